@@ -1,0 +1,74 @@
+"""Attention(Q, K, V) = softmax(QK^T/sqrt(d) + M)V, the masks M, and the two kinds of attention sublayer.
+
+Shapes: B rows, S source tokens, T target tokens (C of them in the cache), H heads, d head size, D = H * d.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.kv_cache import LayerSelfKV
+from model.linear import Linear
+
+
+def source_mask(source_lengths: Tensor, num_tokens: int, *, dtype: torch.dtype) -> Tensor:
+    """M [B, 1, 1, S] that hides the padding after each of the `source_lengths` [B]."""
+    columns = torch.arange(num_tokens, device=source_lengths.device)
+    return _additive(columns >= source_lengths[:, None, None, None], dtype)
+
+
+def causal_mask(token_positions: Tensor, num_tokens: int, *, dtype: torch.dtype) -> Tensor:
+    """M [B, 1, T, C] that hides the future: the token at position p of `token_positions` [B, T] sees columns 0..p."""
+    columns = torch.arange(num_tokens, device=token_positions.device)
+    return _additive(columns > token_positions[:, None, :, None], dtype)
+
+
+def _additive(hidden: Tensor, dtype: torch.dtype) -> Tensor:
+    """0 where a position may be seen, the most negative number where not: -inf would make NaN of a hidden row."""
+    return hidden.to(dtype).mul_(torch.finfo(dtype).min)
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    """Of q [B, H, T, d], k and v [B, H, C, d], M broadcast to [B, H, T, C] -> the heads side by side [B, T, D]."""
+    if q.shape[2] == 1:
+        # One query a row: two batched products cost a third less than the fused kernel from eight rows on (CPU).
+        scores = torch.matmul(q, k.transpose(2, 3)).mul_(q.shape[3] ** -0.5).add_(mask)
+        heads = torch.matmul(scores.softmax(dim=-1), v)
+    else:
+        heads = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    return heads.transpose(1, 2).flatten(2)
+
+
+class SelfAttention(nn.Module):
+    """Q, K and V of the same tokens, in one product; with a cache, K and V of the earlier tokens too."""
+
+    def __init__(self, d_model: int, *, num_heads: int) -> None:
+        super().__init__()
+        self.heads = (num_heads, d_model // num_heads)
+        self.qkv_proj = Linear(d_model, 3 * d_model)
+        self.out_proj = Linear(d_model, d_model)
+
+    def forward(self, hidden_states: Tensor, mask: Tensor, self_kv: LayerSelfKV | None = None) -> Tensor:
+        """hidden_states [B, T, D] -> [B, T, D]; `self_kv` takes the new K and V and gives back all of them."""
+        qkv = self.qkv_proj(hidden_states).unflatten(-1, (3, *self.heads))  # [B, T, 3, H, d]
+        q, kv = qkv[:, :, 0].transpose(1, 2), qkv[:, :, 1:]
+        k, v = (kv.permute(2, 0, 3, 1, 4) if self_kv is None else self_kv.write(kv)).unbind()
+        output: Tensor = self.out_proj(attention(q, k, v, mask))
+        return output
+
+
+class CrossAttention(nn.Module):
+    """Q' of the target over K' and V' of the source, which the caller computes once: see `Transformer.cross_kv`."""
+
+    def __init__(self, d_model: int, *, num_heads: int) -> None:
+        super().__init__()
+        self.heads = (num_heads, d_model // num_heads)
+        self.q_proj = Linear(d_model, d_model)
+        self.out_proj = Linear(d_model, d_model)
+
+    def forward(self, hidden_states: Tensor, cross_kv: Tensor, mask: Tensor) -> Tensor:
+        """hidden_states [B, T, D], cross_kv [2, B, H, S, d] -> [B, T, D]."""
+        q = self.q_proj(hidden_states).unflatten(-1, self.heads).transpose(1, 2)
+        k, v = cross_kv.unbind()
+        output: Tensor = self.out_proj(attention(q, k, v, mask))
+        return output

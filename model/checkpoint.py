@@ -1,0 +1,122 @@
+"""Weights from a checkpoint directory into a `Transformer`, strictly.
+
+Read are `model.safetensors`, its sharded form with an index, or `pytorch_model.bin` (tensors only, no code). Every
+missing, extra, misshapen or contradicting tensor is a CheckpointError with its name.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from model.config import Checkpoint, CheckpointError
+from model.fields import Fields
+from model.positions import positions_table
+from model.transformer import Transformer
+from model.weight_names import Aliases, WeightTable, weight_table
+
+Tensors = Mapping[str, Tensor]
+# What rounding a sinusoid to bfloat16, the coarsest of the file types, may change.
+SINUSOID_TOLERANCE = 2**-8
+
+
+def load_transformer(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device) -> Transformer:
+    """The transformer of `checkpoint` in `dtype` on `device`, in evaluation mode and without gradients."""
+    tensors = read_tensors(checkpoint.directory)
+    table = weight_table(checkpoint.config)
+    extra = sorted(tensors.keys() - table.names())
+    if extra:
+        raise CheckpointError(f"{checkpoint.directory}: tensors that the model does not have: {_listed(extra)}")
+    _check_sinusoids(tensors, table, checkpoint)
+    transformer = Transformer(checkpoint.config).to(dtype=dtype, device=device).requires_grad_(False).eval()
+    for name, parameter in transformer.named_parameters():
+        _fill(parameter, table.weights[name], tensors, table)
+    return transformer
+
+
+def read_tensors(directory: Path) -> Tensors:
+    """All tensors in the weight files of `directory`, memory-mapped where the format allows it."""
+    single, index = directory / "model.safetensors", directory / "model.safetensors.index.json"
+    pickled = directory / "pytorch_model.bin"
+    if single.exists():
+        return _read_safetensors(single)
+    if index.exists():
+        return _read_shards(index)
+    if pickled.exists():
+        return _read_pickled(pickled)
+    raise CheckpointError(f"{directory}: no weights: none of {single.name}, {index.name}, {pickled.name}")
+
+
+def _read_safetensors(path: Path) -> Tensors:
+    try:
+        tensors: Tensors = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file: {error}") from error
+    return tensors
+
+
+def _read_shards(index: Path) -> Tensors:
+    weight_map = Fields.read(index).raw.get("weight_map")
+    if not isinstance(weight_map, dict):
+        raise CheckpointError(f"{index}: no weight_map")
+    tensors: dict[str, Tensor] = {}
+    for file in sorted({str(file) for file in weight_map.values()}):
+        tensors |= _read_safetensors(index.parent / Path(file).name)
+    missing = sorted(weight_map.keys() - tensors.keys())
+    if missing:
+        raise CheckpointError(f"{index}: names tensors that its files do not hold: {_listed(missing)}")
+    return tensors
+
+
+def _read_pickled(path: Path) -> Tensors:
+    try:
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError, OSError, EOFError, ValueError) as error:
+        raise CheckpointError(f"{path}: not a readable file of plain tensors: {error}") from error
+    if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+        raise CheckpointError(f"{path}: not a mapping of names to tensors")
+    return tensors
+
+
+def _fill(parameter: Tensor, parts: tuple[Aliases, ...], tensors: Tensors, table: WeightTable) -> None:
+    """Copy the tensors of `parts` along the first axis of `parameter`, of which each takes an equal share."""
+    for part, aliases in zip(parameter.chunk(len(parts)), parts, strict=True):
+        present = [name for name in aliases if name in tensors]
+        if not present:
+            raise CheckpointError(f"missing tensor {' or '.join(aliases)} of shape {_shape(part)}")
+        for name in present:
+            tensor = tensors[name]
+            expected = (1, *part.shape) if name in table.row_vectors else tuple(part.shape)
+            if tuple(tensor.shape) != expected:
+                raise CheckpointError(f"tensor {name} has shape {_shape(tensor)}, the model needs {list(expected)}")
+            if not tensor.is_floating_point():
+                raise CheckpointError(f"tensor {name} has type {tensor.dtype}, not a floating-point one")
+            if not torch.equal(tensor, tensors[present[0]]):
+                raise CheckpointError(f"tensors {present[0]} and {name} must be the same and differ")
+        part.copy_(tensors[present[0]].reshape(part.shape))
+
+
+def _check_sinusoids(tensors: Tensors, table: WeightTable, checkpoint: Checkpoint) -> None:
+    """A stored position table may be longer or shorter than ours, and has rows before the offset that nobody reads."""
+    config = checkpoint.config
+    for name in sorted(table.sinusoids & tensors.keys()):
+        stored = tensors[name]
+        if stored.ndim != 2 or stored.shape[1] != config.d_model or stored.shape[0] <= config.position_offset:
+            raise CheckpointError(f"tensor {name} has shape {_shape(stored)}, not [positions, {config.d_model}]")
+        stored = stored[config.position_offset :].float()
+        ours = positions_table(config, num_positions=stored.shape[0])
+        if not torch.allclose(stored, ours, rtol=0, atol=SINUSOID_TOLERANCE):
+            raise CheckpointError(f"tensor {name} is not the sinusoidal table of {config.model_type}")
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(names[:5])
+    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
+
+
+def _shape(tensor: Tensor) -> str:
+    return str(list(tensor.shape))

@@ -1,0 +1,104 @@
+"""Preallocated K and V of self-attention and K' and V' of cross-attention, by slot.
+
+Running rows are slots 0..n-1: new rows are appended, and when a row leaves, the last one moves into its place. So a
+batch is a narrow view of the caches and never a gathered copy.
+
+Shapes: L decoder layers, 2 for K and V, R slots, H heads, T (S) tokens of the target (source), d head size. Tokens lie
+within heads: measured on CPU, one query a row over this order is faster than over [T, H, d] by a half or more.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from model.config import ModelConfig
+
+
+@dataclass(frozen=True, slots=True)
+class KVView:
+    """The caches of one batch, without a copy: what is written here is written there."""
+
+    self_kv: Tensor
+    """[L, 2, B, H, T, d]"""
+    cross_kv: Tensor
+    """[L, 2, B, H, S, d]"""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSelfKV:
+    """One layer of the self cache, and where its rows write."""
+
+    kv: Tensor
+    """[2, B, H, T, d]"""
+    rows: Tensor
+    """[B, 1]: 0..B-1"""
+    token_positions: Tensor
+    """[B, T']: the place of each new token"""
+
+    def write(self, new_kv: Tensor) -> Tensor:
+        """Put K and V of the new tokens [B, T', 2, H, d] in their places and return all [2, B, H, T, d]."""
+        self.kv.permute(1, 3, 0, 2, 4).index_put_((self.rows, self.token_positions), new_kv)
+        return self.kv
+
+
+class KVCache:
+    """Slots for `max_rows` rows. Memory is committed by the system as slots are first used.
+
+    What a row leaves behind stays in its slot: readers mask it, and it must be finite for that to work, so the caches
+    begin as zeros.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        max_rows: int,
+        max_target_tokens: int,
+        max_source_tokens: int,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        layers, heads, head_dim = config.decoder_layers, config.decoder_heads, config.decoder_head_dim
+        self._self_kv = torch.zeros(
+            (layers, 2, max_rows, heads, max_target_tokens, head_dim), dtype=dtype, device=device
+        )
+        self._cross_kv = torch.zeros(
+            (layers, 2, max_rows, heads, max_source_tokens, head_dim), dtype=dtype, device=device
+        )
+
+    @staticmethod
+    def bytes_per_row(
+        config: ModelConfig, *, max_target_tokens: int, max_source_tokens: int, dtype: torch.dtype
+    ) -> int:
+        """What one slot takes; `num_bytes` is `max_rows` times that."""
+        return config.decoder_layers * 2 * config.d_model * (max_target_tokens + max_source_tokens) * dtype.itemsize
+
+    @property
+    def num_bytes(self) -> int:
+        return self._self_kv.nbytes + self._cross_kv.nbytes
+
+    def view(self, start: int, stop: int, *, self_tokens: int, source_tokens: int) -> KVView:
+        """Slots start..stop-1, cut to the first `self_tokens` and `source_tokens`.
+
+        `self_tokens` counts the tokens that this step writes. Raises RuntimeError when a slice is out of bounds.
+        """
+        return KVView(
+            self_kv=self._self_kv.narrow(2, start, stop - start).narrow(4, 0, self_tokens),
+            cross_kv=self._cross_kv.narrow(2, start, stop - start).narrow(4, 0, source_tokens),
+        )
+
+    def write_cross(self, start: int, cross_kv: Tensor, sources: Tensor | None = None) -> None:
+        """Fill slots from `start` on with `cross_kv` [L, 2, B, H, S, d].
+
+        `sources` [n] says which of the B each of n slots takes, so that rows share one source; None: each its own.
+        """
+        if sources is not None:
+            cross_kv = cross_kv.index_select(2, sources)
+        num_rows, num_tokens = cross_kv.shape[2], cross_kv.shape[4]
+        self._cross_kv.narrow(2, start, num_rows).narrow(4, 0, num_tokens).copy_(cross_kv)
+
+    def move(self, source: int, target: int, *, self_tokens: int, source_tokens: int) -> None:
+        """Copy the filled part of slot `source` over slot `target`."""
+        for cache, num_tokens in ((self._self_kv, self_tokens), (self._cross_kv, source_tokens)):
+            cache[:, :, target, :, :num_tokens].copy_(cache[:, :, source, :, :num_tokens])

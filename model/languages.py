@@ -1,0 +1,103 @@
+"""Language codes: what checkpoints call a language, what clients call it, and when the two mean the same.
+
+Checkpoints write `de`, `deu`, `deu_Latn`, `cmn_Hans` or `de_DE`; clients see and send BCP 47.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from langcodes import Language, LanguageTagError, standardize_tag
+
+_TAG = re.compile(
+    r"([a-z]{2,3})(?:[-_]([a-z]{4}))?(?:[-_]([a-z]{2}|[0-9]{3}))?(?:[-_][a-z0-9]{1,8})*", re.IGNORECASE | re.ASCII
+)
+_LONGEST_TAG = 35  # characters; RFC 5646, section 4.4.1
+
+# Codes that are one language to a client, and that the registry keeps apart or, being a checkpoint's own, lacks.
+_SYNONYMS = {"nb": "no", "pbt": "ps", "quy": "qu", "fuv": "ff", "ns": "nso", "jap": "ja"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Tag:
+    language: str
+    script: str | None
+    region: str | None
+
+
+def public_code(code: str, *, macrolanguage: bool = True) -> str:
+    """A checkpoint's code in BCP 47, without a script that goes without saying: `deu_Latn` is `de`.
+
+    A script stays where the language is written in several as a rule (`zh-Hans`). A code that is no language tag, such
+    as the group `ROMANCE`, stays as it is. `macrolanguage`: `arb`, Standard Arabic, is `ar`.
+    """
+    try:
+        tag = Language.get(standardize_tag(code, macro=macrolanguage))
+    except LanguageTagError:
+        return code
+    short = Language.make(language=tag.language, territory=tag.territory)
+    implied = {"zh": (), "ko": ("Hang", "Kore")}.get(tag.language or "", (short.maximize().script,))
+    return str((short if tag.script in implied else tag).to_tag())
+
+
+def public_codes(codes: Iterable[str]) -> dict[str, str]:
+    """Public code -> the checkpoint's code, in order.
+
+    Of codes that would be called the same, the first gets the name, and the others one of their own.
+    """
+    named: dict[str, str] = {}
+    for code in codes:
+        names = (public_code(code), public_code(code, macrolanguage=False), code)
+        named[next((name for name in names if name not in named), code)] = code
+    return named
+
+
+def match_code(code: str, *, among: Iterable[str]) -> str | None:
+    """The one of `among` that `code` asks for, or None.
+
+    The language must be the same. A script or region that `code` names is preferred; a region never decides alone
+    (`en-US` is `en`), but a script does: `zh-Hant`, or `zh-TW`, is not `zh-Hans`.
+    """
+    wanted = _parse(code)
+    candidates = []
+    for candidate in among:
+        if candidate.casefold() == code.casefold():
+            return candidate
+        tag = _parse(candidate)
+        if tag and wanted and tag.language == wanted.language:
+            candidates.append((tag, candidate))
+    if wanted is None or not candidates:
+        return None
+    script = wanted.script or _likely_script(wanted.language, wanted.region)
+    asked_for_script = wanted.script is not None or script != _likely_script(wanted.language, None)
+
+    def rank(item: tuple[_Tag, str]) -> tuple[bool, bool, bool]:
+        tag, _ = item
+        own_script = tag.script or _likely_script(tag.language, tag.region)
+        return (own_script != script, tag.region != wanted.region, tag.region is not None)
+
+    fitting = [item for item in candidates if not asked_for_script or item[0].script in (None, script)]
+    return min(fitting, key=rank)[1] if fitting else None
+
+
+@lru_cache(maxsize=4096)
+def _parse(code: str) -> _Tag | None:
+    """Only the language goes through `langcodes`, which remembers for ever each tag that it has been asked about."""
+    found = _TAG.fullmatch(code) if len(code) <= _LONGEST_TAG else None
+    if not found:
+        return None
+    language, script, region = found.groups()
+    standard = Language.get(standardize_tag(language.lower(), macro=True))
+    language = standard.language or language.lower()
+    return _Tag(
+        language=_SYNONYMS.get(language, language),
+        script=script.title() if script else standard.script,
+        region=region.upper() if region else standard.territory,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _likely_script(language: str, region: str | None) -> str | None:
+    script = Language.make(language=language, territory=region).maximize().script
+    return str(script) if script else None

@@ -1,0 +1,112 @@
+"""Encoder and decoder layers: sublayers in a residual path, with the norm before or after each, and feed-forward."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.attention import CrossAttention, SelfAttention
+from model.config import Activation, ModelConfig, NormPosition
+from model.kv_cache import LayerSelfKV
+from model.linear import Linear
+
+ACTIVATIONS: Mapping[Activation, Callable[[Tensor], Tensor]] = MappingProxyType(
+    {
+        "relu": F.relu_,  # in place: a linear layer's output is needed by nobody else, not even by its gradient
+        "gelu": F.gelu,
+        "gelu_tanh": partial(F.gelu, approximate="tanh"),
+        "silu": F.silu,
+    }
+)
+
+
+class PreNorm(nn.Module):
+    """x + sublayer(norm(x)), in two halves around the sublayer."""
+
+    def __init__(self, d_model: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(d_model)
+
+    def enter(self, hidden_states: Tensor) -> Tensor:
+        output: Tensor = self.norm(hidden_states)
+        return output
+
+    def leave(self, hidden_states: Tensor, sublayer_output: Tensor) -> Tensor:
+        return sublayer_output.add_(hidden_states)
+
+
+class PostNorm(nn.Module):
+    """norm(x + sublayer(x)), in two halves around the sublayer."""
+
+    def __init__(self, d_model: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(d_model)
+
+    def enter(self, hidden_states: Tensor) -> Tensor:
+        return hidden_states
+
+    def leave(self, hidden_states: Tensor, sublayer_output: Tensor) -> Tensor:
+        output: Tensor = self.norm(sublayer_output.add_(hidden_states))
+        return output
+
+
+RESIDUALS: Mapping[NormPosition, type[PreNorm] | type[PostNorm]] = MappingProxyType({"pre": PreNorm, "post": PostNorm})
+
+
+class FeedForward(nn.Module):
+    def __init__(self, d_model: int, *, d_hidden: int, activation: Activation) -> None:
+        super().__init__()
+        self.fc1 = Linear(d_model, d_hidden)
+        self.activation = ACTIVATIONS[activation]
+        self.fc2 = Linear(d_hidden, d_model)
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        output: Tensor = self.fc2(self.activation(self.fc1(hidden_states)))
+        return output
+
+
+class EncoderLayer(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        residual = RESIDUALS[config.norm_position]
+        self.self_attn = SelfAttention(config.d_model, num_heads=config.encoder_heads)
+        self.self_attn_norm = residual(config.d_model)
+        self.ffn = FeedForward(config.d_model, d_hidden=config.encoder_ffn, activation=config.activation)
+        self.ffn_norm = residual(config.d_model)
+
+    def forward(self, hidden_states: Tensor, source_mask: Tensor) -> Tensor:
+        """hidden_states [B, S, D] -> [B, S, D]."""
+        z = self.self_attn(self.self_attn_norm.enter(hidden_states), source_mask)
+        hidden_states = self.self_attn_norm.leave(hidden_states, z)
+        z = self.ffn(self.ffn_norm.enter(hidden_states))
+        return self.ffn_norm.leave(hidden_states, z)
+
+
+class DecoderLayer(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        residual = RESIDUALS[config.norm_position]
+        self.self_attn = SelfAttention(config.d_model, num_heads=config.decoder_heads)
+        self.self_attn_norm = residual(config.d_model)
+        self.cross_attn = CrossAttention(config.d_model, num_heads=config.decoder_heads)
+        self.cross_attn_norm = residual(config.d_model)
+        self.ffn = FeedForward(config.d_model, d_hidden=config.decoder_ffn, activation=config.activation)
+        self.ffn_norm = residual(config.d_model)
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        causal_mask: Tensor,
+        cross_kv: Tensor,
+        source_mask: Tensor,
+        self_kv: LayerSelfKV | None = None,
+    ) -> Tensor:
+        """hidden_states [B, T, D], cross_kv [2, B, H, S, d] -> [B, T, D]."""
+        z = self.self_attn(self.self_attn_norm.enter(hidden_states), causal_mask, self_kv)
+        hidden_states = self.self_attn_norm.leave(hidden_states, z)
+        z = self.cross_attn(self.cross_attn_norm.enter(hidden_states), cross_kv, source_mask)
+        hidden_states = self.cross_attn_norm.leave(hidden_states, z)
+        z = self.ffn(self.ffn_norm.enter(hidden_states))
+        return self.ffn_norm.leave(hidden_states, z)

@@ -1,0 +1,54 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import M2M100Tokenizer
+
+from tests.checkpoints import BUNDLED, random_m2m100, random_marian
+from tests.model.pairs import Pair, load_pair
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(num_threads)
+
+
+@pytest.fixture(scope="session")
+def bundled() -> Pair:
+    return load_pair(BUNDLED)
+
+
+@pytest.fixture(scope="session")
+def bundled_tokenizer() -> M2M100Tokenizer:
+    return M2M100Tokenizer.from_pretrained(BUNDLED)
+
+
+@pytest.fixture(scope="session")
+def m2m100_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return random_m2m100(tmp_path_factory.mktemp("m2m100"), seed=1)
+
+
+@pytest.fixture(scope="session")
+def marian_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return random_marian(tmp_path_factory.mktemp("marian"), seed=1)
+
+
+@pytest.fixture(scope="session")
+def m2m100(m2m100_directory: Path) -> Pair:
+    return load_pair(m2m100_directory)
+
+
+@pytest.fixture(scope="session")
+def marian(marian_directory: Path) -> Pair:
+    return load_pair(marian_directory)
+
+
+@pytest.fixture(params=["m2m100", "marian"])
+def pair(request: pytest.FixtureRequest) -> Pair:
+    """A random checkpoint of each family."""
+    loaded: Pair = request.getfixturevalue(request.param)
+    return loaded

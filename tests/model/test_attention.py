@@ -1,0 +1,39 @@
+"""The masks M hide what they should, and one query a row gives what many queries give."""
+
+import torch
+
+from model.attention import attention, causal_mask, source_mask
+
+LOWEST = torch.finfo(torch.float32).min
+
+
+def test_causal_mask_shows_the_past_and_the_token_itself() -> None:
+    mask = causal_mask(torch.tensor([[0, 1, 2]]), 3, dtype=torch.float32)
+    assert mask.tolist() == [[[[0, LOWEST, LOWEST], [0, 0, LOWEST], [0, 0, 0]]]]
+
+
+def test_causal_mask_follows_each_row_to_its_own_position() -> None:
+    mask = causal_mask(torch.tensor([[2], [0]]), 4, dtype=torch.float32)
+    assert mask.tolist() == [[[[0, 0, 0, LOWEST]]], [[[0, LOWEST, LOWEST, LOWEST]]]]
+
+
+def test_source_mask_hides_the_padding() -> None:
+    mask = source_mask(torch.tensor([3, 1]), 3, dtype=torch.float32)
+    assert mask.tolist() == [[[[0, 0, 0]]], [[[0, LOWEST, LOWEST]]]]
+
+
+def test_attention_of_one_query_equals_that_of_many() -> None:
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(2, 3, 5, 7, generator=generator) for _ in range(3))
+    mask = causal_mask(torch.arange(5)[None], 5, dtype=torch.float32)
+    together = attention(q, k, v, mask)
+    alone = [attention(q[:, :, [t]], k, v, mask[:, :, [t]]) for t in range(5)]
+    torch.testing.assert_close(torch.cat(alone, dim=1), together)
+
+
+def test_attention_equals_its_formula() -> None:
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(1, 1, 4, 9, generator=generator) for _ in range(3))
+    mask = source_mask(torch.tensor([3]), 4, dtype=torch.float32)
+    expected = torch.softmax(q[0, 0] @ k[0, 0].T / 3 + mask[0, 0], dim=-1) @ v[0, 0]
+    torch.testing.assert_close(attention(q, k, v, mask)[0], expected)

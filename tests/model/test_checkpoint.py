@@ -1,0 +1,162 @@
+"""Weights are loaded whole or not at all: every fault is an error with the tensor's or the file's name."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from model.checkpoint import load_transformer
+from model.config import CheckpointError, read_checkpoint
+from model.transformer import Transformer
+from tests.checkpoints import BUNDLED
+from tests.model.pairs import CPU, Pair
+
+Tensors = dict[str, Tensor]
+FC1 = "model.encoder.layers.1.fc1.weight"
+
+
+def load(directory: Path, dtype: torch.dtype = torch.float32) -> Transformer:
+    return load_transformer(read_checkpoint(directory, name="test"), dtype=dtype, device=CPU)
+
+
+@pytest.fixture
+def directory(pair: Pair, tmp_path: Path) -> Path:
+    """A copy that a test may damage."""
+    shutil.copytree(pair.checkpoint.directory, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def rewrite(directory: Path, change: Callable[[Tensors], object]) -> None:
+    tensors = load_file(directory / "model.safetensors")
+    change(tensors)
+    save_file({name: tensor.clone() for name, tensor in tensors.items()}, directory / "model.safetensors")
+
+
+def assert_same_weights(left: Transformer, right: Transformer) -> None:
+    theirs = dict(right.named_parameters())
+    assert dict(left.named_parameters()).keys() == theirs.keys()
+    for name, parameter in left.named_parameters():
+        assert torch.equal(parameter, theirs[name]), name
+
+
+def test_missing_tensor_is_refused_by_name_and_shape(directory: Path) -> None:
+    rewrite(directory, lambda tensors: tensors.pop(FC1))
+    with pytest.raises(CheckpointError, match=rf"missing tensor {FC1} of shape \[64, 32\]"):
+        load(directory)
+
+
+def test_extra_tensor_is_refused_by_name(directory: Path) -> None:
+    rewrite(directory, lambda tensors: tensors.update({"model.encoder.layers.2.fc1.weight": torch.zeros(64, 32)}))
+    with pytest.raises(CheckpointError, match=r"does not have: model\.encoder\.layers\.2\.fc1\.weight"):
+        load(directory)
+
+
+def test_misshapen_tensor_is_refused_with_both_shapes(directory: Path) -> None:
+    rewrite(directory, lambda tensors: tensors.update({FC1: torch.zeros(64, 33)}))
+    with pytest.raises(CheckpointError, match=rf"{FC1} has shape \[64, 33\], the model needs \[64, 32\]"):
+        load(directory)
+
+
+def test_tensor_of_integers_is_refused(directory: Path) -> None:
+    rewrite(directory, lambda tensors: tensors.update({FC1: torch.zeros(64, 32, dtype=torch.int8)}))
+    with pytest.raises(CheckpointError, match=rf"{FC1} has type torch\.int8"):
+        load(directory)
+
+
+def test_truncated_file_is_refused_by_name(directory: Path) -> None:
+    path = directory / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: not a readable safetensors file"):
+        load(directory)
+
+
+def test_directory_without_weights_is_refused(directory: Path) -> None:
+    (directory / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"no weights: none of model\.safetensors"):
+        load(directory)
+
+
+@pytest.mark.parametrize("alias", ["lm_head.weight", "model.decoder.embed_tokens.weight"])
+def test_tied_weights_under_two_names_must_agree(directory: Path, alias: str) -> None:
+    original = load(directory)
+    rewrite(directory, lambda tensors: tensors.update({alias: tensors["model.shared.weight"].clone()}))
+    assert_same_weights(load(directory), original)
+    rewrite(directory, lambda tensors: tensors[alias].add_(1))
+    with pytest.raises(CheckpointError, match=rf"model\.shared\.weight and {alias} must be the same"):
+        load(directory)
+
+
+def test_tied_weights_under_any_one_name_are_found(directory: Path) -> None:
+    original = load(directory)
+    rewrite(directory, lambda tensors: tensors.update({"lm_head.weight": tensors.pop("model.shared.weight")}))
+    assert_same_weights(load(directory), original)
+
+
+def test_stored_sinusoids_are_accepted_only_as_they_should_be(directory: Path) -> None:
+    model = load(directory)
+    offset = model.config.position_offset
+    table = torch.cat([torch.zeros(offset, model.config.d_model), model.positions]).half()
+    name = "model.decoder.embed_positions.weight"
+    rewrite(directory, lambda tensors: tensors.update({name: table}))
+    assert_same_weights(load(directory), model)
+    rewrite(directory, lambda tensors: tensors[name][offset + 3].neg_())
+    with pytest.raises(CheckpointError, match=rf"tensor {name} is not the sinusoidal table"):
+        load(directory)
+
+
+def test_marian_logits_bias_is_required(marian: Pair, tmp_path: Path) -> None:
+    directory = Path(shutil.copytree(marian.checkpoint.directory, tmp_path / "copy"))
+    rewrite(directory, lambda tensors: tensors.pop("final_logits_bias"))
+    with pytest.raises(CheckpointError, match="missing tensor final_logits_bias"):
+        load(directory)
+
+
+def test_shards_with_an_index_equal_the_single_file(directory: Path) -> None:
+    original = load(directory)
+    tensors = load_file(directory / "model.safetensors")
+    (directory / "model.safetensors").unlink()
+    names = sorted(tensors)
+    shards = {"a.safetensors": names[::2], "b.safetensors": names[1::2]}
+    for file, members in shards.items():
+        save_file({name: tensors[name] for name in members}, directory / file)
+    index = {"weight_map": {name: file for file, members in shards.items() for name in members}}
+    (directory / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    assert_same_weights(load(directory), original)
+    (directory / "b.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"b\.safetensors"):
+        load(directory)
+
+
+def test_pickled_weights_equal_safetensors(directory: Path) -> None:
+    original = load(directory)
+    torch.save(load_file(directory / "model.safetensors"), directory / "pytorch_model.bin")
+    (directory / "model.safetensors").unlink()
+    assert_same_weights(load(directory), original)
+
+
+def test_pickled_code_is_refused_unrun(directory: Path) -> None:
+    (directory / "model.safetensors").unlink()
+    torch.save({"weight": Path("harmless")}, directory / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"pytorch_model\.bin: not a readable file of plain tensors"):
+        load(directory)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_of_half_precision_are_widened_exactly(directory: Path, dtype: torch.dtype) -> None:
+    rewrite(directory, lambda tensors: tensors.update({name: item.to(dtype) for name, item in tensors.items()}))
+    stored = load_file(directory / "model.safetensors")[FC1]
+    loaded = load(directory).get_parameter("encoder_layers.1.ffn.fc1.weight")
+    assert loaded.dtype == torch.float32
+    assert torch.equal(loaded, stored.float())
+
+
+def test_tied_parameters_share_their_memory_in_every_type() -> None:
+    model = load(BUNDLED, torch.bfloat16)
+    assert model.output_projection.weight.data_ptr() == model.source_embed_tokens.weight.data_ptr()
+    assert model.positions.dtype == torch.bfloat16
+    assert not any(parameter.requires_grad for parameter in model.parameters())
