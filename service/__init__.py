@@ -1,0 +1,1 @@
+"""The server: HTTP in, translations out; tensors only behind `service.engine.runner`."""

@@ -1,0 +1,1 @@
+"""HTTP: schemas, errors, admission, middleware, and a module a family of routes."""

@@ -1,0 +1,146 @@
+"""`POST /v1/translations` and `GET /v1/translations/stream`.
+
+200 with the translations, or with the events `start`, `token`…, `translation`…, and one last `done` or `error`.
+Refused before the first byte: 400, 413, 422, 429, 503; 504 when the deadline passes before a plain answer.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+from uuid import uuid4
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+from pydantic import TypeAdapter
+
+from service.api.errors import problem_body, problem_of, record_failure
+from service.api.middleware import RequestRecord, record_of
+from service.api.schemas import TranslationAnswer, TranslationBody, TranslationQuery
+from service.api.sse import EventStreamResponse, encode_event, encode_json, until_gone
+from service.errors import RetryableError, TooLargeError
+from service.lifecycle import Lifecycle
+from service.metrics import Metrics
+from service.translator import ActiveTranslation, Job, Token, Translation, Translator
+
+EVENT_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {}}, "description": "Server-Sent Events"}
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    active: ActiveTranslation
+    num_texts: int
+    is_stream: bool
+
+
+class TranslationService:
+    """Admission and answers, for the routes."""
+
+    def __init__(
+        self,
+        translator: Translator,
+        lifecycle: Lifecycle,
+        metrics: Metrics,
+        *,
+        max_texts: int,
+        max_text_characters: int,
+        timeout_seconds: float,
+    ) -> None:
+        self._translator = translator
+        self._lifecycle = lifecycle
+        self._metrics = metrics
+        self._max_texts = max_texts
+        self._max_text_characters = max_text_characters
+        self._timeout_seconds = timeout_seconds
+        self._answers = TypeAdapter(TranslationAnswer)
+        self._tokens = TypeAdapter(Token)
+        self._translations = TypeAdapter(Translation)
+
+    @asynccontextmanager
+    async def admitted(self, query: TranslationQuery) -> AsyncIterator[ActiveTranslation]:
+        """Queue what is asked for; what has not been decoded when the context is left is cancelled."""
+        with self._lifecycle.request():
+            active = await self._admit(query)
+            try:
+                yield active
+            finally:
+                await active.aclose()
+
+    async def _admit(self, query: TranslationQuery) -> ActiveTranslation:
+        job = query.to_job()
+        self._check_limits(job)
+        timeout_seconds = min(query.timeout_s or self._timeout_seconds, self._timeout_seconds)
+        try:
+            return await self._translator.admit(job, timeout_seconds=timeout_seconds)
+        except RetryableError as error:
+            self._metrics.refused.labels(problem_of(error).slug).inc()
+            raise
+
+    async def answer(self, request: Request, admitted: Admitted) -> Response:
+        active = admitted.active
+        translations = await until_gone(request.receive, active.drain())
+        answer = TranslationAnswer(_new_id(), self._translator.checkpoint.name, translations, active.usage)
+        return Response(self._answers.dump_json(answer), media_type="application/json")
+
+    def stream(self, request: Request, admitted: Admitted) -> EventStreamResponse:
+        record = record_of(request.scope)
+        # Until an event says otherwise: a stream that is cut short was cut by its client.
+        record.is_stream, record.outcome = True, "cancelled"
+        return EventStreamResponse(self._events(record, admitted))
+
+    async def _events(self, record: RequestRecord, admitted: Admitted) -> AsyncGenerator[bytes, None]:
+        """All events of a stream, one chunk for all that one step brought; an error is the last event, not raised."""
+        active = admitted.active
+        start = {"id": _new_id(), "model": self._translator.checkpoint.name, "texts": admitted.num_texts}
+        yield encode_event("start", encode_json(start))
+        try:
+            async for batch in active:
+                yield b"".join(self._encode(item) for item in batch)
+            last = encode_event("done", encode_json({"usage": asdict(active.usage)}))
+            record.outcome = "ok"
+        except Exception as error:  # whatever it is, the stream must say that it ended badly
+            record_failure(error, record)
+            last = encode_event("error", encode_json(problem_body(error, request_id=record.request_id)))
+        yield last
+
+    def _encode(self, item: Token | Translation) -> bytes:
+        if isinstance(item, Token):
+            return encode_event("token", self._tokens.dump_json(item))
+        return encode_event("translation", self._translations.dump_json(item))
+
+    def _check_limits(self, job: Job) -> None:
+        if len(job.texts) > self._max_texts:
+            raise TooLargeError(f"the request has {len(job.texts)} texts; the limit is {self._max_texts}")
+        num_characters = sum(map(len, job.texts))
+        if num_characters > self._max_text_characters:
+            raise TooLargeError(f"the texts have {num_characters} characters; the limit is {self._max_text_characters}")
+
+
+def create_router(service: TranslationService) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["translation"])
+
+    async def admit_body(body: TranslationBody) -> AsyncIterator[Admitted]:
+        async with service.admitted(body) as active:
+            yield Admitted(active, num_texts=len(body.text), is_stream=body.stream)
+
+    async def admit_query(query: Annotated[TranslationQuery, Query()]) -> AsyncIterator[Admitted]:
+        async with service.admitted(query) as active:
+            yield Admitted(active, num_texts=len(query.text), is_stream=True)
+
+    @router.post("/translations", response_model=TranslationAnswer, responses=EVENT_STREAM)
+    async def translate(request: Request, admitted: Annotated[Admitted, Depends(admit_body)]) -> Response:
+        """Translate one text or many into one language or many."""
+        return service.stream(request, admitted) if admitted.is_stream else await service.answer(request, admitted)
+
+    @router.get("/translations/stream", response_class=EventStreamResponse, responses=EVENT_STREAM)
+    async def translate_stream(request: Request, admitted: Annotated[Admitted, Depends(admit_query)]) -> Response:
+        """Translate as Server-Sent Events, for a browser's EventSource; close it on `done`, or it asks again."""
+        return service.stream(request, admitted)
+
+    return router
+
+
+def _new_id() -> str:
+    return f"tr-{uuid4().hex}"

@@ -1,0 +1,64 @@
+"""Messages over a socket pair, each behind its length: the one connection between the service and a worker.
+
+A socket pair, unlike a message broker's sockets, says when the other process is gone: reading then ends, on both sides
+and however that process died, and everything it had sent before is still read. So no worker outlives its service
+process, and no death goes unnoticed.
+"""
+
+import select
+import socket
+from asyncio import IncompleteReadError, StreamReader
+from struct import Struct
+
+HEADER = Struct(">I")
+READ_BYTES = 1 << 16
+
+
+def frame(payload: bytes) -> bytes:
+    return HEADER.pack(len(payload)) + payload
+
+
+async def read_frame(reader: StreamReader) -> bytes | None:
+    """The next payload, or None at the end."""
+    try:
+        (size,) = HEADER.unpack(await reader.readexactly(HEADER.size))
+        return await reader.readexactly(size)
+    except (IncompleteReadError, ConnectionError):
+        return None
+
+
+class Channel:
+    """The worker's end."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._buffer = bytearray()
+
+    def send(self, payload: bytes) -> None:
+        """Raises OSError when the other end is gone."""
+        self._connection.sendall(frame(payload))
+
+    def receive(self, *, block: bool) -> list[bytes]:
+        """All payloads that have arrived; with `block`, at least one. Raises EOFError when the other end is gone."""
+        payloads = self._take()
+        while select.select([self._connection], [], [], None if block and not payloads else 0)[0]:
+            data = self._connection.recv(READ_BYTES)
+            if not data:
+                raise EOFError
+            self._buffer += data
+            payloads += self._take()
+        return payloads
+
+    def _take(self) -> list[bytes]:
+        """Cut the complete payloads off the buffer."""
+        payloads = []
+        start = 0
+        while len(self._buffer) - start >= HEADER.size:
+            (size,) = HEADER.unpack_from(self._buffer, start)
+            stop = start + HEADER.size + size
+            if len(self._buffer) < stop:
+                break
+            payloads.append(bytes(self._buffer[start + HEADER.size : stop]))
+            start = stop
+        del self._buffer[:start]
+        return payloads

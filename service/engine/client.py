@@ -1,0 +1,257 @@
+"""The service side of the engine: `submit` gives a stream of events, closing the stream cancels.
+
+Work goes to the ready worker with the least outstanding source tokens. When a worker dies, its sequences are replayed
+once on another: greedy decoding says the same again, and what was delivered already is checked, not delivered twice.
+A sequence whose worker dies again fails, lest one that kills workers go round for ever.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import count
+
+from service.engine.stream import EngineStream
+from service.engine.supervisor import Worker
+from service.engine.types import (
+    Cancel,
+    Sequence,
+    SequenceEvent,
+    SequenceFailed,
+    SequenceStarted,
+    StepReport,
+    Submit,
+    TokenEvent,
+    WorkerInfo,
+    WorkerSpec,
+    is_terminal,
+)
+from service.errors import NotReadyError, QueueFullError
+from service.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Ticket:
+    """One sequence from submit to its terminal event; without a worker while none is ready."""
+
+    sequence: Sequence
+    stream: EngineStream
+    worker: Worker | None = None
+    is_waiting: bool = True
+    delivered: list[int] = field(default_factory=list)
+    num_received: int = 0
+    """Tokens received from the present worker; fewer than delivered while a replay catches up."""
+    was_replayed: bool = False
+
+    @property
+    def num_source_tokens(self) -> int:
+        return len(self.sequence.source_ids)
+
+
+class EngineClient:
+    def __init__(
+        self,
+        specs: list[WorkerSpec],
+        *,
+        max_queue_tokens: int,
+        warm_up: Callable[[int], Sequence],
+        metrics: Metrics,
+        on_loaded: Callable[[WorkerInfo], None],
+        on_fatal: Callable[[str], None],
+    ) -> None:
+        """One worker a spec. `warm_up` builds the warm-up sequence for an id; `on_fatal` is told of a failed start."""
+        self._workers = [Worker(str(index), spec, self) for index, spec in enumerate(specs)]
+        self._max_queue_tokens = max_queue_tokens
+        self._make_warm_up = warm_up
+        self._metrics = metrics
+        self._on_loaded = on_loaded
+        self._on_fatal = on_fatal
+        self._ids = count()
+        self._tickets: dict[int, _Ticket] = {}
+        self._queue_tokens = 0
+        self._num_waiting = 0
+        self._was_ready = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every worker has been ready once, and one is now."""
+        return self._was_ready and any(worker.is_ready for worker in self._workers)
+
+    @property
+    def infos(self) -> list[WorkerInfo]:
+        """What the workers that have loaded say of themselves."""
+        return [worker.info for worker in self._workers if worker.info is not None]
+
+    @property
+    def worker_pids(self) -> list[int]:
+        return [worker.pid for worker in self._workers if worker.pid is not None]
+
+    @property
+    def queue_tokens(self) -> int:
+        """Source tokens that wait for a slot."""
+        return self._queue_tokens
+
+    @property
+    def num_workers(self) -> int:
+        return len(self._workers)
+
+    def next_id(self) -> int:
+        return next(self._ids)
+
+    def start(self) -> None:
+        """Start the workers in the background; `is_ready` says when they are."""
+        self._tasks = [asyncio.create_task(worker.supervise()) for worker in self._workers]
+
+    async def aclose(self) -> None:
+        """End the workers. Whatever is still open fails."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for ticket in list(self._tickets.values()):
+            self._deliver(ticket, SequenceFailed(ticket.sequence.sequence_id, "the server stopped"))
+
+    def submit(self, sequences: list[Sequence], *, deadline: float | None = None) -> EngineStream:
+        """Queue sequences; equal sources go to the same worker, which encodes them once.
+
+        `deadline` is in the event loop's time. Raises NotReadyError, and QueueFullError when more than
+        `max_queue_tokens` source tokens would wait.
+        """
+        if not self.is_ready:
+            raise NotReadyError("no worker is ready yet", retry_after_seconds=1)
+        num_tokens = sum(len(sequence.source_ids) for sequence in sequences)
+        if self._queue_tokens + num_tokens > self._max_queue_tokens:
+            raise QueueFullError(
+                f"{self._queue_tokens} source tokens are waiting and this request has {num_tokens} more; "
+                f"the limit is {self._max_queue_tokens}",
+                retry_after_seconds=1,
+            )
+        return self._open(sequences, deadline=deadline)
+
+    # What a worker tells its owner.
+
+    async def warm_up(self, worker: Worker, info: WorkerInfo) -> bool:
+        self._on_loaded(info)
+        stream = self._open([self._make_warm_up(self.next_id())], deadline=None, worker=worker)
+        return not any([isinstance(event, SequenceFailed) async for events in stream for event in events])
+
+    def on_ready(self, worker: Worker) -> None:
+        logger.info("worker %s is ready: %s", worker.name, worker.info)
+        self._was_ready = self._was_ready or all(each.is_ready for each in self._workers)
+        self._assign(ticket for ticket in self._tickets.values() if ticket.worker is None)
+
+    def on_report(self, worker: Worker, report: StepReport) -> None:
+        self._metrics.observe_step(worker.name, report)
+        for event in report.events:
+            ticket = self._tickets.get(event.sequence_id)
+            if ticket is not None:  # else it was cancelled while the step ran
+                self._receive(ticket, event)
+
+    def on_lost(self, worker: Worker) -> None:
+        self._metrics.observe_slots(worker.name, num_free=0, num_running=0)
+        lost = [ticket for ticket in self._tickets.values() if ticket.worker is worker]
+        for ticket in lost:
+            ticket.worker = None
+            if ticket.was_replayed:
+                self._deliver(ticket, SequenceFailed(ticket.sequence.sequence_id, "its worker died, twice"))
+            ticket.was_replayed, ticket.num_received = True, 0
+        self._assign(ticket for ticket in lost if ticket.sequence.sequence_id in self._tickets)
+
+    def on_start_failed(self, worker: Worker, detail: str) -> bool:
+        if not self._was_ready:
+            self._on_fatal(detail)
+            return False
+        logger.error("worker %s: %s", worker.name, detail)
+        return True
+
+    def on_restart(self, worker: Worker) -> None:
+        self._metrics.worker_restarts.labels(worker.name).inc()
+
+    # Tickets.
+
+    def _open(self, sequences: list[Sequence], *, deadline: float | None, worker: Worker | None = None) -> EngineStream:
+        tickets: list[_Ticket] = []
+        stream = EngineStream(num_sequences=len(sequences), deadline=deadline, cancel=lambda: self._cancel(tickets))
+        tickets += [_Ticket(sequence, stream) for sequence in sequences]
+        for ticket in tickets:
+            self._tickets[ticket.sequence.sequence_id] = ticket
+            self._count_waiting(ticket, +1)
+        self._assign(tickets, worker=worker)
+        return stream
+
+    def _assign(self, tickets: Iterable[_Ticket], *, worker: Worker | None = None) -> None:
+        """Send each source's tickets to `worker`, or to the ready worker with the least outstanding work."""
+        by_source: defaultdict[tuple[int, ...], list[_Ticket]] = defaultdict(list)
+        for ticket in tickets:
+            by_source[ticket.sequence.source_ids].append(ticket)
+        ready = [worker] if worker else [each for each in self._workers if each.is_ready]
+        if not by_source or not ready:
+            return
+        load = dict.fromkeys(ready, 0)
+        for ticket in self._tickets.values():
+            if ticket.worker in load:
+                load[ticket.worker] += ticket.num_source_tokens
+        batches: defaultdict[Worker, list[Sequence]] = defaultdict(list)
+        for group in by_source.values():
+            target = min(load, key=load.__getitem__)
+            for ticket in group:
+                ticket.worker = target
+                load[target] += ticket.num_source_tokens
+                batches[target].append(ticket.sequence)
+        for target, sequences in batches.items():
+            target.send(Submit(sequences))
+
+    def _cancel(self, tickets: list[_Ticket]) -> None:
+        """Forget those of `tickets` that have not ended."""
+        by_worker: defaultdict[Worker, list[int]] = defaultdict(list)
+        for ticket in tickets:
+            if ticket.sequence.sequence_id in self._tickets:
+                self._forget(ticket)
+                if ticket.worker is not None:
+                    by_worker[ticket.worker].append(ticket.sequence.sequence_id)
+        for worker, sequence_ids in by_worker.items():
+            worker.send(Cancel(sequence_ids))
+
+    def _receive(self, ticket: _Ticket, event: SequenceEvent) -> None:
+        match event:
+            case SequenceStarted():
+                self._stop_waiting(ticket)
+                if not ticket.was_replayed:
+                    self._deliver(ticket, event)
+            case TokenEvent():
+                self._receive_token(ticket, event)
+            case SequenceFailed():
+                self._deliver(ticket, event)
+
+    def _receive_token(self, ticket: _Ticket, event: TokenEvent) -> None:
+        index = ticket.num_received
+        ticket.num_received += 1
+        if index == len(ticket.delivered):
+            ticket.delivered.append(event.token_id)
+            self._deliver(ticket, event)
+        elif event.token_id != ticket.delivered[index]:
+            self._cancel([ticket])
+            ticket.stream.push(SequenceFailed(event.sequence_id, "its worker died, and the replay said otherwise"))
+
+    def _deliver(self, ticket: _Ticket, event: SequenceEvent) -> None:
+        if is_terminal(event):
+            self._forget(ticket)
+        ticket.stream.push(event)
+
+    def _forget(self, ticket: _Ticket) -> None:
+        del self._tickets[ticket.sequence.sequence_id]
+        self._stop_waiting(ticket)
+
+    def _stop_waiting(self, ticket: _Ticket) -> None:
+        if ticket.is_waiting:
+            ticket.is_waiting = False
+            self._count_waiting(ticket, -1)
+
+    def _count_waiting(self, ticket: _Ticket, sign: int) -> None:
+        self._queue_tokens += sign * ticket.num_source_tokens
+        self._num_waiting += sign
+        self._metrics.queue_tokens.set(self._queue_tokens)
+        self._metrics.requests_waiting.set(self._num_waiting)

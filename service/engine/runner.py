@@ -1,0 +1,177 @@
+"""Rows to tensors to chosen tokens: the only module of the service that knows torch and `model`.
+
+State by slot (last token, position, source length, tokens left) lies in host tensors beside the caches, so that a step
+is a fixed number of batched operations, whatever the number of rows, and one copy back from the device.
+Legend: B rows, S source tokens, T decoder tokens, D model width, N vocabulary, R slots.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from model.checkpoint import load_transformer
+from model.config import read_checkpoint
+from model.kv_cache import KVCache
+from model.search import LogitsRules, choose_greedy
+from service.engine.scheduler import Row, Source
+from service.engine.slots import Move
+from service.engine.types import WorkerInfo, WorkerSpec
+
+COMPUTE_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+MAX_AUTO_ROWS = 64
+AUTO_KV_BYTES = 2**30
+MAX_PROMPT_TOKENS = 2
+"""The longest decoder prompt: the start token and a language token."""
+
+
+class Runner:
+    """One checkpoint in memory with its caches."""
+
+    def __init__(self, spec: WorkerSpec) -> None:
+        """Load the checkpoint. Raises CheckpointError, and RuntimeError where the device cannot be had."""
+        torch.set_num_threads(spec.num_threads)
+        self._device = torch.device(spec.device)
+        compute_type = _resolve_compute_type(spec.compute_type, self._device)
+        dtype = COMPUTE_DTYPES[compute_type]
+        self.checkpoint = read_checkpoint(Path(spec.checkpoint_directory), name=spec.checkpoint_name)
+        config = self.checkpoint.config
+        self._transformer = load_transformer(self.checkpoint, dtype=dtype, device=self._device)
+        self._rules = LogitsRules.from_checkpoint(self.checkpoint, device=self._device)
+
+        max_target_tokens = min(spec.max_new_tokens + MAX_PROMPT_TOKENS, config.max_positions)
+        bytes_per_row = KVCache.bytes_per_row(
+            config, max_target_tokens=max_target_tokens, max_source_tokens=spec.max_source_tokens, dtype=dtype
+        )
+        max_rows = spec.max_rows or max(1, min(MAX_AUTO_ROWS, AUTO_KV_BYTES // bytes_per_row))
+        self._cache = KVCache(
+            config,
+            max_rows=max_rows,
+            max_target_tokens=max_target_tokens,
+            max_source_tokens=spec.max_source_tokens,
+            dtype=dtype,
+            device=self._device,
+        )
+        self._last_token_ids = torch.zeros(max_rows, dtype=torch.long)
+        self._positions = torch.zeros(max_rows, dtype=torch.long)
+        self._source_lengths = torch.ones(max_rows, dtype=torch.long)
+        self._tokens_left = torch.zeros(max_rows, dtype=torch.long)
+        self._state = (self._last_token_ids, self._positions, self._source_lengths, self._tokens_left)
+        self.info = WorkerInfo(
+            device=str(self._device),
+            compute_type=compute_type,
+            max_rows=max_rows,
+            num_parameters=sum(parameter.numel() for parameter in self._transformer.parameters()),
+            kv_bytes=self._cache.num_bytes,
+        )
+
+    @torch.inference_mode()
+    def admit(self, rows: Sequence[Row]) -> int:
+        """Encode what is not encoded yet, fill the cross-attention cache and prefill the decoder prompts.
+
+        The rows hold the last slots in use, in order. Returns the number of padding tokens that were encoded.
+        """
+        sources = list(dict.fromkeys(row.source for row in rows))
+        num_padding_tokens = self._encode([source for source in sources if source.encoded is None])
+        start = _slot(rows[0])
+        lengths = torch.tensor([len(row.source.ids) for row in rows])
+        cross_kv = self._transformer.cross_kv(pad_sequence([_encoded(source) for source in sources], batch_first=True))
+        index_of = {source: index for index, source in enumerate(sources)}
+        self._cache.write_cross(start, cross_kv, self._to_device(torch.tensor([index_of[row.source] for row in rows])))
+
+        stop = start + len(rows)
+        prompts = [row.sequence.decoder_prompt for row in rows]
+        self._last_token_ids[start:stop] = torch.tensor([prompt[-1] for prompt in prompts])
+        self._positions[start:stop] = torch.tensor([len(prompt) - 1 for prompt in prompts])
+        self._source_lengths[start:stop] = lengths
+        self._tokens_left[start:stop] = torch.tensor([row.sequence.max_new_tokens for row in rows])
+        self._prefill(start, stop, [prompt[:-1] for prompt in prompts])
+        return num_padding_tokens
+
+    @torch.inference_mode()
+    def step(self, num_rows: int) -> list[tuple[int, float]]:
+        """Decode one token for each of the rows in slots 0..num_rows-1: its id and log-probability."""
+        positions, source_lengths = self._positions[:num_rows], self._source_lengths[:num_rows]
+        view = self._cache.view(
+            0, num_rows, self_tokens=int(positions.max()) + 1, source_tokens=int(source_lengths.max())
+        )
+        logits = self._transformer.decode_step(
+            self._to_device(self._last_token_ids[:num_rows]),
+            self._to_device(positions),
+            self._to_device(source_lengths),
+            view,
+        )
+        is_last = self._to_device(self._tokens_left[:num_rows] == 1)
+        token_ids, logprobs = choose_greedy(logits, self._rules, is_last=is_last)
+        self._last_token_ids[:num_rows] = token_ids
+        positions += 1
+        self._tokens_left[:num_rows] -= 1
+        return list(zip(token_ids.tolist(), logprobs.tolist(), strict=True))
+
+    @torch.inference_mode()
+    def move(self, move: Move) -> None:
+        """Carry a row's caches and state into the slot that became free."""
+        self._cache.move(
+            move.source,
+            move.target,
+            self_tokens=int(self._positions[move.source]) + 1,
+            source_tokens=int(self._source_lengths[move.source]),
+        )
+        for state in self._state:
+            state[move.target] = state[move.source]
+
+    def _encode(self, sources: list[Source]) -> int:
+        """Encode `sources` as one padded batch; each keeps its own [S, D]. Returns the number of padding tokens."""
+        if not sources:
+            return 0
+        pad_token_id = self.checkpoint.config.pad_token_id
+        lengths = torch.tensor([len(source.ids) for source in sources])
+        input_ids = pad_sequence(
+            [torch.tensor(source.ids) for source in sources], batch_first=True, padding_value=pad_token_id
+        )
+        encoder_hidden_states = self._transformer.encode(self._to_device(input_ids), self._to_device(lengths))
+        for source, hidden_states in zip(sources, encoder_hidden_states, strict=True):
+            # A copy: a view would keep the whole padded batch for as long as one of its sources lives.
+            source.encoded = hidden_states[: len(source.ids)].clone()
+        return input_ids.numel() - int(lengths.sum())
+
+    def _prefill(self, start: int, stop: int, prompts: list[tuple[int, ...]]) -> None:
+        """Write K and V of all prompt tokens but the last, which the first step takes.
+
+        Shorter prompts are padded on the right: what that writes lies past the row's own position, where the causal
+        mask hides it until a real token overwrites it.
+        """
+        num_tokens = max(len(prompt) for prompt in prompts)
+        if num_tokens == 0:
+            return
+        pad_token_id = self.checkpoint.config.pad_token_id
+        input_ids = torch.tensor([[*prompt, *[pad_token_id] * (num_tokens - len(prompt))] for prompt in prompts])
+        source_lengths = self._source_lengths[start:stop]
+        view = self._cache.view(start, stop, self_tokens=num_tokens, source_tokens=int(source_lengths.max()))
+        self._transformer.decode(
+            self._to_device(input_ids),
+            self._to_device(torch.zeros(stop - start, dtype=torch.long)),
+            self._to_device(source_lengths),
+            view,
+        )
+
+    def _to_device(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self._device, non_blocking=True)
+
+
+def _slot(row: Row) -> int:
+    assert row.slot is not None, "an admitted row has a slot"
+    return row.slot
+
+
+def _encoded(source: Source) -> Tensor:
+    assert isinstance(source.encoded, Tensor), "an admitted source is encoded"
+    return source.encoded
+
+
+def _resolve_compute_type(compute_type: str, device: torch.device) -> str:
+    if compute_type != "auto":
+        return compute_type
+    return "float16" if device.type == "cuda" else "float32"

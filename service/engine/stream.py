@@ -1,0 +1,54 @@
+"""What a submitter holds: the stream of its sequences' events."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Self
+
+from service.engine.types import SequenceEvent, is_terminal
+from service.errors import DeadlineExceededError
+
+
+class EngineStream:
+    """Events of one `submit`, as lists: all that has come since the last. Ends when every sequence has ended.
+
+    Raises DeadlineExceededError when `deadline`, in the event loop's time, passes first. `aclose` cancels what is open.
+    """
+
+    def __init__(self, *, num_sequences: int, deadline: float | None, cancel: Callable[[], None]) -> None:
+        self._events: deque[SequenceEvent] = deque()
+        self._arrived = asyncio.Event()
+        self._num_open = num_sequences
+        self._is_late = False
+        self._cancel = cancel
+        self._timer = None if deadline is None else asyncio.get_running_loop().call_at(deadline, self._expire)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> list[SequenceEvent]:
+        while not self._events:
+            if self._num_open == 0:
+                raise StopAsyncIteration
+            if self._is_late:
+                raise DeadlineExceededError("the time allowed for this request is over")
+            self._arrived.clear()
+            await self._arrived.wait()
+        events = list(self._events)
+        self._events.clear()
+        return events
+
+    async def aclose(self) -> None:
+        """Cancel what has not ended; closing twice, or after the end, does nothing."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._cancel()
+
+    def push(self, event: SequenceEvent) -> None:
+        self._events.append(event)
+        self._num_open -= is_terminal(event)
+        self._arrived.set()
+
+    def _expire(self) -> None:
+        self._is_late = True
+        self._arrived.set()

@@ -1,0 +1,142 @@
+"""What crosses between the service process and its workers: plain data, encoded as MessagePack by msgspec.
+
+A `Sequence` is one sentence into one language. Each submitted sequence gets token events and then exactly one terminal
+event: a `TokenEvent` with a `finish_reason`, or a `SequenceFailed`.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from service.log import LogFormat, LogLevel
+
+Priority = Literal["interactive", "bulk"]
+FinishReason = Literal["stop", "length", "repetition"]
+
+
+class Sequence(msgspec.Struct, frozen=True, array_like=True):
+    """One sentence into one language.
+
+    `max_new_tokens` counts tokens after the decoder prompt, the end-of-sequence token included.
+    """
+
+    sequence_id: int
+    source_ids: tuple[int, ...]
+    decoder_prompt: tuple[int, ...]
+    max_new_tokens: int
+    priority: Priority = "interactive"
+    repetition_guard: bool = True
+
+
+class WorkerSpec(msgspec.Struct, frozen=True):
+    """All that a worker process has to know, sent as its first message. `max_rows` 0 lets the worker choose."""
+
+    checkpoint_directory: str
+    checkpoint_name: str
+    device: str
+    compute_type: str
+    num_threads: int
+    max_rows: int
+    max_source_tokens: int
+    max_new_tokens: int
+    max_encode_tokens: int
+    max_bulk_wait_seconds: float
+    log_format: LogFormat
+    log_level: LogLevel
+
+
+class Submit(msgspec.Struct, frozen=True, tag=True):
+    """Service to worker: decode these."""
+
+    sequences: list[Sequence]
+
+
+class Cancel(msgspec.Struct, frozen=True, tag=True):
+    """Service to worker: nobody listens to these any more. Ids that are unknown or finished are ignored."""
+
+    sequence_ids: list[int]
+
+
+ToWorker = Submit | Cancel
+
+
+class WorkerInfo(msgspec.Struct, frozen=True):
+    """What a worker has loaded. `kv_bytes` is reserved for both caches over all rows."""
+
+    device: str
+    compute_type: str
+    max_rows: int
+    num_parameters: int
+    kv_bytes: int
+
+
+class Loaded(msgspec.Struct, frozen=True, tag=True):
+    """Worker to service: the checkpoint is in memory."""
+
+    info: WorkerInfo
+
+
+class LoadFailed(msgspec.Struct, frozen=True, tag=True):
+    """Worker to service: the checkpoint cannot be served; the worker exits."""
+
+    detail: str
+
+
+class SequenceStarted(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """A waiting sequence took a slot. `encoded` is false where an equal source in flight had been encoded already."""
+
+    sequence_id: int
+    queue_seconds: float
+    encoded: bool
+
+
+class TokenEvent(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """One chosen token and its log-probability; the last one of a sequence says why it is the last."""
+
+    sequence_id: int
+    token_id: int
+    logprob: float
+    finish_reason: FinishReason | None = None
+
+
+class SequenceFailed(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """The sequence ended without a result."""
+
+    sequence_id: int
+    detail: str
+
+
+SequenceEvent = SequenceStarted | TokenEvent | SequenceFailed
+
+
+class StepStats(msgspec.Struct, frozen=True, array_like=True):
+    """What one step did, for the metrics: `num_rows` were in the step, `num_running` still are after it."""
+
+    decode_seconds: float
+    encode_seconds: float
+    num_rows: int
+    num_running: int
+    num_free_slots: int
+    num_source_tokens: int
+    num_padding_tokens: int
+
+
+class StepReport(msgspec.Struct, frozen=True, tag=True):
+    """Worker to service: everything that one step brought, in order."""
+
+    events: list[SequenceEvent]
+    stats: StepStats
+
+
+FromWorker = Loaded | LoadFailed | StepReport
+
+
+def is_terminal(event: SequenceEvent) -> bool:
+    """Whether `event` is the last one of its sequence."""
+    match event:
+        case TokenEvent():
+            return event.finish_reason is not None
+        case SequenceFailed():
+            return True
+        case SequenceStarted():
+            return False

@@ -1,0 +1,45 @@
+"""Whether the server takes requests, and how many it is serving."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from service.errors import DrainingError
+
+
+class Lifecycle:
+    def __init__(self) -> None:
+        self._num_active = 0
+        self._is_draining = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def is_draining(self) -> bool:
+        return self._is_draining
+
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """Around everything that is done for a request. Raises DrainingError once the server drains."""
+        if self._is_draining:
+            raise DrainingError("the server is shutting down", retry_after_seconds=5)
+        self._num_active += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._num_active -= 1
+            if self._num_active == 0:
+                self._idle.set()
+
+    def start_draining(self) -> None:
+        self._is_draining = True
+
+    async def wait_idle(self, timeout_seconds: float) -> bool:
+        """Wait until no request is being served; whether that came in time."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True

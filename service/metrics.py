@@ -1,0 +1,110 @@
+"""The Prometheus metrics, by the names of the contract. Labels are bounded: never a text, a key or an address."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from service.engine.types import SequenceStarted, StepReport, TokenEvent, WorkerInfo
+
+FAST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+STEP_SECONDS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1)
+REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Metrics:
+    """One registry an app, so that several apps in one process, as in tests, stay apart."""
+
+    def __init__(self) -> None:
+        self._registry = registry = CollectorRegistry()
+        self.requests = Counter(
+            "kakehashi_requests", "Requests by how they ended", ["endpoint", "outcome"], registry=registry
+        )
+        self.refused = Counter("kakehashi_refused", "Requests refused, by reason", ["reason"], registry=registry)
+        self.request_duration = Histogram(
+            "kakehashi_request_duration_seconds",
+            "From the request's arrival to the last byte of its answer",
+            ["endpoint", "stream"],
+            buckets=REQUEST_SECONDS,
+            registry=registry,
+        )
+        self.time_to_first_token = Histogram(
+            "kakehashi_time_to_first_token_seconds",
+            "From admission to the first token of a request",
+            buckets=FAST_SECONDS,
+            registry=registry,
+        )
+        self.inter_token_latency = Histogram(
+            "kakehashi_inter_token_latency_seconds",
+            "Between two tokens of one sentence",
+            buckets=FAST_SECONDS,
+            registry=registry,
+        )
+        self.queue_time = Histogram(
+            "kakehashi_queue_time_seconds",
+            "From a sentence's arrival at its worker to its slot",
+            buckets=FAST_SECONDS,
+            registry=registry,
+        )
+        self.encode = Histogram(
+            "kakehashi_encode_seconds", "One encoder batch", ["worker"], buckets=STEP_SECONDS, registry=registry
+        )
+        self.decode_step = Histogram(
+            "kakehashi_decode_step_seconds", "One decode step", ["worker"], buckets=STEP_SECONDS, registry=registry
+        )
+        self.batch_rows = Histogram(
+            "kakehashi_batch_rows", "Rows in a decode step", ["worker"], buckets=ROWS, registry=registry
+        )
+        self.requests_waiting = Gauge(
+            "kakehashi_requests_waiting", "Sentences that have no slot yet", registry=registry
+        )
+        self.queue_tokens = Gauge("kakehashi_queue_tokens", "Source tokens of waiting sentences", registry=registry)
+        self.rows_running = Gauge("kakehashi_rows_running", "Rows in the last step", ["worker"], registry=registry)
+        self.slots_free = Gauge("kakehashi_slots_free", "Free slots", ["worker"], registry=registry)
+        self.source_tokens = Counter("kakehashi_source_tokens", "Source tokens encoded", registry=registry)
+        self.generated_tokens = Counter("kakehashi_generated_tokens", "Tokens generated", registry=registry)
+        self.padding_tokens = Counter("kakehashi_padding_tokens", "Padding tokens encoded", registry=registry)
+        self.coalesced = Counter(
+            "kakehashi_coalesced", "Work shared with an equal one in flight", ["kind"], registry=registry
+        )
+        self.worker_restarts = Counter(
+            "kakehashi_worker_restarts", "Workers started again", ["worker"], registry=registry
+        )
+        self.build_info = Gauge(
+            "kakehashi_build_info",
+            "What is served, and how",
+            ["version", "model", "compute_type", "device"],
+            registry=registry,
+        )
+
+    def observe_step(self, worker: str, report: StepReport) -> None:
+        """Record one step of a worker."""
+        stats = report.stats
+        num_tokens = 0
+        for event in report.events:
+            if isinstance(event, TokenEvent):
+                num_tokens += 1
+            elif isinstance(event, SequenceStarted):
+                self.queue_time.observe(event.queue_seconds)
+                if not event.encoded:
+                    self.coalesced.labels("encode").inc()
+        self.generated_tokens.inc(num_tokens)
+        if stats.num_source_tokens:
+            self.encode.labels(worker).observe(stats.encode_seconds)
+            self.source_tokens.inc(stats.num_source_tokens)
+            self.padding_tokens.inc(stats.num_padding_tokens)
+        if stats.num_rows:
+            self.decode_step.labels(worker).observe(stats.decode_seconds)
+            self.batch_rows.labels(worker).observe(stats.num_rows)
+        self.observe_slots(worker, num_free=stats.num_free_slots, num_running=stats.num_running)
+
+    def observe_slots(self, worker: str, *, num_free: int, num_running: int) -> None:
+        self.rows_running.labels(worker).set(num_running)
+        self.slots_free.labels(worker).set(num_free)
+
+    def describe_build(self, *, version: str, model: str, info: WorkerInfo) -> None:
+        self.build_info.labels(version, model, info.compute_type, info.device).set(1)
+
+    def render(self) -> bytes:
+        """The text exposition format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,66 @@
+"""uvicorn, with our own end: drain on SIGTERM while new requests are still answered, with 503."""
+
+import asyncio
+import logging
+import socket
+from types import FrameType
+
+import uvicorn
+
+from service.app import build_service
+from service.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+EXIT_SECONDS = 2.0
+"""Of the grace period, what is left for telling the last clients and ending the workers."""
+
+
+class Server(uvicorn.Server):
+    """Raises CheckpointError when built with a checkpoint that cannot be served."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._service = build_service(settings, on_fatal=self._fail)
+        self._grace_seconds = settings.grace_seconds
+        self._event_loop: asyncio.AbstractEventLoop | None = None
+        self._draining: asyncio.Task[None] | None = None
+        self.exit_code = 0
+        super().__init__(
+            uvicorn.Config(
+                self._service.app,
+                host=settings.host,
+                port=settings.port,
+                log_config=None,
+                access_log=False,
+                timeout_graceful_shutdown=1,
+            )
+        )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._event_loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+
+    def handle_exit(self, _sig: int, _frame: FrameType | None) -> None:
+        """The first signal drains, the second ends at once. The signal is dealt with here and not raised again."""
+        if self._event_loop is None or self._service.lifecycle.is_draining:
+            self.should_exit = self.force_exit = True
+            return
+        self._service.lifecycle.start_draining()
+        self._event_loop.call_soon_threadsafe(self._start_draining)
+
+    def _start_draining(self) -> None:
+        self._draining = asyncio.create_task(self._drain())
+
+    async def _drain(self) -> None:
+        logger.info("draining: finishing what is running, for %g s at most", self._grace_seconds)
+        lifecycle = self._service.lifecycle
+        if not await lifecycle.wait_idle(max(0.0, self._grace_seconds - EXIT_SECONDS)):
+            logger.warning("the grace period is over: what is still running fails")
+            await self._service.client.aclose()
+            await lifecycle.wait_idle(EXIT_SECONDS / 2)
+        self.should_exit = True
+
+    def _fail(self, detail: str) -> None:
+        logger.error("%s", detail)
+        self.exit_code = 1
+        self.should_exit = True

@@ -1,0 +1,105 @@
+"""All settings, read once at the composition root: environment variables `KAKEHASHI_*`, a `.env` file, or flags.
+
+A wrong value, or an unknown variable with the prefix, stops the start and is named.
+"""
+
+import os
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from service.log import LogFormat, LogLevel
+
+PREFIX = "KAKEHASHI_"
+BUNDLED_MODEL = Path(__file__).parent.parent / "model" / "bundled"
+
+Auto = Literal["auto"]
+PositiveInt = Annotated[int, Field(ge=1)]
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used; the message names its variable."""
+
+
+class Settings(BaseModel):
+    """Limits are per request unless their description says otherwise."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = Field(str(BUNDLED_MODEL), description="checkpoint: a directory or hub id (`org/name@revision`)")
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on")
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="`cpu`, `cuda`, `cuda:1`")
+    compute_type: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="number format of weights and caches; auto: float32 on CPU, float16 on CUDA"
+    )
+    workers: Auto | PositiveInt = Field("auto", description="worker processes; auto: one a core, or one a GPU")
+    threads_per_worker: Auto | PositiveInt = Field(
+        "auto", description="torch threads in a worker; auto: the cores shared out evenly"
+    )
+    max_rows: Auto | PositiveInt = Field(
+        "auto", description="rows in the running batch of a worker; auto: 64, or what 1 GiB of KV caches holds"
+    )
+    max_queue_tokens: PositiveInt = Field(
+        100_000, description="source tokens waiting in the whole server, past which requests are refused (429)"
+    )
+    max_encode_tokens: PositiveInt = Field(
+        2048, description="source tokens a worker encodes between two decode steps, so that streams keep their pace"
+    )
+    max_bulk_wait_seconds: float = Field(
+        5.0, ge=0, description="after this wait a `bulk` sentence goes before `interactive` ones"
+    )
+    max_text_characters: PositiveInt = Field(50_000, description="characters in all texts of a request together")
+    max_texts: PositiveInt = Field(128, description="texts in a request")
+    max_body_bytes: PositiveInt = Field(1 << 20, description="bytes in a request's body")
+    max_new_tokens: PositiveInt = Field(256, description="tokens generated for a sentence, the end token included")
+    timeout_seconds: float = Field(120.0, gt=0, description="longest time for a request")
+    grace_seconds: float = Field(30.0, gt=0, description="time to finish running requests after SIGTERM")
+    log_format: LogFormat = Field("auto", description="`text`, `json`; auto: text on a terminal")
+    log_level: LogLevel = Field("info", description="`debug`, `info`, `warning`, `error`")
+
+
+def variable_name(field: str) -> str:
+    return PREFIX + field.upper()
+
+
+def load_settings(
+    environment: Mapping[str, str] = os.environ,
+    *,
+    flags: Mapping[str, str] | None = None,
+    env_file: Path = Path(".env"),
+) -> Settings:
+    """Flags win over the environment, which wins over the file. Raises SettingsError naming the variable."""
+    in_file = {name: value for name, value in dotenv_values(env_file).items() if value is not None}
+    given = {name: value for name, value in {**in_file, **environment}.items() if name.upper().startswith(PREFIX)}
+    known = {variable_name(field): field for field in Settings.model_fields}
+    values: dict[str, str] = {}
+    for name, value in given.items():
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            raise SettingsError(f"{name} is not a setting" + (f"; is {close[0]} meant?" if close else ""))
+        values[known[name]] = value
+    try:
+        return Settings.model_validate({**values, **(flags or {})})
+    except ValidationError as error:
+        raise SettingsError("; ".join(_describe(details) for details in _first_of_each_field(error))) from error
+
+
+def _first_of_each_field(error: ValidationError) -> list[Mapping[str, object]]:
+    found: dict[object, Mapping[str, object]] = {}
+    for details in error.errors():
+        found.setdefault(details["loc"][0], dict(details))
+    return list(found.values())
+
+
+def _describe(details: Mapping[str, object]) -> str:
+    location = details["loc"]
+    assert isinstance(location, tuple)
+    field = str(location[0])
+    choices = get_args(Settings.model_fields[field].annotation)
+    hint = " ('auto' or a whole number from 1)" if Auto in choices else ""
+    return f"{variable_name(field)}: {details['input']!r} cannot be used: {details['msg']}{hint}"

@@ -1,0 +1,206 @@
+"""A text as sentences to translate and everything between them, which is kept.
+
+`separators[0] + t[0] + separators[1] + t[1] … + separators[n]` is the translation of a text; with the source's own gaps
+and sentences it is the text again, whatever is in it.
+
+- A line is never joined with the next: line breaks, indentation and empty lines stay as they are.
+- A stretch without any letter or digit (`---`, `…`, an emoji alone) is not a sentence, nor is the number of a list's
+  item at the start of a line (`1.`, `2.3.`, `IV.`): they stay as they are.
+- Between two sentences on one line the source's whitespace stays; a translation into a language that sets no space
+  between sentences drops plain spaces there, and one from such a language gets a space.
+- A sentence longer than the model allows is cut as `splitting` says, and its pieces are sentences like all others.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import sentencex
+
+from service.text.splitting import split_long
+
+# Written without a space between sentences. Thai, Lao, Khmer and Burmese have none between words, but do set one here.
+_NO_SPACE_BETWEEN_SENTENCES = frozenset({"ja", "zh", "yue", "wuu", "lzh"})
+_NO_SPACE_BETWEEN_WORDS = _NO_SPACE_BETWEEN_SENTENCES | {"th", "lo", "km", "my", "shn", "bo", "dz"}
+
+_LINE_BREAK = re.compile(r"\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+_LETTER_OR_DIGIT = re.compile(r"[^\W_]")
+_ITEM_NUMBER = re.compile(r"(?:\d{1,3}[.．)])+|[IVX]{1,5}\.")
+
+# `sentencex` takes time quadratic in the length of what it is given, so it is given a line in windows.
+_WINDOW_CHARACTERS = 2_000
+
+# Where `sentencex` cuts too much: after titles that it does not know, and in a sentence that goes on after a quotation.
+_TITLE = {
+    "en": re.compile(r"(?:^|\W)(?:Mr|Mrs|Ms|Dr|Prof)\.\s{1,2}$"),
+    "fr": re.compile(r"(?:^|\W)(?:M|MM|Mme|Mmes|Mlle|Mlles|Mgr)\.\s{1,2}$"),
+}
+_TITLE_CHARACTERS = 8
+_QUOTATION_END = ("」", "』", "）")
+_AFTER_QUOTATION = re.compile(r"[とっを、。はがにもの]")
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What stands before, between or after sentences."""
+
+    text: str
+    is_joint: bool
+    """Between two sentences of one line, with nothing but whitespace: it depends on the target language."""
+
+    def in_language(self, target_lang: str) -> str:
+        if not self.is_joint:
+            return self.text
+        if _primary(target_lang) in _NO_SPACE_BETWEEN_SENTENCES:
+            return self.text if self.text.strip(" ") else ""
+        return self.text or " "
+
+
+@dataclass(frozen=True, slots=True)
+class Segmented:
+    sentences: tuple[str, ...]
+    """Each without whitespace around it, and with a letter or digit in it."""
+    gaps: tuple[Gap, ...]
+    """One before each sentence and one after the last."""
+
+    def separators(self, target_lang: str) -> list[str]:
+        """What to put around the translated sentences: one more than there are sentences."""
+        return [gap.in_language(target_lang) for gap in self.gaps]
+
+
+def segment(
+    text: str,
+    *,
+    language: str,
+    max_tokens: int | None = None,
+    count_tokens: Callable[[str], int] | None = None,
+) -> Segmented:
+    """Cut `text`, written in `language`, into sentences of at most `max_tokens` of `count_tokens`, if both are given.
+
+    Control characters are text like any other. A lone surrogate in a sentence raises UnicodeEncodeError.
+    """
+    builder = _Builder(joins_without_space=_primary(language) in _NO_SPACE_BETWEEN_WORDS)
+    for line, line_break in _lines(text):
+        for stretch in _stretches(line, _primary(language)):
+            sentence = stretch.strip()
+            if max_tokens is None or count_tokens is None or not _is_translated(sentence):
+                builder.add(stretch)
+                continue
+            before, _, after = stretch.partition(sentence)
+            builder.keep(before)
+            for piece in split_long(sentence, max_tokens=max_tokens, count_tokens=count_tokens):
+                builder.add(piece)
+            builder.keep(after)
+        builder.end_line(line_break)
+    return builder.build()
+
+
+def _is_translated(stretch: str) -> bool:
+    return _LETTER_OR_DIGIT.search(stretch) is not None
+
+
+class _Builder:
+    """Collects sentences and what lies between them, in order."""
+
+    def __init__(self, *, joins_without_space: bool) -> None:
+        self._joins_without_space = joins_without_space
+        self._sentences: list[str] = []
+        self._gaps: list[Gap] = []
+        self._kept: list[str] = []
+        self._continues_line = False  # has this line had a sentence?
+
+    def add(self, stretch: str) -> None:
+        """A sentence with whitespace around it, or something that is not translated.
+
+        A gap of nothing is a joint only where the source sets no spaces; elsewhere a word has been cut in two.
+        """
+        sentence = stretch.strip()
+        is_item_number = not self._continues_line and _ITEM_NUMBER.fullmatch(sentence)
+        if is_item_number or not _is_translated(sentence):
+            self.keep(stretch)
+            return
+        before, _, after = stretch.partition(sentence)
+        gap = self._take_gap() + before
+        can_vary = not gap.strip() and (bool(gap) or self._joins_without_space)
+        self._gaps.append(Gap(gap, is_joint=self._continues_line and can_vary))
+        self._sentences.append(sentence)
+        self.keep(after)
+        self._continues_line = True
+
+    def keep(self, text: str) -> None:
+        self._kept.append(text)
+
+    def end_line(self, line_break: str) -> None:
+        self._kept.append(line_break)
+        self._continues_line = False
+
+    def build(self) -> Segmented:
+        return Segmented(sentences=tuple(self._sentences), gaps=(*self._gaps, Gap(self._take_gap(), is_joint=False)))
+
+    def _take_gap(self) -> str:
+        gap = "".join(self._kept)
+        self._kept.clear()
+        return gap
+
+
+def _lines(text: str) -> Iterator[tuple[str, str]]:
+    """Each line and the line break after it."""
+    start = 0
+    for found in _LINE_BREAK.finditer(text):
+        yield text[start : found.start()], found[0]
+        start = found.end()
+    yield text[start:], ""
+
+
+def _stretches(line: str, language: str) -> Iterator[str]:
+    """The sentences of a line with all whitespace: joined, they are the line."""
+    if not _is_translated(line):
+        yield line
+        return
+    held = ""
+    for stretch in _library_stretches(line, language):
+        if held and not _goes_on(held, stretch, language):
+            yield held
+            held = ""
+        held += stretch
+    if held:
+        yield held
+
+
+def _goes_on(left: str, right: str, language: str) -> bool:
+    """Whether the sentence of `left` is not over."""
+    if language in _TITLE:
+        return _TITLE[language].search(left[-_TITLE_CHARACTERS:]) is not None
+    return language == "ja" and left.endswith(_QUOTATION_END) and _AFTER_QUOTATION.match(right) is not None
+
+
+def _library_stretches(line: str, language: str) -> Iterator[str]:
+    """A window ends where the last boundary in it was found; of a window without one, the sentence goes on."""
+    start = 0
+    held = ""
+    while len(line) - start > _WINDOW_CHARACTERS:
+        window = line[start : start + _WINDOW_CHARACTERS]
+        found = _segmented(window, language)
+        if len(found) == 1:
+            held += window
+            start += len(window)
+            continue
+        for stretch in found[:-1]:
+            yield held + stretch
+            held = ""
+            start += len(stretch)
+    for stretch in _segmented(line[start:], language):
+        yield held + stretch
+        held = ""
+    if held:
+        yield held
+
+
+def _segmented(text: str, language: str) -> list[str]:
+    stretches: list[str] = sentencex.segment(language, text)
+    return stretches if "".join(stretches) == text else [text]
+
+
+def _primary(language: str) -> str:
+    """The language of a code like `zh-Hant`."""
+    return language.replace("_", "-").partition("-")[0].lower()

@@ -1,0 +1,137 @@
+"""The laws of a step, with a runner that says what the test wants: no model is needed to state them."""
+
+from collections.abc import Sequence as SequenceOf
+
+import pytest
+
+from service.engine.scheduler import Row, Scheduler
+from service.engine.slots import Move
+from service.engine.types import Cancel, Sequence, SequenceFailed, SequenceStarted, StepReport, Submit, TokenEvent
+from service.engine.worker import EngineLoop
+
+EOS = 2
+
+
+class ScriptedRunner:
+    """Chooses token 9 for ever; fails where it is told to."""
+
+    def __init__(self) -> None:
+        self.token_id = 9
+        self.fails_in: str | None = None
+        self.num_encoded = 0
+        self.moves: list[Move] = []
+
+    def admit(self, rows: SequenceOf[Row]) -> int:
+        if self.fails_in == "admit":
+            raise RuntimeError("out of memory")
+        for source in {row.source for row in rows if row.source.encoded is None}:
+            source.encoded = object()
+            self.num_encoded += 1
+        return 0
+
+    def step(self, num_rows: int) -> list[tuple[int, float]]:
+        if self.fails_in == "step":
+            raise RuntimeError("out of memory")
+        return [(self.token_id, -0.5)] * num_rows
+
+    def move(self, move: Move) -> None:
+        self.moves.append(move)
+
+
+class ManualClock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def runner() -> ScriptedRunner:
+    return ScriptedRunner()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def loop(runner: ScriptedRunner, clock: ManualClock) -> EngineLoop:
+    scheduler = Scheduler(
+        max_rows=2, max_encode_tokens=100, max_bulk_wait_seconds=5, eos_token_id=EOS, forces_eos=False
+    )
+    return EngineLoop(runner, scheduler, clock=clock)
+
+
+def submit(loop: EngineLoop, *sequence_ids: int, source: int = 7) -> None:
+    loop.receive(Submit([Sequence(each, (source, each, EOS), (EOS,), 100) for each in sequence_ids]))
+
+
+def failed_ids(report: StepReport) -> list[int]:
+    return [event.sequence_id for event in report.events if isinstance(event, SequenceFailed)]
+
+
+def test_a_sequence_starts_and_gets_a_token_in_the_same_step(loop: EngineLoop, clock: ManualClock):
+    submit(loop, 1)
+    clock.now = 2.5
+    report = loop.step()
+    assert report.events == [SequenceStarted(1, 2.5, encoded=True), TokenEvent(1, 9, -0.5)]
+    assert report.stats.num_rows == 1
+    assert report.stats.num_source_tokens == 3
+
+
+def test_a_sequence_joins_the_running_batch_at_any_step(loop: EngineLoop):
+    submit(loop, 1)
+    loop.step()
+    submit(loop, 2)
+    tokens = [event.sequence_id for event in loop.step().events if isinstance(event, TokenEvent)]
+    assert tokens == [1, 2]
+
+
+def test_equal_sources_are_encoded_once(loop: EngineLoop, runner: ScriptedRunner):
+    loop.receive(Submit([Sequence(each, (7, EOS), (EOS,), 100) for each in (1, 2, 3)]))
+    report = loop.step()
+    assert [event.encoded for event in report.events if isinstance(event, SequenceStarted)] == [True, False]
+    assert report.stats.num_source_tokens == 2
+    loop.receive(Cancel([1]))
+    assert SequenceStarted(3, 0.0, encoded=False) in loop.step().events
+    assert runner.num_encoded == 1
+
+
+def test_a_cancelled_row_frees_its_slot_within_one_step(loop: EngineLoop, runner: ScriptedRunner):
+    submit(loop, 1, 2)
+    loop.step()
+    loop.receive(Cancel([1]))
+    report = loop.step()
+    assert report.stats.num_free_slots == 1
+    assert [event.sequence_id for event in report.events] == [2]
+    assert runner.moves == [Move(source=1, target=0)]
+
+
+def test_a_failed_step_fails_its_rows_and_the_loop_goes_on(loop: EngineLoop, runner: ScriptedRunner):
+    submit(loop, 1, 2, 3)
+    runner.fails_in = "step"
+    assert failed_ids(loop.step()) == [1, 2]
+    runner.fails_in = None
+    runner.token_id = EOS
+    assert TokenEvent(3, EOS, -0.5, "stop") in loop.step().events
+    assert loop.is_idle
+
+
+def test_a_failed_admission_fails_the_new_rows_only(loop: EngineLoop, runner: ScriptedRunner):
+    submit(loop, 1)
+    loop.step()
+    submit(loop, 2)
+    runner.fails_in = "admit"
+    report = loop.step()
+    assert failed_ids(report) == [2]
+    assert TokenEvent(1, 9, -0.5) in report.events
+
+
+def test_the_report_after_the_last_row_shows_all_slots_free(loop: EngineLoop):
+    submit(loop, 1)
+    loop.step()
+    loop.receive(Cancel([1]))
+    assert loop.is_idle
+    assert loop.step().stats.num_free_slots == 2

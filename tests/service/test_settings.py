@@ -1,0 +1,50 @@
+"""Law: a wrong or unknown setting stops the start, and is named."""
+
+from pathlib import Path
+
+import pytest
+
+from service.settings import Settings, SettingsError, load_settings, variable_name
+
+
+def test_settings_have_defaults_without_any_environment(tmp_path: Path):
+    assert load_settings({}, env_file=tmp_path / ".env") == Settings()
+
+
+def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path):
+    file = tmp_path / ".env"
+    file.write_text("KAKEHASHI_PORT=1\nKAKEHASHI_MAX_ROWS=2\nKAKEHASHI_WORKERS=3\nOTHER=4\n")
+    environment = {"KAKEHASHI_PORT": "10", "KAKEHASHI_MAX_ROWS": "20"}
+    settings = load_settings(environment, flags={"port": "100"}, env_file=file)
+    assert (settings.port, settings.max_rows, settings.workers) == (100, 20, 3)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("port", "70000"),
+        ("port", "eighty"),
+        ("workers", "0"),
+        ("max_rows", "many"),
+        ("device", "gpu"),
+        ("compute_type", "int3"),
+        ("timeout_seconds", "-1"),
+        ("log_level", "loud"),
+    ],
+)
+def test_a_wrong_value_is_named(field: str, value: str, tmp_path: Path):
+    with pytest.raises(SettingsError, match=rf"{variable_name(field)}.*{value}"):
+        load_settings({variable_name(field): value}, env_file=tmp_path / ".env")
+
+
+@pytest.mark.parametrize("in_file", [True, False])
+def test_an_unknown_variable_is_named_with_what_may_be_meant(in_file: bool, tmp_path: Path):
+    file = tmp_path / ".env"
+    file.write_text("KAKEHASHI_PROT=1\n" if in_file else "")
+    with pytest.raises(SettingsError, match=r"KAKEHASHI_PROT is not a setting; is KAKEHASHI_PORT meant"):
+        load_settings({} if in_file else {"KAKEHASHI_PROT": "1"}, env_file=file)
+
+
+def test_every_setting_stands_in_the_readme():
+    table = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert [name for name in Settings.model_fields if f"`{variable_name(name)}`" not in table] == []
