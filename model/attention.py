@@ -28,14 +28,10 @@ def _additive(hidden: Tensor, dtype: torch.dtype) -> Tensor:
     return hidden.to(dtype).mul_(torch.finfo(dtype).min)
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-    """Of q [B, H, T, d], k and v [B, H, C, d], M broadcast to [B, H, T, C] -> the heads side by side [B, T, D]."""
-    if q.shape[2] == 1:
-        # One query a row: two batched products cost a third less than the fused kernel from eight rows on (CPU).
-        scores = torch.matmul(q, k.transpose(2, 3)).mul_(q.shape[3] ** -0.5).add_(mask)
-        heads = torch.matmul(scores.softmax(dim=-1), v)
-    else:
-        heads = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+def attention(q: Tensor, kv: Tensor, mask: Tensor) -> Tensor:
+    """Of q [B, T, H, d] and kv [B, C, 2, H, d], under M broadcast to [B, H, T, C]: heads side by side [B, T, D]."""
+    k, v = kv.transpose(1, 3).unbind(2)  # [B, H, C, d] each
+    heads = F.scaled_dot_product_attention(q.transpose(1, 2), k, v, attn_mask=mask)
     return heads.transpose(1, 2).flatten(2)
 
 
@@ -51,9 +47,10 @@ class SelfAttention(nn.Module):
     def forward(self, hidden_states: Tensor, mask: Tensor, self_kv: LayerSelfKV | None = None) -> Tensor:
         """hidden_states [B, T, D] -> [B, T, D]; `self_kv` takes the new K and V and gives back all of them."""
         qkv = self.qkv_proj(hidden_states).unflatten(-1, (3, *self.heads))  # [B, T, 3, H, d]
-        q, kv = qkv[:, :, 0].transpose(1, 2), qkv[:, :, 1:]
-        k, v = (kv.permute(2, 0, 3, 1, 4) if self_kv is None else self_kv.write(kv)).unbind()
-        output: Tensor = self.out_proj(attention(q, k, v, mask))
+        q, kv = qkv[:, :, 0], qkv[:, :, 1:]
+        if self_kv is not None:
+            kv = self_kv.write(kv)
+        output: Tensor = self.out_proj(attention(q, kv, mask))
         return output
 
 
@@ -67,8 +64,7 @@ class CrossAttention(nn.Module):
         self.out_proj = Linear(d_model, d_model)
 
     def forward(self, hidden_states: Tensor, cross_kv: Tensor, mask: Tensor) -> Tensor:
-        """hidden_states [B, T, D], cross_kv [2, B, H, S, d] -> [B, T, D]."""
-        q = self.q_proj(hidden_states).unflatten(-1, self.heads).transpose(1, 2)
-        k, v = cross_kv.unbind()
-        output: Tensor = self.out_proj(attention(q, k, v, mask))
+        """hidden_states [B, T, D], cross_kv [B, S, 2, H, d] -> [B, T, D]."""
+        q = self.q_proj(hidden_states).unflatten(-1, self.heads)
+        output: Tensor = self.out_proj(attention(q, cross_kv, mask))
         return output

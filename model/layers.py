@@ -103,7 +103,7 @@ class DecoderLayer(nn.Module):
         source_mask: Tensor,
         self_kv: LayerSelfKV | None = None,
     ) -> Tensor:
-        """hidden_states [B, T, D], cross_kv [2, B, H, S, d] -> [B, T, D]."""
+        """hidden_states [B, T, D], cross_kv [B, S, 2, H, d] -> [B, T, D]."""
         z = self.self_attn(self.self_attn_norm.enter(hidden_states), causal_mask, self_kv)
         hidden_states = self.self_attn_norm.leave(hidden_states, z)
         z = self.cross_attn(self.cross_attn_norm.enter(hidden_states), cross_kv, source_mask)

@@ -50,7 +50,8 @@ def _broken_file(directory: Path, names: Sequence[str]) -> str | None:
     for name in names:
         try:
             if name.endswith(".json"):
-                json.loads((directory / name).read_bytes())
+                if not isinstance(json.loads((directory / name).read_bytes()), dict):
+                    return name
             else:
                 sentencepiece.SentencePieceProcessor(model_file=str(directory / name))
         except (ValueError, OSError, RuntimeError):

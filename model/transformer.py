@@ -56,11 +56,11 @@ class Transformer(nn.Module):
         return output
 
     def cross_kv(self, encoder_hidden_states: Tensor) -> Tensor:
-        """encoder_hidden_states [B, S, D] -> K' and V' of all layers [L, 2, B, H, S, d], a view of one product."""
+        """encoder_hidden_states [B, S, D] -> K' and V' of all layers [L, B, S, 2, H, d], a view of one product."""
         config = self.config
         kv: Tensor = self.cross_kv_proj(encoder_hidden_states)
         kv = kv.view(*kv.shape[:2], config.decoder_layers, 2, config.decoder_heads, config.decoder_head_dim)
-        return kv.permute(2, 3, 0, 4, 1, 5)
+        return kv.permute(2, 0, 1, 3, 4, 5)
 
     def decode(self, input_ids: Tensor, positions: Tensor, source_lengths: Tensor, kv: KVView) -> Tensor:
         """input_ids [B, T] -> decoder_hidden_state Z' [B, T, D].
@@ -73,9 +73,9 @@ class Transformer(nn.Module):
         hidden_states = self._embed(self.target_embed_tokens, input_ids, self.positions[token_positions])
         return self._decoder_stack(
             hidden_states,
-            causal_mask(token_positions, kv.self_kv.shape[4], dtype=hidden_states.dtype),
+            causal_mask(token_positions, kv.self_kv.shape[2], dtype=hidden_states.dtype),
             kv.cross_kv,
-            source_mask(source_lengths, kv.cross_kv.shape[4], dtype=hidden_states.dtype),
+            source_mask(source_lengths, kv.cross_kv.shape[2], dtype=hidden_states.dtype),
             (LayerSelfKV(self_kv, rows, token_positions) for self_kv in kv.self_kv.unbind()),
         )
 

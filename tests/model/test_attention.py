@@ -1,4 +1,4 @@
-"""The masks M hide what they should, and one query a row gives what many queries give."""
+"""The masks M hide what they should, and attention is softmax(QK^T/sqrt(d) + M)V."""
 
 import torch
 
@@ -24,16 +24,18 @@ def test_source_mask_hides_the_padding() -> None:
 
 def test_attention_of_one_query_equals_that_of_many() -> None:
     generator = torch.Generator().manual_seed(0)
-    q, k, v = (torch.randn(2, 3, 5, 7, generator=generator) for _ in range(3))
+    q = torch.randn(2, 5, 3, 7, generator=generator)
+    kv = torch.randn(2, 5, 2, 3, 7, generator=generator)
     mask = causal_mask(torch.arange(5)[None], 5, dtype=torch.float32)
-    together = attention(q, k, v, mask)
-    alone = [attention(q[:, :, [t]], k, v, mask[:, :, [t]]) for t in range(5)]
-    torch.testing.assert_close(torch.cat(alone, dim=1), together)
+    alone = [attention(q[:, [t]], kv, mask[:, :, [t]]) for t in range(5)]
+    torch.testing.assert_close(torch.cat(alone, dim=1), attention(q, kv, mask))
 
 
 def test_attention_equals_its_formula() -> None:
     generator = torch.Generator().manual_seed(0)
-    q, k, v = (torch.randn(1, 1, 4, 9, generator=generator) for _ in range(3))
+    q = torch.randn(1, 4, 1, 9, generator=generator)
+    kv = torch.randn(1, 4, 2, 1, 9, generator=generator)
+    k, v = kv[0, :, :, 0].unbind(1)
     mask = source_mask(torch.tensor([3]), 4, dtype=torch.float32)
-    expected = torch.softmax(q[0, 0] @ k[0, 0].T / 3 + mask[0, 0], dim=-1) @ v[0, 0]
-    torch.testing.assert_close(attention(q, k, v, mask)[0], expected)
+    expected = torch.softmax(q[0, :, 0] @ k.T / 3 + mask[0, 0], dim=-1) @ v
+    torch.testing.assert_close(attention(q, kv, mask)[0], expected)
