@@ -134,7 +134,7 @@ def create_router(service: TranslationService) -> APIRouter:
         """Translate one text or many into one language or many."""
         return service.stream(request, admitted) if admitted.is_stream else await service.answer(request, admitted)
 
-    @router.get("/translations/stream", response_class=EventStreamResponse, responses=EVENT_STREAM)
+    @router.get("/translations/stream", response_class=Response, responses=EVENT_STREAM)
     async def translate_stream(request: Request, admitted: Annotated[Admitted, Depends(admit_query)]) -> Response:
         """Translate as Server-Sent Events, for a browser's EventSource; close it on `done`, or it asks again."""
         return service.stream(request, admitted)
