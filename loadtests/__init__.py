@@ -1,0 +1,1 @@
+"""Benchmarks: the server under load, measured from outside."""
