@@ -54,7 +54,10 @@ def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Ser
     except CheckpointError as error:
         raise CheckpointError(f"cannot serve {name}: {error}") from error
     max_source_tokens = min(checkpoint.config.max_positions, MAX_SOURCE_TOKENS)
-    disable_created_metrics()  # type: ignore[no-untyped-call]  # a time stamp for each series doubles the page and tells nobody anything
+    # A time stamp for each series would double the page.
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    longest_prompt = max(len(prompt) for prompt in tokenizer.decoder_prompts.values())
+    max_new_tokens = min(settings.max_new_tokens, checkpoint.generation.max_length - longest_prompt)
     metrics = Metrics()
     lifecycle = Lifecycle()
     specs = [
@@ -66,7 +69,7 @@ def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Ser
             num_threads=placement.num_threads,
             max_rows=0 if settings.max_rows == "auto" else settings.max_rows,
             max_source_tokens=max_source_tokens,
-            max_new_tokens=settings.max_new_tokens,
+            max_new_tokens=max_new_tokens,
             max_encode_tokens=settings.max_encode_tokens,
             max_bulk_wait_seconds=settings.max_bulk_wait_seconds,
             log_format=settings.log_format,
@@ -77,7 +80,9 @@ def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Ser
     client = EngineClient(
         specs,
         max_queue_tokens=settings.max_queue_tokens,
-        warm_up=lambda sequence_id: _warm_up_sequence(tokenizer, sequence_id),
+        warm_up=lambda sequence_id: _warm_up_sequence(
+            tokenizer, sequence_id, max_new_tokens=min(WARM_UP_TOKENS, max_new_tokens)
+        ),
         metrics=metrics,
         on_loaded=lambda info: metrics.describe_build(version=version(), model=name, info=info),
         on_fatal=on_fatal,
@@ -87,7 +92,7 @@ def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Ser
         tokenizer,
         client,
         max_source_tokens=max_source_tokens,
-        max_new_tokens=settings.max_new_tokens,
+        max_new_tokens=max_new_tokens,
         max_queue_tokens=settings.max_queue_tokens,
         metrics=metrics,
     )
@@ -137,12 +142,12 @@ def _count_gpus() -> int:
     return len([path for path in Path("/dev").glob("nvidia*") if path.name.removeprefix("nvidia").isdecimal()])
 
 
-def _warm_up_sequence(tokenizer: Tokenizer, sequence_id: int) -> Sequence:
+def _warm_up_sequence(tokenizer: Tokenizer, sequence_id: int, *, max_new_tokens: int) -> Sequence:
     source_lang = next(code for code in tokenizer.source_languages if tokenizer.targets_of(code))
     target_lang = tokenizer.targets_of(source_lang)[0]
     return Sequence(
         sequence_id=sequence_id,
         source_ids=tuple(tokenizer.encode_source(WARM_UP_TEXT, source_lang=source_lang, target_lang=target_lang)),
         decoder_prompt=tuple(tokenizer.decoder_prompt(target_lang)),
-        max_new_tokens=WARM_UP_TOKENS,
+        max_new_tokens=max_new_tokens,
     )

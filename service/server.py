@@ -12,8 +12,8 @@ from service.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-EXIT_SECONDS = 2.0
-"""Of the grace period, what is left for telling the last clients and ending the workers."""
+EXIT_SECONDS = 3.0
+"""Of the grace period, what is left for ending the workers, telling the last clients and closing: a second each."""
 
 
 class Server(uvicorn.Server):
@@ -57,7 +57,7 @@ class Server(uvicorn.Server):
         if not await lifecycle.wait_idle(max(0.0, self._grace_seconds - EXIT_SECONDS)):
             logger.warning("the grace period is over: what is still running fails")
             await self._service.client.aclose()
-            await lifecycle.wait_idle(EXIT_SECONDS / 2)
+            await lifecycle.wait_idle(1.0)
         self.should_exit = True
 
     def _fail(self, detail: str) -> None:

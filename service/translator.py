@@ -244,8 +244,7 @@ class Translator:
         self.tokenizer = tokenizer
         self._client = client
         self.max_source_tokens = max_source_tokens
-        longest_prompt = max(len(prompt) for prompt in tokenizer.decoder_prompts.values())
-        self.max_new_tokens = min(max_new_tokens, checkpoint.generation.max_length - longest_prompt)
+        self.max_new_tokens = max_new_tokens
         self._max_queue_tokens = max_queue_tokens
         self._metrics = metrics
 

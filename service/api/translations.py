@@ -61,22 +61,22 @@ class TranslationService:
     @asynccontextmanager
     async def admitted(self, query: TranslationQuery) -> AsyncIterator[ActiveTranslation]:
         """Queue what is asked for; what has not been decoded when the context is left is cancelled."""
-        with self._lifecycle.request():
-            active = await self._admit(query)
-            try:
-                yield active
-            finally:
-                await active.aclose()
+        try:
+            with self._lifecycle.request():
+                active = await self._admit(query)
+                try:
+                    yield active
+                finally:
+                    await active.aclose()
+        except RetryableError as error:
+            self._metrics.refused.labels(problem_of(error).slug).inc()
+            raise
 
     async def _admit(self, query: TranslationQuery) -> ActiveTranslation:
         job = query.to_job()
         self._check_limits(job)
         timeout_seconds = min(query.timeout_s or self._timeout_seconds, self._timeout_seconds)
-        try:
-            return await self._translator.admit(job, timeout_seconds=timeout_seconds)
-        except RetryableError as error:
-            self._metrics.refused.labels(problem_of(error).slug).inc()
-            raise
+        return await self._translator.admit(job, timeout_seconds=timeout_seconds)
 
     async def answer(self, request: Request, admitted: Admitted) -> Response:
         active = admitted.active

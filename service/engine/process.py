@@ -11,8 +11,8 @@ import msgspec
 from service.engine.channel import frame, read_frame
 from service.engine.types import FromWorker, ToWorker, WorkerSpec
 
-EXIT_SECONDS = 5.0
-"""How long a worker may take to end by itself once its channel is closed; a step is over long before."""
+EXIT_SECONDS = 1.0
+"""How long a worker may take to end by itself once its channel is closed, before it is killed: it saves nothing."""
 
 
 class WorkerStartError(Exception):

@@ -145,8 +145,9 @@ def run(channel: Channel) -> None:
     configure_logging(log_format=spec.log_format, log_level=spec.log_level)
     try:
         runner = Runner(spec)
-    except (CheckpointError, OSError, RuntimeError) as error:
-        channel.send(msgspec.msgpack.encode(LoadFailed(f"cannot serve {spec.checkpoint_name}: {error}")))
+    except Exception as error:  # whatever it is, the service process must be told and the server not start
+        cause = str(error) if isinstance(error, CheckpointError) else f"{type(error).__name__}: {error}"
+        channel.send(msgspec.msgpack.encode(LoadFailed(f"cannot serve {spec.checkpoint_name}: {cause}")))
         sys.exit(1)
     channel.send(msgspec.msgpack.encode(Loaded(runner.info)))
     checkpoint = runner.checkpoint
