@@ -218,8 +218,8 @@ class EngineClient:
     def _receive(self, ticket: _Ticket, event: SequenceEvent) -> None:
         match event:
             case SequenceStarted():
-                self._stop_waiting(ticket)
-                if not ticket.was_replayed:
+                if ticket.is_waiting:  # else it started before, on a worker that died
+                    self._stop_waiting(ticket)
                     self._deliver(ticket, event)
             case TokenEvent():
                 self._receive_token(ticket, event)
