@@ -58,6 +58,12 @@ def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Ser
     disable_created_metrics()  # type: ignore[no-untyped-call]
     longest_prompt = max(len(prompt) for prompt in tokenizer.decoder_prompts.values())
     max_new_tokens = min(settings.max_new_tokens, checkpoint.generation.max_length - longest_prompt)
+    if max_new_tokens < 1:
+        raise CheckpointError(f"cannot serve {name}: max_length leaves no room after {longest_prompt} prompt tokens")
+    if max_source_tokens <= tokenizer.num_source_specials:
+        raise CheckpointError(f"cannot serve {name}: {max_source_tokens} positions leave no room for a source")
+    if not any(tokenizer.targets_of(code) for code in tokenizer.source_languages):
+        raise CheckpointError(f"cannot serve {name}: no language has a target")
     metrics = Metrics()
     lifecycle = Lifecycle()
     specs = [

@@ -11,10 +11,10 @@ from service.settings import Settings, SettingsError, load_settings, variable_na
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Exit status: 0 after a drain, 1 where the checkpoint cannot be served, 2 for a wrong setting."""
+    """Exit status: 0 after a drain, 1 for a bad checkpoint, 2 for a wrong setting, 3 for an address in use."""
     parser = argparse.ArgumentParser(prog="kakehashi", description="A translation server.")
     commands = parser.add_subparsers(dest="command", required=True)
-    serve = commands.add_parser("serve", help="serve a checkpoint over HTTP")
+    serve = commands.add_parser("serve", help="serve a checkpoint over HTTP", allow_abbrev=False)
     for name, field in Settings.model_fields.items():
         serve.add_argument(
             f"--{name.replace('_', '-')}",

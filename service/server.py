@@ -12,8 +12,8 @@ from service.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-EXIT_SECONDS = 3.0
-"""Of the grace period, what is left for ending the workers, telling the last clients and closing: a second each."""
+EXIT_SECONDS = 4.0
+"""Of the grace period, what is left for ending the workers, telling the last clients and closing."""
 
 
 class Server(uvicorn.Server):

@@ -74,7 +74,10 @@ def load_settings(
     env_file: Path = Path(".env"),
 ) -> Settings:
     """Flags win over the environment, which wins over the file. Raises SettingsError naming the variable."""
-    in_file = {name: value for name, value in dotenv_values(env_file).items() if value is not None}
+    try:
+        in_file = {name: value or "" for name, value in dotenv_values(env_file).items()}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{env_file}: cannot be read: {error}") from error
     given = {name: value for name, value in {**in_file, **environment}.items() if name.upper().startswith(PREFIX)}
     known = {variable_name(field): field for field in Settings.model_fields}
     values: dict[str, str] = {}

@@ -14,9 +14,10 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from service import errors
-from service.api.middleware import RequestRecord, record_of
+from service.api.record import RequestRecord, record_of
 
 logger = logging.getLogger(__name__)
 
@@ -102,16 +103,19 @@ def install_error_handlers(app: FastAPI) -> None:
 
     async def on_http_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        status = error.status_code
-        title = HTTPStatus(status).phrase
-        slug = STATUS_SLUGS.get(status, "http")
-        body = _body(status, slug, title, error.detail, record_of(request.scope).request_id)
-        return _response(body, error.headers or {})
+        return refuse(request.scope, error.status_code, error.detail, error.headers)
 
     app.add_exception_handler(errors.ServiceError, on_error)
     app.add_exception_handler(RequestValidationError, on_malformed)
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(Exception, on_error)
+
+
+def refuse(scope: Scope, status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """A problem for what HTTP itself refuses, under that status's own phrase."""
+    slug = STATUS_SLUGS.get(status, "http")
+    body = _body(status, slug, HTTPStatus(status).phrase, detail, record_of(scope).request_id)
+    return _response(body, headers or {})
 
 
 def _body(status: int, slug: str, title: str, detail: str, request_id: str) -> dict[str, Any]:
@@ -125,7 +129,13 @@ def _body(status: int, slug: str, title: str, detail: str, request_id: str) -> d
 
 
 def _response(body: dict[str, Any], headers: Mapping[str, str]) -> JSONResponse:
-    return JSONResponse(body, status_code=body["status"], headers=dict(headers), media_type="application/problem+json")
+    """With the request's id: what answers an unexpected error stands outside the middleware that adds it elsewhere."""
+    return JSONResponse(
+        body,
+        status_code=body["status"],
+        headers={**headers, "X-Request-ID": body["request_id"]},
+        media_type="application/problem+json",
+    )
 
 
 def _field(details: Mapping[str, Any]) -> dict[str, str]:

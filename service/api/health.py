@@ -13,11 +13,13 @@ from service.metrics import CONTENT_TYPE, Metrics
 def create_router(client: EngineClient, lifecycle: Lifecycle, metrics: Metrics) -> APIRouter:
     router = APIRouter(tags=["operation"])
 
+    @router.head("/health/live", include_in_schema=False)
     @router.get("/health/live")
     async def live() -> HealthAnswer:
         """The process answers."""
         return HealthAnswer("ok")
 
+    @router.head("/health/ready", include_in_schema=False)
     @router.get("/health/ready")
     async def ready() -> HealthAnswer:
         """Every worker has loaded the model and decoded a warm-up sentence, and requests are taken."""

@@ -5,33 +5,18 @@ Pure, because a middleware that buffers or wraps the receive channel would hide 
 
 import re
 import time
-from dataclasses import dataclass
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.api.errors import refuse
+from service.api.record import RequestRecord, set_record
 from service.metrics import Metrics
 
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 UNMATCHED = "unmatched"
-
-
-@dataclass(slots=True)
-class RequestRecord:
-    """What is known of a request so far. `outcome` is set where the status does not tell it."""
-
-    request_id: str
-    is_stream: bool = False
-    outcome: str | None = None
-    status: int | None = None
-
-
-def record_of(scope: Scope) -> RequestRecord:
-    record = scope["state"]["record"]
-    assert isinstance(record, RequestRecord)
-    return record
 
 
 class RequestRecorder:
@@ -47,7 +32,7 @@ class RequestRecorder:
             return
         given = Headers(scope=scope).get("x-request-id", "")
         record = RequestRecord(given if SANE_REQUEST_ID.fullmatch(given) else f"req-{uuid4().hex}")
-        scope.setdefault("state", {})["record"] = record
+        set_record(scope, record)
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -88,17 +73,20 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        detail = f"the body is longer than {self._max_bytes} bytes"
         announced = Headers(scope=scope).get("content-length", "")
-        num_received = int(announced) if announced.isdecimal() and int(announced) > self._max_bytes else 0
+        if announced.isdecimal() and int(announced) > self._max_bytes:
+            await refuse(scope, 413, detail)(scope, receive, send)
+            return
+        num_received = 0
 
         async def receive_within_limit() -> Message:
             nonlocal num_received
-            if num_received <= self._max_bytes:
-                message = await receive()
-                num_received += len(message.get("body", b""))
-                if num_received <= self._max_bytes:
-                    return message
-            # Inside the route's own reading of the body, so that the error handlers answer.
-            raise HTTPException(413, f"the body is longer than {self._max_bytes} bytes")
+            message = await receive()
+            num_received += len(message.get("body", b""))
+            if num_received > self._max_bytes:
+                # Inside the route's own reading of the body, so that the error handlers answer.
+                raise HTTPException(413, detail)
+            return message
 
         await self._app(scope, receive_within_limit, send)

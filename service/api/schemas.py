@@ -88,7 +88,9 @@ class TranslationQuery(BaseModel):
 
 
 class TranslationBody(TranslationQuery):
-    """`POST /v1/translations`."""
+    """`POST /v1/translations`; JSON has types, so that `"3"` is no number here."""
+
+    model_config = ConfigDict(strict=True)
 
     stream: bool = False
 

@@ -16,6 +16,8 @@ from starlette.types import Receive, Scope, Send
 from service.api.errors import ClientGoneError
 
 SILENCE_SECONDS = 10.0
+STALL_SECONDS = 30.0
+UNICODE_LINE_ENDS = "\x85\u2028\u2029"
 COMMENT = b": \n\n"
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
@@ -23,6 +25,9 @@ T = TypeVar("T")
 
 
 def encode_event(name: str, data: bytes) -> bytes:
+    """`data` is JSON. Line ends that only Unicode knows are escaped: some clients take them for the end of a line."""
+    for character in UNICODE_LINE_ENDS:
+        data = data.replace(character.encode(), f"\\u{ord(character):04x}".encode())
     return b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"
 
 
@@ -54,7 +59,10 @@ async def _hang_up(receive: Receive) -> None:
 
 
 class EventStreamResponse(Response):
-    """Sends the chunks of `chunks` as they come; closes it when they end or the client hangs up."""
+    """Sends the chunks of `chunks` as they come; closes it when they end or the client hangs up.
+
+    A client that takes nothing for 30 s is cut off: there is no other way to tell it anything.
+    """
 
     media_type = "text/event-stream"
 
@@ -66,7 +74,7 @@ class EventStreamResponse(Response):
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         async with aclosing(self._chunks):
-            with suppress(ClientGoneError):
+            with suppress(ClientGoneError, TimeoutError):
                 await until_gone(receive, self._send_all(send))
 
     async def _send_all(self, send: Send) -> None:
@@ -76,7 +84,8 @@ class EventStreamResponse(Response):
         async def send_chunk(chunk: bytes, *, more: bool = True) -> None:
             nonlocal last_sent_at
             last_sent_at = loop.time()
-            await send({"type": "http.response.body", "body": chunk, "more_body": more})
+            async with asyncio.timeout(STALL_SECONDS):
+                await send({"type": "http.response.body", "body": chunk, "more_body": more})
 
         async def keep_alive() -> None:
             while True:

@@ -14,11 +14,11 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 from pydantic import TypeAdapter
 
-from service.api.errors import problem_body, problem_of, record_failure
-from service.api.middleware import RequestRecord, record_of
+from service.api.errors import PROBLEMS, problem_body, problem_of, record_failure
+from service.api.record import RequestRecord, record_of
 from service.api.schemas import TranslationAnswer, TranslationBody, TranslationQuery
 from service.api.sse import EventStreamResponse, encode_event, encode_json, until_gone
-from service.errors import RetryableError, TooLargeError
+from service.errors import DrainingError, NotReadyError, QueueFullError, RetryableError, TooLargeError
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.translator import ActiveTranslation, Job, Token, Translation, Translator
@@ -54,6 +54,8 @@ class TranslationService:
         self._max_texts = max_texts
         self._max_text_characters = max_text_characters
         self._timeout_seconds = timeout_seconds
+        for error in (QueueFullError, NotReadyError, DrainingError):
+            metrics.refused.labels(PROBLEMS[error].slug)  # so that each starts at 0
         self._answers = TypeAdapter(TranslationAnswer)
         self._tokens = TypeAdapter(Token)
         self._translations = TypeAdapter(Translation)

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -27,7 +28,7 @@ from service.engine.types import (
     WorkerSpec,
     is_terminal,
 )
-from service.errors import NotReadyError, QueueFullError
+from service.errors import DrainingError, NotReadyError, QueueFullError
 from service.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class _Ticket:
     stream: EngineStream
     worker: Worker | None = None
     is_waiting: bool = True
+    has_started: bool = False
     delivered: list[int] = field(default_factory=list)
     num_received: int = 0
     """Tokens received from the present worker; fewer than delivered while a replay catches up."""
@@ -69,6 +71,8 @@ class EngineClient:
         self._metrics = metrics
         self._on_loaded = on_loaded
         self._on_fatal = on_fatal
+        for worker in self._workers:
+            metrics.worker_restarts.labels(worker.name)  # so that it starts at 0
         self._ids = count()
         self._tickets: dict[int, _Ticket] = {}
         self._queue_tokens = 0
@@ -107,12 +111,14 @@ class EngineClient:
         self._tasks = [asyncio.create_task(worker.supervise()) for worker in self._workers]
 
     async def aclose(self) -> None:
-        """End the workers. Whatever is still open fails."""
+        """End the workers. Whatever is still open is told that the server shuts down, and nothing new is taken."""
+        self._was_ready = False
+        for ticket in list(self._tickets.values()):
+            self._forget(ticket)
+            ticket.stream.abort(DrainingError("the server is shutting down", retry_after_seconds=5))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for ticket in list(self._tickets.values()):
-            self._deliver(ticket, SequenceFailed(ticket.sequence.sequence_id, "the server stopped"))
 
     def submit(self, sequences: list[Sequence], *, deadline: float | None = None) -> EngineStream:
         """Queue sequences; equal sources go to the same worker, which encodes them once.
@@ -135,8 +141,8 @@ class EngineClient:
 
     async def warm_up(self, worker: Worker, info: WorkerInfo) -> bool:
         self._on_loaded(info)
-        stream = self._open([self._make_warm_up(self.next_id())], deadline=None, worker=worker)
-        return not any([isinstance(event, SequenceFailed) async for events in stream for event in events])
+        async with aclosing(self._open([self._make_warm_up(self.next_id())], deadline=None, worker=worker)) as stream:
+            return not any([isinstance(event, SequenceFailed) async for events in stream for event in events])
 
     def on_ready(self, worker: Worker) -> None:
         logger.info("worker %s is ready: %s", worker.name, worker.info)
@@ -158,6 +164,9 @@ class EngineClient:
             if ticket.was_replayed:
                 self._deliver(ticket, SequenceFailed(ticket.sequence.sequence_id, "its worker died, twice"))
             ticket.was_replayed, ticket.num_received = True, 0
+            if not ticket.is_waiting and ticket.sequence.sequence_id in self._tickets:
+                ticket.is_waiting = True
+                self._count_waiting(ticket, +1)
         self._assign(ticket for ticket in lost if ticket.sequence.sequence_id in self._tickets)
 
     def on_start_failed(self, worker: Worker, detail: str) -> bool:
@@ -218,8 +227,9 @@ class EngineClient:
     def _receive(self, ticket: _Ticket, event: SequenceEvent) -> None:
         match event:
             case SequenceStarted():
-                if ticket.is_waiting:  # else it started before, on a worker that died
-                    self._stop_waiting(ticket)
+                self._stop_waiting(ticket)
+                if not ticket.has_started:  # else it did before, on a worker that died
+                    ticket.has_started = True
                     self._deliver(ticket, event)
             case TokenEvent():
                 self._receive_token(ticket, event)

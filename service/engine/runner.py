@@ -23,6 +23,7 @@ from service.engine.types import WorkerInfo, WorkerSpec
 COMPUTE_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 MAX_AUTO_ROWS = 64
 AUTO_KV_BYTES = 2**30
+MAX_PADDED = 1.25
 MAX_PROMPT_TOKENS = 2
 """The longest decoder prompt: the start token and a language token."""
 
@@ -73,19 +74,22 @@ class Runner:
 
         The rows hold the last slots in use, in order. Returns the number of padding tokens that were encoded.
         """
+        return sum(self._admit_group(group) for group in _by_length(rows))
+
+    def _admit_group(self, rows: list[Row]) -> int:
         sources = list(dict.fromkeys(row.source for row in rows))
         num_padding_tokens = self._encode([source for source in sources if source.encoded is None])
         start = _slot(rows[0])
-        lengths = torch.tensor([len(row.source.ids) for row in rows])
         cross_kv = self._transformer.cross_kv(pad_sequence([_encoded(source) for source in sources], batch_first=True))
         index_of = {source: index for index, source in enumerate(sources)}
-        self._cache.write_cross(start, cross_kv, self._to_device(torch.tensor([index_of[row.source] for row in rows])))
+        indices = self._to_device(torch.tensor([index_of[row.source] for row in rows]))
+        self._cache.write_cross(start, cross_kv, indices)
 
         stop = start + len(rows)
         prompts = [row.sequence.decoder_prompt for row in rows]
         self._last_token_ids[start:stop] = torch.tensor([prompt[-1] for prompt in prompts])
         self._positions[start:stop] = torch.tensor([len(prompt) - 1 for prompt in prompts])
-        self._source_lengths[start:stop] = lengths
+        self._source_lengths[start:stop] = torch.tensor([len(row.source.ids) for row in rows])
         self._tokens_left[start:stop] = torch.tensor([row.sequence.max_new_tokens for row in rows])
         self._prefill(start, stop, [prompt[:-1] for prompt in prompts])
         return num_padding_tokens
@@ -105,10 +109,11 @@ class Runner:
         )
         is_last = self._to_device(self._tokens_left[:num_rows] == 1)
         token_ids, logprobs = choose_greedy(logits, self._rules, is_last=is_last)
-        self._last_token_ids[:num_rows] = token_ids
+        chosen = torch.stack((token_ids.double(), logprobs.double())).cpu()  # float64 holds every id exactly
+        self._last_token_ids[:num_rows] = chosen[0]
         positions += 1
         self._tokens_left[:num_rows] -= 1
-        return list(zip(token_ids.tolist(), logprobs.tolist(), strict=True))
+        return [(int(token_id), logprob) for token_id, logprob in chosen.T.tolist()]
 
     @torch.inference_mode()
     def move(self, move: Move) -> None:
@@ -159,6 +164,17 @@ class Runner:
 
     def _to_device(self, tensor: Tensor) -> Tensor:
         return tensor.to(self._device, non_blocking=True)
+
+
+def _by_length(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows, sorted by source length, in groups that pad none of their sources by much more than a quarter."""
+    groups: list[list[Row]] = []
+    for row in rows:
+        if groups and len(row.source.ids) <= MAX_PADDED * len(groups[-1][0].source.ids) + 4:
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    return groups
 
 
 def _slot(row: Row) -> int:

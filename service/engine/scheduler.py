@@ -1,15 +1,17 @@
 """Who decodes next, and who is done.
 
-Waiting sequences enter in the order of their arrival, `interactive` before `bulk`; a bulk sequence that has waited
-`max_bulk_wait_seconds` goes first, so that it is never starved. A step admits as many as there are free slots, but no
-more source tokens to encode than `max_encode_tokens` (one sequence always passes), so that running rows keep their
-pace. A row leaves at the step that chooses its end-of-sequence token, its last allowed token, or a loop's.
+Waiting sequences enter in the order of their arrival, `interactive` before `bulk`; one bulk sequence a step that has
+waited `max_bulk_wait_seconds` goes before them, so that neither kind starves the other. A step admits as many as there
+are free slots, but no more source tokens to encode than `max_encode_tokens` (one sequence always passes), so that
+running rows keep their pace. A row leaves at the step that chooses its end-of-sequence token or its last allowed token,
+or closes a loop.
 Pure policy: plain ints, and time is an argument.
 """
 
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from weakref import WeakValueDictionary
 
 from service.engine.slots import Move, Slots
@@ -110,12 +112,17 @@ class Scheduler:
         return self._slots.release([row for row in self.running if row.sequence.sequence_id in cancelled])
 
     def admit(self, *, now: float) -> list[Row]:
-        """Move waiting rows into free slots, within the token budget of one step."""
+        """Move waiting rows into free slots, within the token budget of one step.
+
+        They take their slots by source length, so that rows to encode in one batch lie side by side.
+        """
         admitted: list[Row] = []
         to_encode: set[Source] = set()
         budget = self._max_encode_tokens
-        while self.num_waiting and self._slots.num_free:
-            queue = self._next_queue(now)
+        aged_may_pass = True
+        while self.num_waiting and len(admitted) < self._slots.num_free:
+            takes_bulk = not self._interactive or (aged_may_pass and self._has_aged(now))
+            queue = self._bulk if takes_bulk else self._interactive
             row = next(iter(queue.values()))
             is_new = row.source.encoded is None and row.source not in to_encode
             num_tokens = len(row.source.ids) if is_new else 0
@@ -125,8 +132,11 @@ class Scheduler:
             if is_new:
                 to_encode.add(row.source)
             queue.popitem(last=False)
-            self._slots.take(row)
             admitted.append(row)
+            aged_may_pass = aged_may_pass and not takes_bulk
+        admitted.sort(key=lambda row: len(row.source.ids))
+        for row in admitted:
+            self._slots.take(row)
         return admitted
 
     def advance(self, choices: list[tuple[int, float]]) -> tuple[list[TokenEvent], list[Move]]:
@@ -151,12 +161,9 @@ class Scheduler:
         self._open.difference_update(row.sequence.sequence_id for row in ended)
         return self._slots.release(ended)
 
-    def _next_queue(self, now: float) -> OrderedDict[int, Row]:
-        if self._bulk:
-            oldest = next(iter(self._bulk.values()))
-            if not self._interactive or now - oldest.arrived_at >= self._max_bulk_wait_seconds:
-                return self._bulk
-        return self._interactive
+    def _has_aged(self, now: float) -> bool:
+        """Whether the oldest bulk row has waited long enough."""
+        return any(now - row.arrived_at >= self._max_bulk_wait_seconds for row in islice(self._bulk.values(), 1))
 
     def _finish_reason(self, row: Row, token_id: int) -> FinishReason | None:
         is_last_allowed = len(row.generated) >= row.sequence.max_new_tokens

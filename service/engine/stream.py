@@ -12,14 +12,15 @@ from service.errors import DeadlineExceededError
 class EngineStream:
     """Events of one `submit`, as lists: all that has come since the last. Ends when every sequence has ended.
 
-    Raises DeadlineExceededError when `deadline`, in the event loop's time, passes first. `aclose` cancels what is open.
+    Raises DeadlineExceededError when `deadline`, in the event loop's time, passes first, or what it was aborted with.
+    `aclose` cancels what is open.
     """
 
     def __init__(self, *, num_sequences: int, deadline: float | None, cancel: Callable[[], None]) -> None:
         self._events: deque[SequenceEvent] = deque()
         self._arrived = asyncio.Event()
         self._num_open = num_sequences
-        self._is_late = False
+        self._error: Exception | None = None
         self._cancel = cancel
         self._timer = None if deadline is None else asyncio.get_running_loop().call_at(deadline, self._expire)
 
@@ -30,8 +31,8 @@ class EngineStream:
         while not self._events:
             if self._num_open == 0:
                 raise StopAsyncIteration
-            if self._is_late:
-                raise DeadlineExceededError("the time allowed for this request is over")
+            if self._error is not None:
+                raise self._error
             self._arrived.clear()
             await self._arrived.wait()
         events = list(self._events)
@@ -49,6 +50,10 @@ class EngineStream:
         self._num_open -= is_terminal(event)
         self._arrived.set()
 
-    def _expire(self) -> None:
-        self._is_late = True
+    def abort(self, error: Exception) -> None:
+        """End the stream with `error`, once what has come before is read."""
+        self._error = error
         self._arrived.set()
+
+    def _expire(self) -> None:
+        self.abort(DeadlineExceededError("the time allowed for this request is over"))

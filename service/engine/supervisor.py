@@ -60,6 +60,8 @@ class Worker:
             except WorkerStartError as error:
                 if not self._owner.on_start_failed(self, str(error)):
                     return
+            except Exception:  # the supervisor outlives whatever becomes of one process
+                logger.exception("worker %s: its connection failed", self.name)
             if loop.time() - began > LONG_LIFE_SECONDS:
                 pause_seconds = 0.0
             self._owner.on_restart(self)
@@ -93,9 +95,13 @@ class Worker:
                 self._owner.on_report(self, message)
 
     async def _warm_up(self, info: WorkerInfo) -> None:
-        if await self._owner.warm_up(self, info):
+        try:
+            worked = await self._owner.warm_up(self, info)
+        except Exception:  # nobody awaits this task
+            logger.exception("worker %s: the warm-up failed", self.name)
+            worked = False
+        if worked:
             self.is_ready = True
             self._owner.on_ready(self)
         elif self._process is not None:
-            logger.error("worker %s: the warm-up failed", self.name)
             self._process.end()

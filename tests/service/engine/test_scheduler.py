@@ -57,6 +57,22 @@ def test_admission_never_starves_bulk():
     assert ids(scheduler.admit(now=5)) == [1]
 
 
+def test_an_aged_backlog_of_bulk_does_not_starve_interactive():
+    scheduler = make_scheduler(max_rows=4)
+    for sequence_id in range(50):
+        scheduler.submit(make_sequence(sequence_id, priority="bulk"), now=0)
+    for sequence_id in (100, 101, 102, 103):
+        scheduler.submit(make_sequence(sequence_id), now=60)
+    assert ids(scheduler.admit(now=60)) == [0, 100, 101, 102]
+
+
+def test_admission_puts_rows_of_like_length_side_by_side():
+    scheduler = make_scheduler()
+    for sequence_id, length in enumerate([9, 2, 8, 3]):
+        scheduler.submit(make_sequence(sequence_id, source=(sequence_id,) * length), now=0)
+    assert ids(scheduler.admit(now=0)) == [1, 3, 2, 0]
+
+
 def test_admission_bounds_the_tokens_encoded_in_a_step():
     scheduler = make_scheduler(max_encode_tokens=10)
     for sequence_id in (1, 2, 3):

@@ -1,0 +1,25 @@
+"""What is known of a request so far, kept in its scope."""
+
+from dataclasses import dataclass
+
+from starlette.types import Scope
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """`outcome` is set where the status does not tell it."""
+
+    request_id: str
+    is_stream: bool = False
+    outcome: str | None = None
+    status: int | None = None
+
+
+def set_record(scope: Scope, record: RequestRecord) -> None:
+    scope.setdefault("state", {})["record"] = record
+
+
+def record_of(scope: Scope) -> RequestRecord:
+    record = scope["state"]["record"]
+    assert isinstance(record, RequestRecord)
+    return record
