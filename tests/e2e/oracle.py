@@ -1,0 +1,37 @@
+"""The plain offline translation that the server's answers are compared with."""
+
+import re
+from pathlib import Path
+
+import torch
+
+from model.checkpoint import load_transformer
+from model.config import read_checkpoint
+from model.reference import translate
+from model.tokenizer import load_tokenizer
+from tests.checkpoints import read_sources
+
+ONE_SENTENCE = re.compile(r"[^.!?。！？…:;]+[.!?。！？]")
+
+
+def sentences(language: str, *, most: int) -> list[str]:
+    """Texts of the test data that cannot be taken for more than one sentence."""
+    texts = [source.text for source in read_sources() if source.source_lang == language]
+    return [text for text in dict.fromkeys(texts) if ONE_SENTENCE.fullmatch(text)][:most]
+
+
+class Oracle:
+    def __init__(self, directory: Path) -> None:
+        self._checkpoint = read_checkpoint(directory, name="oracle")
+        self._transformer = load_transformer(self._checkpoint, dtype=torch.float32, device=torch.device("cpu"))
+        self.tokenizer = load_tokenizer(self._checkpoint)
+
+    def direct_pairs(self) -> list[tuple[str, str]]:
+        sources = self.tokenizer.source_languages
+        return [(source, target) for source in sources for target in self.tokenizer.targets_of(source)]
+
+    def translate(self, sentence: str, source_lang: str, target_lang: str, *, max_new_tokens: int) -> str:
+        source_ids = self.tokenizer.encode_source(sentence, source_lang=source_lang, target_lang=target_lang)
+        prompt = self.tokenizer.decoder_prompt(target_lang)
+        result = translate(self._transformer, self._checkpoint, source_ids, prompt, max_new_tokens=max_new_tokens)
+        return self.tokenizer.decode(result.token_ids)

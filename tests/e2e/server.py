@@ -1,0 +1,221 @@
+"""A server as its users run it: a process of its own, a log, and a port on the loopback interface.
+
+Nothing here outlives its `with`: the service process is asked to stop, then killed, and so is every worker it leaves.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import psutil
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.e2e.client import Event, read_events, request_body
+
+TIME_LIMIT_SECONDS = 120.0
+"""Far more than anything here takes: it only keeps a failing test from hanging."""
+POLL_SECONDS = 0.02
+
+T = TypeVar("T")
+
+
+def wait_until(condition: Callable[[], T], what: str) -> T:
+    """The first true value of `condition`, which is asked again and again."""
+    deadline = time.monotonic() + TIME_LIMIT_SECONDS
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {TIME_LIMIT_SECONDS:g} s for this: {what}")
+        time.sleep(POLL_SECONDS)
+    return value
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Also true of a process that nobody has reaped yet."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+class RunningServer:
+    def __init__(self, process: subprocess.Popen[bytes], *, port: int, log_path: Path) -> None:
+        self.process = process
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self.client = httpx.Client(base_url=self.url, timeout=TIME_LIMIT_SECONDS, trust_env=False)
+        self._log_path = log_path
+
+    @property
+    def log(self) -> str:
+        return self._log_path.read_text(encoding="utf-8", errors="replace")
+
+    def async_client(self) -> httpx.AsyncClient:
+        limits = httpx.Limits(max_connections=None)
+        return httpx.AsyncClient(base_url=self.url, timeout=TIME_LIMIT_SECONDS, limits=limits, trust_env=False)
+
+    # What it says.
+
+    def translate(self, text: str | list[str], source_lang: str, target_lang: str | list[str], **options: Any) -> Any:
+        """The whole answer to a plain request, which must be a 200."""
+        answer = self.client.post("/v1/translations", json=request_body(text, source_lang, target_lang, **options))
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def text(self, text: str, source_lang: str, target_lang: str, **options: Any) -> str:
+        translated: str = self.translate(text, source_lang, target_lang, **options)["translations"][0]["text"]
+        return translated
+
+    @contextmanager
+    def open_stream(self, text: str | list[str], source_lang: str, target_lang: str | list[str], **options: Any) -> Any:
+        """An iterator of events as they come; leaving the context hangs up."""
+        body = request_body(text, source_lang, target_lang, stream=True, **options)
+        with self.client.stream("POST", "/v1/translations", json=body) as answer:
+            assert answer.status_code == 200, answer.read()
+            yield read_events(answer)
+
+    def stream(
+        self, text: str | list[str], source_lang: str, target_lang: str | list[str], **options: Any
+    ) -> list[Event]:
+        with self.open_stream(text, source_lang, target_lang, **options) as events:
+            return list(events)
+
+    def model(self) -> dict[str, Any]:
+        """What `/v1/models` says of the one checkpoint."""
+        (model,) = self.client.get("/v1/models").json()["models"]
+        return dict(model)
+
+    def metric_families(self) -> dict[str, Metric]:
+        """By name; the name of a counter's family is without `_total`."""
+        page = self.client.get("/metrics").text
+        return {family.name: family for family in text_string_to_metric_families(page)}
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum over all series of this name that have these labels."""
+        samples = [sample for family in self.metric_families().values() for sample in family.samples]
+        return sum(each.value for each in samples if each.name == name and labels.items() <= each.labels.items())
+
+    # What it does.
+
+    def is_ready(self) -> bool:
+        """Fails with the log where the process has ended."""
+        if self.process.poll() is not None:
+            raise AssertionError(f"the server ended with status {self.process.returncode}:\n{self.log}")
+        try:
+            return self.client.get("/health/ready").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def wait_ready(self) -> None:
+        wait_until(self.is_ready, "the server is ready")
+
+    def is_idle(self) -> bool:
+        """Nothing waits, nothing runs, and every slot of every worker is free."""
+        model = self.model()
+        busy = ("kakehashi_rows_running", "kakehashi_requests_waiting", "kakehashi_queue_tokens")
+        num_slots = model["max_rows"] * model["workers"]
+        return not any(map(self.metric, busy)) and self.metric("kakehashi_slots_free") == num_slots
+
+    def wait_idle(self) -> None:
+        wait_until(self.is_idle, "the server is idle, with all slots free")
+
+    def wait_running(self) -> None:
+        wait_until(lambda: self.metric("kakehashi_rows_running"), "rows are running")
+
+    def workers(self) -> list[psutil.Process]:
+        """The worker processes that have come so far as to run their own program."""
+        children = psutil.Process(self.process.pid).children()
+        return [child for child in children if "service.engine.worker" in _command_line(child)]
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Its workers stand still meanwhile, so that whatever they are given has no end."""
+        workers = self.workers()
+        for worker in workers:
+            worker.suspend()
+        try:
+            yield
+        finally:
+            for worker in workers:
+                if not has_ended(worker):
+                    worker.resume()
+
+    def wait_exit(self) -> int:
+        return self.process.wait(TIME_LIMIT_SECONDS)
+
+    def terminate(self) -> int:
+        """SIGTERM, and SIGKILL for what is left after the time limit; returns the exit status."""
+        workers = self.workers() if self.process.poll() is None else []
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            return self.process.wait(TIME_LIMIT_SECONDS)
+        finally:
+            if self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
+            for worker in workers:
+                if not has_ended(worker):
+                    worker.kill()
+
+
+@contextmanager
+def starting_server(
+    directory: Path, settings: Mapping[str, object] | None = None, *, flags: Sequence[str] = ()
+) -> Iterator[RunningServer]:
+    """A server that has just been started in `directory`, where its log goes; `settings` are KAKEHASHI_ variables."""
+    port = free_port()
+    log_path = directory / f"server-{port}.log"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("KAKEHASHI_")}
+    environment |= {"KAKEHASHI_PORT": str(port), "HF_HUB_OFFLINE": "1"}
+    environment |= {f"KAKEHASHI_{name}": str(value) for name, value in (settings or {}).items()}
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service.cli", "serve", *flags],
+            cwd=directory,  # away from a developer's `.env`
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    server = RunningServer(process, port=port, log_path=log_path)
+    try:
+        yield server
+    finally:
+        server.client.close()
+        server.terminate()
+
+
+@contextmanager
+def running_server(
+    directory: Path, settings: Mapping[str, object] | None = None, *, flags: Sequence[str] = ()
+) -> Iterator[RunningServer]:
+    """The same, ready."""
+    with starting_server(directory, settings, flags=flags) as server:
+        server.wait_ready()
+        yield server
+
+
+def _command_line(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []

@@ -1,0 +1,255 @@
+"""Start, drain (law 8), and the death of a process (law 3)."""
+
+import asyncio
+import signal
+import socket
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from tests.e2e.client import HOST, deltas, is_whole, request_body, translate, translate_all
+from tests.e2e.conftest import ONE_ROW, StartServer
+from tests.e2e.oracle import sentences
+from tests.e2e.server import RunningServer, has_ended, starting_server, wait_until
+
+BODY = request_body("Hello.", "en", "de")
+SHORT_GRACE = {"GRACE_SECONDS": 2.5}
+
+
+def is_live(server: RunningServer) -> bool:
+    try:
+        return server.client.get("/health/live").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def check_refused(answer: httpx.Response, slug: str) -> None:
+    assert answer.status_code == 503
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["type"] == f"urn:kakehashi:problem:{slug}"
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+def wait_ended(processes: list[psutil.Process]) -> None:
+    wait_until(lambda: all(map(has_ended, processes)), "the processes end")
+
+
+def start_draining(server: RunningServer) -> None:
+    server.signal(signal.SIGTERM)
+    wait_until(lambda: server.client.get("/health/ready").status_code == 503, "the server drains")
+
+
+# Start.
+
+
+def test_the_process_is_live_before_it_is_ready(tmp_path: Path, random_checkpoint: Path) -> None:
+    with starting_server(tmp_path, {"MODEL": random_checkpoint, "WORKERS": 2}) as server:
+        wait_until(lambda: len(server.workers()) == 2, "both workers have been started")
+        with server.frozen():
+            wait_until(lambda: is_live(server), "the process answers")
+            check_refused(server.client.get("/health/ready"), "not-ready")
+            for path, body in (("/v1/translations", BODY), ("/v1/translations", BODY | {"stream": True})):
+                check_refused(server.client.post(path, json=body), "not-ready")
+            check_refused(server.client.get("/v1/translations/stream", params=BODY), "not-ready")
+            assert server.client.get("/v1/languages").status_code == 200
+        server.wait_ready()
+        assert server.client.post("/v1/translations", json=BODY).status_code == 200
+
+
+def test_the_service_process_does_not_load_torch(server: RunningServer) -> None:
+    server.translate("Hello.", "en", "de")
+    assert "libtorch" not in Path(f"/proc/{server.process.pid}/maps").read_text()
+    assert all("libtorch" in Path(f"/proc/{worker.pid}/maps").read_text() for worker in server.workers())
+
+
+# Drain.
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_idle_server_ends_with_status_0_and_all_its_workers(
+    start_server: StartServer, random_checkpoint: Path, number: signal.Signals
+) -> None:
+    server = start_server({"MODEL": random_checkpoint, "WORKERS": 2})
+    workers = server.workers()
+    server.signal(number)
+    assert server.wait_exit() == 0
+    assert len(workers) == 2
+    wait_ended(workers)
+    assert "Traceback" not in server.log
+
+
+def test_a_server_told_to_stop_while_starting_stops(tmp_path: Path, random_checkpoint: Path) -> None:
+    with starting_server(tmp_path, {"MODEL": random_checkpoint, "WORKERS": 1}) as server:
+        wait_until(lambda: is_live(server) and server.workers(), "the worker has been started")
+        workers = server.workers()
+        server.signal(signal.SIGTERM)
+        assert server.wait_exit() == 0
+        wait_ended(workers)
+        assert "Traceback" not in server.log
+
+
+def test_a_drain_finishes_what_runs_and_refuses_what_comes(start_server: StartServer) -> None:
+    server = start_server({**ONE_ROW, "GRACE_SECONDS": 100})
+    text = " ".join(sentences("en", most=12))
+    expected = server.text(text, "en", "de")
+    with ThreadPoolExecutor() as pool, server.open_stream(text, "en", "de") as stream:
+        events = [next(stream), next(stream)]
+        with server.frozen():
+            plain = submit_plain(pool, server, text)
+            start_draining(server)
+            check_refused(server.client.get("/health/ready"), "draining")
+            assert is_live(server)
+            for body in (BODY, BODY | {"stream": True}):
+                check_refused(server.client.post("/v1/translations", json=body), "draining")
+            check_refused(server.client.get("/v1/translations/stream", params=BODY), "draining")
+        events += stream
+        assert is_whole(events)
+        assert deltas(events) == plain.result() == expected
+    assert server.wait_exit() == 0
+
+
+def submit_plain(pool: ThreadPoolExecutor, server: RunningServer, text: str) -> "Future[str]":
+    """A request on a frozen server, where it waits."""
+    num_waiting = server.metric("kakehashi_requests_waiting")
+    answer = pool.submit(server.text, text, "en", "de")
+    wait_until(lambda: server.metric("kakehashi_requests_waiting") > num_waiting, "the request is admitted")
+    return answer
+
+
+def test_refusals_while_draining_are_counted_by_reason(start_server: StartServer, random_checkpoint: Path) -> None:
+    server = start_server({"MODEL": random_checkpoint, "WORKERS": 1})
+    with server.frozen(), server.open_stream("Hello.", "en", "de"):
+        start_draining(server)
+        check_refused(server.client.post("/v1/translations", json=BODY), "draining")
+        assert server.metric("kakehashi_refused_total", reason="draining") == 1
+
+
+def test_the_end_of_the_grace_period_is_an_error_event_and_a_problem(
+    start_server: StartServer, random_checkpoint: Path
+) -> None:
+    server = start_server({"MODEL": random_checkpoint, "WORKERS": 2, **SHORT_GRACE})
+    workers = server.workers()
+    with server.frozen(), ThreadPoolExecutor() as pool, server.open_stream("Hello.", "en", "de") as stream:
+        plain = pool.submit(server.client.post, "/v1/translations", json=BODY)
+        wait_until(lambda: server.metric("kakehashi_requests_waiting") == 2, "both are admitted")
+        server.signal(signal.SIGTERM)
+        events = list(stream)
+        assert [event.name for event in events] == ["start", "error"]
+        assert events[-1].data["status"] >= 500
+        assert plain.result().status_code == events[-1].data["status"]
+        assert plain.result().headers["content-type"] == "application/problem+json"
+        assert server.wait_exit() == 0
+        wait_ended(workers)
+
+
+def test_a_client_that_never_reads_does_not_hold_up_the_end(start_server: StartServer, long_text: str) -> None:
+    server = start_server(SHORT_GRACE)
+    body = httpx.Request("POST", server.url, json=request_body(long_text, "en", ["de", "fr", "es"], stream=True)).read()
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect((HOST, server.port))
+        head = f"POST /v1/translations HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"
+        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        server.wait_running()
+        server.signal(signal.SIGTERM)
+        assert server.wait_exit() == 0
+
+
+def test_a_second_signal_ends_at_once_what_the_first_let_finish(
+    start_server: StartServer, random_checkpoint: Path
+) -> None:
+    server = start_server({"MODEL": random_checkpoint, "WORKERS": 1, "GRACE_SECONDS": 10_000})
+    workers = server.workers()
+    with server.frozen(), server.open_stream("Hello.", "en", "de") as stream:
+        assert next(stream).name == "start"
+        start_draining(server)
+        server.signal(signal.SIGTERM)
+        server.wait_exit()
+        wait_ended(workers)
+
+
+# Death.
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+async def test_the_death_of_a_worker_loses_no_request(start_server: StartServer, num_workers: int) -> None:
+    server = start_server({"WORKERS": num_workers, "THREADS_PER_WORKER": 1, "MAX_ROWS": 4})
+    texts = sentences("en", most=48)
+    bodies = [request_body(" ".join(texts[i::16]), "en", "de", stream=i % 2 == 0) for i in range(16)]
+    async with server.async_client() as client:
+        expected = [await translate(client, body) for body in bodies]
+        together = asyncio.create_task(translate_all(client, bodies))
+        await asyncio.to_thread(wait_all_running, server, num_workers)
+        victim = server.workers()[0]
+        victim.kill()
+        assert await together == expected
+    await asyncio.to_thread(wait_until, lambda: num_restarts(server) == 1, "the restart is counted")
+    await asyncio.to_thread(server.wait_idle)
+    assert server.is_ready()
+    assert victim.pid not in {worker.pid for worker in server.workers()}
+    assert num_restarts(server) == 1
+
+
+def wait_all_running(server: RunningServer, num_workers: int) -> None:
+    def num_running() -> int:
+        return sum(server.metric("kakehashi_rows_running", worker=str(i)) > 0 for i in range(num_workers))
+
+    wait_until(lambda: num_running() == num_workers, "all workers are running")
+
+
+def num_restarts(server: RunningServer) -> float:
+    return server.metric("kakehashi_worker_restarts_total")
+
+
+async def test_usage_after_a_replay_counts_every_source(start_server: StartServer, random_checkpoint: Path) -> None:
+    server = start_server({"MODEL": random_checkpoint, "WORKERS": 1, "THREADS_PER_WORKER": 1})
+    texts = sentences("en", most=6)
+    async with server.async_client() as client:
+        body = request_body(texts, "en", ["de", "fr"])
+        expected = (await client.post("/v1/translations", json=body)).json()
+        with server.frozen():
+            pending = asyncio.create_task(client.post("/v1/translations", json=body))
+            what = "the request is admitted"
+            await asyncio.to_thread(wait_until, lambda: server.metric("kakehashi_requests_waiting") == 12, what)
+            server.workers()[0].kill()
+        answer = (await pending).json()
+    assert answer["translations"] == expected["translations"]
+    assert answer["usage"] == expected["usage"]
+
+
+async def test_without_a_worker_new_requests_are_refused_and_then_served(
+    start_server: StartServer, random_checkpoint: Path
+) -> None:
+    server = start_server({"MODEL": random_checkpoint, "WORKERS": 1, "THREADS_PER_WORKER": 1})
+    server.workers()[0].kill()
+    await asyncio.to_thread(wait_until, lambda: not server.is_ready(), "the death is noticed")
+    check_refused(server.client.post("/v1/translations", json=BODY), "not-ready")
+    await asyncio.to_thread(server.wait_ready)
+    assert server.client.post("/v1/translations", json=BODY).status_code == 200
+
+
+@pytest.mark.parametrize("is_busy", [True, False], ids=["busy", "idle"])
+def test_no_worker_outlives_its_service_process(start_server: StartServer, long_text: str, is_busy: bool) -> None:
+    server = start_server({"WORKERS": 2})
+    workers = server.workers()
+    body: dict[str, Any] = request_body(long_text, "en", ["de", "fr"])
+    with ThreadPoolExecutor() as pool:
+        cut_off = pool.submit(server.client.post, "/v1/translations", json=body) if is_busy else None
+        if is_busy:
+            wait_all_running(server, 2)
+        server.process.kill()
+        assert server.wait_exit() == -signal.SIGKILL
+        wait_ended(workers)
+        assert cut_off is None or isinstance(cut_off.exception(), httpx.TransportError)
+
+
+def test_no_worker_outlives_a_service_process_that_dies_while_starting(tmp_path: Path) -> None:
+    with starting_server(tmp_path, {"WORKERS": 2}) as server:
+        wait_until(lambda: len(server.workers()) == 2, "both workers have been started")
+        workers = server.workers()
+        server.process.kill()
+        wait_ended(workers)

@@ -1,0 +1,108 @@
+"""`/metrics` has the names and labels of the contract that have a meaning by now, and no label that grows."""
+
+import pytest
+from prometheus_client import Metric
+
+from tests.e2e.client import request_body
+from tests.e2e.server import RunningServer, wait_until
+
+PREFIX = "kakehashi_"
+SERIES: list[tuple[str, str, set[str]]] = [
+    ("requests", "counter", {"endpoint", "outcome"}),
+    ("refused", "counter", {"reason"}),
+    ("request_duration_seconds", "histogram", {"endpoint", "stream"}),
+    ("time_to_first_token_seconds", "histogram", set()),
+    ("inter_token_latency_seconds", "histogram", set()),
+    ("queue_time_seconds", "histogram", set()),
+    ("encode_seconds", "histogram", {"worker"}),
+    ("decode_step_seconds", "histogram", {"worker"}),
+    ("batch_rows", "histogram", {"worker"}),
+    ("requests_waiting", "gauge", set()),
+    ("queue_tokens", "gauge", set()),
+    ("rows_running", "gauge", {"worker"}),
+    ("slots_free", "gauge", {"worker"}),
+    ("source_tokens", "counter", set()),
+    ("generated_tokens", "counter", set()),
+    ("padding_tokens", "counter", set()),
+    ("coalesced", "counter", {"kind"}),
+    ("worker_restarts", "counter", {"worker"}),
+    ("build_info", "gauge", {"version", "model", "compute_type", "device"}),
+]
+NOT_BEFORE_THEY_HAPPEN = {"refused", "worker_restarts"}
+FIRST_BUCKETS = {
+    "time_to_first_token_seconds": 0.001,
+    "inter_token_latency_seconds": 0.001,
+    "queue_time_seconds": 0.001,
+    "encode_seconds": 0.0005,
+    "decode_step_seconds": 0.0005,
+    "batch_rows": 1.0,
+}
+SECRETS = ("zeppelin", "metrics-request-id", "unheard-of-path")
+
+
+@pytest.fixture(scope="module")
+def families(server: RunningServer) -> dict[str, Metric]:
+    headers = {"X-Request-ID": "metrics-request-id"}
+    body = request_body("A zeppelin is in the sky.", "en", ["de", "fr"])
+    for sent in (body, body | {"stream": True}, body | {"target_lang": "zeppelin"}, {"zeppelin": "zeppelin"}):
+        server.client.post("/v1/translations", json=sent, headers=headers)
+    server.client.get("/unheard-of-path/zeppelin", headers=headers, params={"zeppelin": "zeppelin"})
+    server.wait_idle()
+    return server.metric_families()
+
+
+@pytest.mark.parametrize(("name", "kind", "labels"), SERIES, ids=[name for name, *_ in SERIES])
+def test_a_metric_of_the_contract_is_there(families: dict[str, Metric], name: str, kind: str, labels: set[str]) -> None:
+    family = families[PREFIX + name]
+    assert family.type == kind
+    assert family.samples or name in NOT_BEFORE_THEY_HAPPEN
+    assert all(sample.labels.keys() - {"le"} == labels for sample in family.samples)
+
+
+@pytest.mark.parametrize(("name", "first"), FIRST_BUCKETS.items(), ids=list(FIRST_BUCKETS))
+def test_the_buckets_of_a_histogram_begin_where_the_contract_says(
+    families: dict[str, Metric], name: str, first: float
+) -> None:
+    bounds = [float(sample.labels["le"]) for sample in families[PREFIX + name].samples if "le" in sample.labels]
+    assert min(bounds) == first
+    if name == "batch_rows":
+        assert {bound for bound in bounds if bound != float("inf")} == {float(2**power) for power in range(9)}
+
+
+def test_no_label_holds_a_text_an_id_or_an_address(server: RunningServer, families: dict[str, Metric]) -> None:
+    values = {value for family in families.values() for sample in family.samples for value in sample.labels.values()}
+    assert not any(secret in value for secret in SECRETS for value in values)
+    assert not any(value.startswith(("tr-", "req-")) or "127.0.0.1" in value for value in values)
+    series = sum(len(family.samples) for family in families.values())
+    for number in range(5):
+        server.client.get(f"/unheard-of-path/{number}", headers={"X-Request-ID": str(number)})
+    assert sum(len(family.samples) for family in server.metric_families().values()) == series
+
+
+def test_outcomes_are_those_of_the_contract(families: dict[str, Metric]) -> None:
+    outcomes = {sample.labels["outcome"] for sample in families["kakehashi_requests"].samples}
+    assert {"ok", "invalid"} <= outcomes <= {"ok", "refused", "cancelled", "timeout", "invalid", "error"}
+
+
+def test_counters_grow_by_what_a_request_reports(server: RunningServer) -> None:
+    names = ("generated_tokens_total", "coalesced_total", "request_duration_seconds_count", "queue_time_seconds_count")
+
+    def counts() -> list[float]:
+        return [server.metric(PREFIX + name) for name in names]
+
+    before = counts()
+    usage = server.translate("The ship is in the harbour.", "en", ["de", "fr", "es"])["usage"]
+    expected = [usage["generated_tokens"], usage["encoder_cache_hits"], 1, 3]
+    assert usage["encoder_cache_hits"] == 2
+    wait_until(lambda: counts()[2] > before[2], "the request is counted")
+    assert [after - then for after, then in zip(counts(), before, strict=True)][:2] == expected[:2]
+
+
+def test_the_page_is_prometheus_text_of_this_build(server: RunningServer, families: dict[str, Metric]) -> None:
+    answer = server.client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    (build,) = families["kakehashi_build_info"].samples
+    model = server.model()
+    assert build.value == 1
+    assert build.labels["model"] == model["id"]
+    assert (build.labels["compute_type"], build.labels["device"]) == (model["compute_type"], model["device"])

@@ -1,0 +1,151 @@
+"""What cannot be served stops the start, and is named; any other checkpoint is served like the bundled one."""
+
+import json
+import shutil
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from tests.checkpoints import random_m2m100, random_marian
+from tests.e2e.client import deltas, is_whole
+from tests.e2e.oracle import Oracle, sentences
+from tests.e2e.server import running_server, starting_server
+
+TENSOR = "model.encoder.layers.1.fc2.weight"
+
+
+def failed_start(
+    directory: Path, settings: Mapping[str, object], *, flags: tuple[str, ...] = (), status: int = 1
+) -> str:
+    """What a server says that does not start."""
+    with starting_server(directory, settings, flags=flags) as server:
+        assert server.wait_exit() == status, server.log
+        assert "Traceback" not in server.log
+        return server.log
+
+
+def without_tensor(checkpoint: Path) -> None:
+    tensors = load_file(checkpoint / "model.safetensors")
+    save_file({name: tensor for name, tensor in tensors.items() if name != TENSOR}, checkpoint / "model.safetensors")
+
+
+def with_misshapen_tensor(checkpoint: Path) -> None:
+    tensors = load_file(checkpoint / "model.safetensors")
+    save_file(tensors | {TENSOR: tensors[TENSOR][:-1].clone()}, checkpoint / "model.safetensors")
+
+
+def with_extra_tensor(checkpoint: Path) -> None:
+    tensors = load_file(checkpoint / "model.safetensors")
+    save_file(tensors | {"model.encoder.extra": tensors[TENSOR].clone()}, checkpoint / "model.safetensors")
+
+
+def truncated(checkpoint: Path) -> None:
+    weights = checkpoint / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+
+
+def of_unknown_type(checkpoint: Path) -> None:
+    config = json.loads((checkpoint / "config.json").read_text())
+    (checkpoint / "config.json").write_text(json.dumps({**config, "model_type": "opt"}))
+
+
+def without(name: str) -> Callable[[Path], None]:
+    return lambda checkpoint: (checkpoint / name).unlink()
+
+
+def garbled(name: str) -> Callable[[Path], int]:
+    return lambda checkpoint: (checkpoint / name).write_text("{")
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        (without_tensor, TENSOR),
+        (with_misshapen_tensor, TENSOR),
+        (with_extra_tensor, "model.encoder.extra"),
+        (truncated, "model.safetensors"),
+        (without("model.safetensors"), "model.safetensors"),
+        (of_unknown_type, "model_type 'opt'"),
+        (without("config.json"), "config.json"),
+        (garbled("config.json"), "config.json"),
+        (without("vocab.json"), "vocab.json"),
+        (without("sentencepiece.bpe.model"), "sentencepiece.bpe.model"),
+        (garbled("sentencepiece.bpe.model"), "sentencepiece.bpe.model"),
+    ],
+)
+def test_a_damaged_checkpoint_stops_the_start_and_is_named(
+    random_checkpoint: Path, tmp_path: Path, damage: Callable[[Path], object], named: str
+) -> None:
+    checkpoint = tmp_path / "damaged"
+    shutil.copytree(random_checkpoint, checkpoint)
+    damage(checkpoint)
+    log = failed_start(tmp_path, {"MODEL": checkpoint, "WORKERS": 1})
+    assert named in log
+    assert str(checkpoint) in log
+
+
+@pytest.mark.parametrize("reference", ["nowhere", "./nowhere", "no/where", "no/where@main", "a/b/c", ""])
+def test_a_checkpoint_that_is_nowhere_stops_the_start_and_is_named(tmp_path: Path, reference: str) -> None:
+    log = failed_start(tmp_path, {"MODEL": reference})
+    assert f"cannot serve {reference}" in log or f"kakehashi: {reference}:" in log
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("PORT", "http"), ("MAX_ROWS", "0"), ("COMPUTE_TYPE", "int3"), ("GRACE_SECONDS", "soon")]
+)
+def test_a_wrong_setting_stops_the_start_and_is_named(tmp_path: Path, name: str, value: str) -> None:
+    assert f"KAKEHASHI_{name}: '{value}'" in failed_start(tmp_path, {name: value}, status=2)
+    flags = (f"--{name.lower().replace('_', '-')}", value)
+    assert f"KAKEHASHI_{name}: '{value}'" in failed_start(tmp_path, {}, flags=flags, status=2)
+
+
+def test_an_unknown_setting_stops_the_start_and_is_named(tmp_path: Path) -> None:
+    assert "KAKEHASHI_MAX_ROW is not a setting" in failed_start(tmp_path, {"MAX_ROW": 4}, status=2)
+    assert "--max-rowz" in failed_start(tmp_path, {}, flags=("--max-rowz", "4"), status=2)
+
+
+def test_a_setting_in_the_env_file_counts_as_one(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("KAKEHASHI_MAX_ROWS=none\n")
+    assert "KAKEHASHI_MAX_ROWS: 'none'" in failed_start(tmp_path, {}, status=2)
+
+
+def test_a_port_in_use_stops_the_start(tmp_path: Path, random_checkpoint: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with starting_server(tmp_path, {"MODEL": random_checkpoint, "PORT": port}) as server:
+            assert server.wait_exit() != 0
+            assert "address already in use" in server.log
+            assert str(port) in server.log
+
+
+def test_a_device_that_is_not_there_stops_the_start(tmp_path: Path, random_checkpoint: Path) -> None:
+    log = failed_start(tmp_path, {"MODEL": random_checkpoint, "DEVICE": "cuda:63", "WORKERS": 1})
+    assert "cannot serve" in log
+
+
+@pytest.mark.parametrize("make", [random_marian, random_m2m100])
+def test_another_checkpoint_is_served_as_the_oracle_translates(tmp_path: Path, make: Callable[..., Path]) -> None:
+    checkpoint = make(tmp_path / "checkpoint", seed=3)
+    oracle = Oracle(checkpoint)
+    texts = [text for text in sentences("en", most=60) if oracle.tokenizer.count_tokens(text) < 30][:16]
+    expected = [oracle.translate(text, "en", "de", max_new_tokens=40) for text in texts]
+    assert len(set(expected)) > 10
+    with running_server(tmp_path, {"MODEL": checkpoint}) as server:
+        options = {"max_new_tokens": 40, "repetition_guard": False}
+        answer = server.translate(texts, "en", "de", **options)
+        assert [each["text"] for each in answer["translations"]] == expected
+        assert answer["model"] == server.model()["id"] == str(checkpoint)
+        events = server.stream(texts[0], "en", "de", **options)
+        assert is_whole(events)
+        assert deltas(events) == expected[0]
+
+
+def test_flags_win_over_variables(tmp_path: Path, random_checkpoint: Path) -> None:
+    settings = {"MODEL": random_checkpoint, "WORKERS": 2, "MAX_ROWS": 3}
+    with running_server(tmp_path, settings, flags=("--workers", "1", "--max-rows=5")) as server:
+        model = server.model()
+        assert (model["workers"], model["max_rows"]) == (1, 5)
+        assert len(server.workers()) == 1
