@@ -100,7 +100,7 @@ def test_tied_weights_under_any_one_name_are_found(directory: Path) -> None:
 def test_stored_sinusoids_are_accepted_only_as_they_should_be(directory: Path) -> None:
     model = load(directory)
     offset = model.config.position_offset
-    table = torch.cat([torch.zeros(offset, model.config.d_model), model.positions]).half()
+    table = torch.cat([torch.zeros(offset, model.config.d_model), model.source_positions.table]).half()
     name = "model.decoder.embed_positions.weight"
     rewrite(directory, lambda tensors: tensors.update({name: table}))
     assert_same_weights(load(directory), model)
@@ -158,5 +158,5 @@ def test_weights_of_half_precision_are_widened_exactly(directory: Path, dtype: t
 def test_tied_parameters_share_their_memory_in_every_type() -> None:
     model = load(BUNDLED, torch.bfloat16)
     assert model.output_projection.weight.data_ptr() == model.source_embed_tokens.weight.data_ptr()
-    assert model.positions.dtype == torch.bfloat16
+    assert model.source_positions.table.dtype == torch.bfloat16
     assert not any(parameter.requires_grad for parameter in model.parameters())
