@@ -66,7 +66,7 @@ def test_joined_deltas_equal_the_decoding(pair: Pair) -> None:
 
 def test_language_and_special_tokens_are_never_shown(pair: Pair) -> None:
     ids = [*pair.language_ids, *pair.theirs.all_special_ids]
-    ids += [token_id for target in pair.ours.target_tags for token_id in pair.ours.decoder_prompt(target)]
+    ids += [token_id for target in pair.ours.decoder_prompts for token_id in pair.ours.decoder_prompt(target)]
     assert pair.ours.decode(ids) == ""
 
 
