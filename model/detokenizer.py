@@ -5,7 +5,6 @@ been handed out is never taken back, so three things wait for what follows them:
 whitespace (a translation does not end in it), and nothing else.
 """
 
-import codecs
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -111,12 +110,9 @@ class IncrementalDetokenizer:
         return shown
 
     def _take_bytes(self, data: bytes) -> str:
-        data = self._pending_bytes + data
-        if self._table.replaces_each_byte:
-            decoded, self._pending_bytes = _decode_prefix(data)
-        else:
-            decoded, num_decoded = codecs.utf_8_decode(data, "replace", False)  # not the end
-            self._pending_bytes = data[num_decoded:]
+        decoded, self._pending_bytes = _decode_prefix(
+            self._pending_bytes + data, replaces_each_byte=self._table.replaces_each_byte
+        )
         return decoded
 
     def _abandon_pending(self) -> str:
@@ -135,25 +131,39 @@ def _deltas(detokenizer: IncrementalDetokenizer, token_ids: Sequence[int]) -> It
     yield detokenizer.finish()
 
 
-def _decode_prefix(data: bytes) -> tuple[str, bytes]:
-    """The characters at the front of `data`, and the bytes that may still become a character.
+def _decode_prefix(data: bytes, *, replaces_each_byte: bool) -> tuple[str, bytes]:
+    """The characters at the front of `data`, and the bytes at its end that may still become one.
 
-    As in SentencePiece, each byte that cannot start a character becomes one U+FFFD, and decoding goes on with the next;
-    Python's own `errors="replace"` would make one U+FFFD of several.
+    What cannot is replaced as `PieceTable.replaces_each_byte` has it. Python's decoders replace runs only, and its
+    incremental one waits too long for surrogates.
     """
     text = ""
     while data:
         length = _character_length(data[0])
-        whole = data[:length]
-        if length and len(data) < length and all(0x80 <= byte < 0xC0 for byte in data[1:]):
+        begun = _begun_length(data[:length])
+        if begun == len(data) < length:
             return text, data
-        try:
-            text += whole.decode() if length else REPLACEMENT
-        except UnicodeDecodeError:
-            length = 0
+        if length and begun == length:
+            text += data[:length].decode()
+        else:
             text += REPLACEMENT
-        data = data[length or 1 :]
+            begun = 1 if replaces_each_byte else max(begun, 1)
+        data = data[begun:]
     return text, b""
+
+
+def _begun_length(data: bytes) -> int:
+    """How many bytes at the front of `data`, of which the first may be one, are the beginning of a character."""
+    if len(data) < 2:
+        return len(data)
+    low, high = _SECOND_BYTES.get(data[0], _CONTINUATION)
+    if not low <= data[1] <= high:
+        return 1
+    return next((index for index in range(2, len(data)) if not 0x80 <= data[index] <= 0xBF), len(data))
+
+
+_CONTINUATION = (0x80, 0xBF)
+_SECOND_BYTES = {0xE0: (0xA0, 0xBF), 0xED: (0x80, 0x9F), 0xF0: (0x90, 0xBF), 0xF4: (0x80, 0x8F)}  # Unicode, table 3-7
 
 
 def _character_length(lead: int) -> int:

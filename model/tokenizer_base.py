@@ -3,7 +3,8 @@
 Text is only ever text: `</s>` or `>>fra<<` in a source is those characters, never a special token.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,27 +116,40 @@ def pivot_language(checkpoint: Checkpoint, languages: Iterable[str]) -> str | No
     return public
 
 
-def backend_piece_ids(source: Any) -> PieceIds:
-    """Pieces by the `tokenizers` backend, which keeps settings: no truncation, no padding, no special tokens."""
+def read_backend(source: Any, checkpoint: Checkpoint, *, file: str) -> tuple[PieceIds, dict[int, str]]:
+    """Of a tokenizer with a `tokenizers` backend: text to piece ids, and id -> piece of what may be shown.
+
+    The backend keeps settings, so what it would cut, pad or add is taken out here. Raises CheckpointError for an id
+    without an embedding.
+    """
+    vocab: dict[str, int] = source.get_vocab()
+    hidden = set(source.all_special_ids)
+    shown = {token_id: piece for piece, token_id in vocab.items() if token_id not in hidden}
+    check_ids(shown, size=checkpoint.config.vocab_size, file=file)
     backend = source.backend_tokenizer
     backend.encode_special_tokens = True  # special tokens spelled out in a text are plain text
     backend.no_truncation()
     backend.no_padding()
+    _hide_specials(backend, hidden)
 
     def piece_ids(text: str) -> list[int]:
         found: list[int] = backend.encode(text, add_special_tokens=False).ids
         return found
 
-    return piece_ids
+    return piece_ids, shown
 
 
-def backend_vocabulary(source: Any, checkpoint: Checkpoint, *, file: str) -> dict[int, str]:
-    """Id -> piece of what may be shown. Raises CheckpointError for an id without an embedding."""
-    vocab: dict[str, int] = source.get_vocab()
-    hidden = set(source.all_special_ids)
-    shown = {token_id: piece for piece, token_id in vocab.items() if token_id not in hidden}
-    check_ids(shown, size=checkpoint.config.vocab_size, file=file)
-    return shown
+def _hide_specials(backend: Any, hidden: Container[int]) -> None:
+    """A Unigram model finds special tokens in plain text, for they are pieces like others: none has a space in it."""
+    from tokenizers.models import Unigram
+
+    if not isinstance(backend.model, Unigram):
+        return
+    model = json.loads(backend.to_str())["model"]
+    pieces = [
+        (f" {piece}" if token_id in hidden else piece, score) for token_id, (piece, score) in enumerate(model["vocab"])
+    ]
+    backend.model = Unigram(pieces, model["unk_id"], model.get("byte_fallback", False))
 
 
 def word_start_table(shown: Mapping[int, str], checkpoint: Checkpoint) -> PieceTable:

@@ -10,10 +10,9 @@ from model.languages import public_code, public_codes
 from model.tokenizer_base import (
     SourceFrame,
     Tokenizer,
-    backend_piece_ids,
-    backend_vocabulary,
     direct_frames,
     pivot_language,
+    read_backend,
     sentencepiece_ids,
     sentencepiece_table,
     served_languages,
@@ -63,6 +62,7 @@ def _nllb(checkpoint: Checkpoint) -> Tokenizer:
     languages = served_languages(checkpoint, public_codes(tokens))
     ids: dict[str, int] = {public: source.convert_tokens_to_ids(token) for public, token in languages.items()}
     check_ids(ids.values(), size=checkpoint.config.vocab_size, file=file)
+    piece_ids, shown = read_backend(source, checkpoint, file=file)
     eos = source.eos_token_id
 
     def frame(token_id: int) -> SourceFrame:
@@ -74,8 +74,8 @@ def _nllb(checkpoint: Checkpoint) -> Tokenizer:
         frames=direct_frames(frames, dict.fromkeys(ids, ()), pivot_lang=pivot_lang),
         decoder_prompts={code: (checkpoint.config.decoder_start_token_id, token_id) for code, token_id in ids.items()},
         pivot_lang=pivot_lang,
-        piece_ids=backend_piece_ids(source),
-        pieces=word_start_table(backend_vocabulary(source, checkpoint, file=file), checkpoint),
+        piece_ids=piece_ids,
+        pieces=word_start_table(shown, checkpoint),
     )
 
 
@@ -91,6 +91,7 @@ def mbart(checkpoint: Checkpoint) -> Tokenizer:
     public = {public_code(code.split("_")[0]): code for code in language_ids}
     ids = {code: language_ids[own] for code, own in served_languages(checkpoint, public).items()}
     check_ids(ids.values(), size=checkpoint.config.vocab_size, file=file)
+    piece_ids, shown = read_backend(source, checkpoint, file=file)
     start, eos = checkpoint.config.decoder_start_token_id, source.eos_token_id
     prompts: dict[str, tuple[int, ...]]
     if name == "MBart50Tokenizer":
@@ -107,8 +108,8 @@ def mbart(checkpoint: Checkpoint) -> Tokenizer:
         frames=direct_frames(frames, targets, pivot_lang=pivot_lang),
         decoder_prompts=prompts,
         pivot_lang=pivot_lang,
-        piece_ids=backend_piece_ids(source),
-        pieces=word_start_table(backend_vocabulary(source, checkpoint, file=file), checkpoint),
+        piece_ids=piece_ids,
+        pieces=word_start_table(shown, checkpoint),
     )
 
 

@@ -21,10 +21,9 @@ from model.tokenizer_base import (
     PieceIds,
     SourceFrame,
     Tokenizer,
-    backend_piece_ids,
-    backend_vocabulary,
     direct_frames,
     pivot_language,
+    read_backend,
     word_start_table,
 )
 from model.tokenizer_files import backend_file, load_pretrained, read_tokenizer_settings, tokenizer_class
@@ -41,11 +40,11 @@ def bart(checkpoint: Checkpoint) -> Tokenizer:
     file = backend_file(checkpoint, "vocab.json")
     required = (file,) if file == "tokenizer.json" else (file, "merges.txt")
     source = load_pretrained(RobertaTokenizer, checkpoint, required=required)
-    shown = backend_vocabulary(source, checkpoint, file=file)
+    piece_ids, shown = read_backend(source, checkpoint, file=file)
     return _with_one_target(
         checkpoint,
         SourceFrame((source.bos_token_id,), (source.eos_token_id,)),
-        backend_piece_ids(source),
+        piece_ids,
         PieceTable.build_byte_level(shown.items(), size=checkpoint.config.decoder_vocab_size),
     )
 
@@ -55,11 +54,12 @@ def pegasus(checkpoint: Checkpoint) -> Tokenizer:
     from transformers.models.pegasus.tokenization_pegasus import PegasusTokenizer
 
     source, file = _load_spiece(PegasusTokenizer, checkpoint, "PegasusTokenizer")
+    piece_ids, shown = read_backend(source, checkpoint, file=file)
     return _with_one_target(
         checkpoint,
         SourceFrame(after=(source.eos_token_id,)),
-        backend_piece_ids(source),
-        word_start_table(backend_vocabulary(source, checkpoint, file=file), checkpoint),
+        piece_ids,
+        word_start_table(shown, checkpoint),
     )
 
 
@@ -99,7 +99,7 @@ def t5(checkpoint: Checkpoint) -> Tokenizer:
     from transformers.models.t5.tokenization_t5 import T5Tokenizer
 
     source, file = _load_spiece(T5Tokenizer, checkpoint, "T5Tokenizer", "MT5Tokenizer")
-    piece_ids = backend_piece_ids(source)
+    piece_ids, shown = read_backend(source, checkpoint, file=file)
     prefixes = _prefixes(checkpoint)
     languages = dict.fromkeys(code for pair in prefixes for code in pair)
     pivot_lang = pivot_language(checkpoint, languages)
@@ -113,7 +113,7 @@ def t5(checkpoint: Checkpoint) -> Tokenizer:
         decoder_prompts=dict.fromkeys(languages, (checkpoint.config.decoder_start_token_id,)),
         pivot_lang=pivot_lang,
         piece_ids=piece_ids,
-        pieces=word_start_table(backend_vocabulary(source, checkpoint, file=file), checkpoint),
+        pieces=word_start_table(shown, checkpoint),
     )
 
 
