@@ -1,5 +1,6 @@
 """The families with a `tokenizers` backend: source ids equal those of `transformers`, and pairs are those trained."""
 
+import json
 import subprocess
 import sys
 from io import BytesIO
@@ -207,6 +208,23 @@ def test_older_checkpoints_have_a_sentencepiece_model_instead(
         assert ours.encode_source(text, source_lang="en", target_lang="de") == theirs(told + text).input_ids
         decoded = theirs.decode(theirs(text).input_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         assert ours.decode(theirs(text).input_ids) == decoded.strip()
+
+
+def test_older_bart_has_its_pieces_and_merges_apart(tmp_path: Path) -> None:
+    pair = load_pair("bart", tmp_path)
+    model = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))["model"]
+    (tmp_path / "tokenizer.json").unlink()
+    (tmp_path / "vocab.json").write_text(json.dumps(model["vocab"]), encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"merges\.txt: missing"):
+        load_from(tmp_path)
+    (tmp_path / "merges.txt").write_text(
+        "\n".join(["#version: 0.2", *map(" ".join, model["merges"])]), encoding="utf-8"
+    )
+    tokenizer = load_from(tmp_path)
+    assert tokenizer.pieces == pair.ours.pieces
+    for text in TEXTS:
+        ids = tokenizer.encode_source(text, source_lang="en", target_lang="de")
+        assert ids == pair.ours.encode_source(text, source_lang="en", target_lang="de")
 
 
 def test_loading_keeps_torch_out_of_the_process(tmp_path: Path) -> None:
