@@ -99,6 +99,10 @@ def mbart(checkpoint: Checkpoint) -> Tokenizer:
         prompts = {code: (start, token_id) for code, token_id in ids.items()}
         only = checkpoint.generation.forced_bos_token_id
     else:
+        if checkpoint.generation.forced_bos_token_id is not None:
+            raise CheckpointError(
+                "forced_bos_token_id is not implemented for mBART-25, whose target is its start token"
+            )
         frames = {code: SourceFrame(after=(eos, token_id)) for code, token_id in ids.items()}
         prompts = {code: (token_id,) for code, token_id in ids.items()}
         only = start if start in language_ids.values() else None

@@ -34,9 +34,9 @@ class Transformer(nn.Module):
         self.target_embed_norm = make_norm(config) if config.embedding_norm else nn.Identity()
         self.encoder_bias = self.decoder_bias = None
         if config.relative_positions is not None:
-            relative, heads = config.relative_positions, (config.encoder_heads, config.decoder_heads)
-            self.encoder_bias = RelativeBias(relative, num_heads=heads[0], bidirectional=True)
-            self.decoder_bias = RelativeBias(relative, num_heads=heads[1], bidirectional=False)
+            relative = config.relative_positions
+            self.encoder_bias = RelativeBias(relative, num_heads=config.encoder_heads, bidirectional=True)
+            self.decoder_bias = RelativeBias(relative, num_heads=config.decoder_heads, bidirectional=False)
         self.encoder_layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
         self.encoder_norm = make_norm(config) if config.final_norm else nn.Identity()
         # K' and V' of all decoder layers are one product

@@ -50,17 +50,16 @@ def _bart_layout(config: ModelConfig) -> WeightTable:
         if config.final_norm:
             weights[f"encoder_norm.{kind}"] = ((f"model.encoder.layer_norm.{kind}",),)
             weights[f"decoder_norm.{kind}"] = ((f"model.decoder.layer_norm.{kind}",),)
-    sinusoids = {f"model.{side}.embed_positions.{name}" for side in ("encoder", "decoder") for name in _TABLE_NAMES}
-    if config.positions == "learned":
+    learned = config.positions == "learned"
+    if learned:
         weights["source_positions.table"] = (("model.encoder.embed_positions.weight",),)
         weights["target_positions.table"] = (("model.decoder.embed_positions.weight",),)
-        sinusoids.clear()
     if config.output_bias:
         weights["output_projection.bias"] = (("final_logits_bias",),)
     return WeightTable(
         weights=weights | _embeddings(config, prefix="model."),
         row_vectors=frozenset({"final_logits_bias"}),
-        sinusoids=frozenset(sinusoids),
+        sinusoids=frozenset() if learned else _SINUSOIDS,
         unused=frozenset() if config.tie_source_target else frozenset({"model.shared.weight"}),
         optional=frozenset() if config.model_type == "marian" else frozenset({"final_logits_bias"}),
     )
@@ -127,7 +126,9 @@ _SINGLE_CROSS = (
     ("cross_attn_norm.norm", "encoder_attn_layer_norm"),
 )
 
-_TABLE_NAMES = ("weight", "weights")
+_SINUSOIDS = frozenset(
+    f"model.{side}.embed_positions.{name}" for side in ("encoder", "decoder") for name in ("weight", "weights")
+)
 
 
 def _t5_layers(side: str, num_layers: int, *, gated: bool) -> Iterator[tuple[str, tuple[Aliases, ...]]]:

@@ -88,6 +88,9 @@ def test_mbart_with_a_first_token_of_its_own_has_that_target_only(tmp_path: Path
         tokenizer = load_from(directory)
         assert tokenizer.targets_of("de") == ("en",)
         assert tokenizer.targets_of("en") == ()
+    edit_json(one / "generation_config.json", forced_bos_token_id=start)
+    with pytest.raises(CheckpointError, match="forced_bos_token_id is not implemented for mBART-25"):
+        load_from(one)
 
 
 @pytest.mark.parametrize("build", [random_bart, random_pegasus])
