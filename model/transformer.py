@@ -63,7 +63,7 @@ class Transformer(nn.Module):
         bias = None
         if self.encoder_bias is not None:
             bias = self.encoder_bias(torch.arange(num_tokens, device=input_ids.device)[None], num_tokens)
-        mask = source_mask(source_lengths, num_tokens, dtype=hidden_states.dtype, bias=bias)
+        mask = self._source_mask(source_lengths, num_tokens, bias=bias)
         for layer in self.encoder_layers:
             hidden_states = layer(hidden_states, mask)
         output: Tensor = self.encoder_norm(hidden_states)
@@ -88,7 +88,7 @@ class Transformer(nn.Module):
             self._embed_target(input_ids, token_positions),
             self._causal_mask(token_positions, kv.self_kv.shape[2]),
             kv.cross_kv,
-            source_lengths,
+            self._source_mask(source_lengths, kv.cross_kv.shape[2]),
             (LayerSelfKV(self_kv, rows, token_positions) for self_kv in kv.self_kv.unbind()),
         )
 
@@ -111,7 +111,7 @@ class Transformer(nn.Module):
             self._embed_target(input_ids, token_positions[0]),
             self._causal_mask(token_positions, num_tokens),
             self.cross_kv(encoder_hidden_states),
-            source_lengths,
+            self._source_mask(source_lengths, encoder_hidden_states.shape[1]),
             [None] * self.config.decoder_layers,
         )
 
@@ -130,16 +130,18 @@ class Transformer(nn.Module):
         bias = None if self.decoder_bias is None else self.decoder_bias(token_positions, num_tokens)
         return causal_mask(token_positions, num_tokens, dtype=self.target_embed_tokens.weight.dtype, bias=bias)
 
+    def _source_mask(self, source_lengths: Tensor, num_tokens: int, *, bias: Tensor | None = None) -> Tensor:
+        return source_mask(source_lengths, num_tokens, dtype=self.source_embed_tokens.weight.dtype, bias=bias)
+
     def _decoder_stack(
         self,
         hidden_states: Tensor,
         causal_mask: Tensor,
         cross_kv: Tensor,
-        source_lengths: Tensor,
+        source_mask: Tensor,
         self_kvs: Iterable[LayerSelfKV | None],
     ) -> Tensor:
-        mask = source_mask(source_lengths, cross_kv.shape[2], dtype=hidden_states.dtype)
         for layer, layer_cross_kv, self_kv in zip(self.decoder_layers, cross_kv.unbind(), self_kvs, strict=True):
-            hidden_states = layer(hidden_states, causal_mask, layer_cross_kv, mask, self_kv)
+            hidden_states = layer(hidden_states, causal_mask, layer_cross_kv, source_mask, self_kv)
         output: Tensor = self.decoder_norm(hidden_states)
         return output
