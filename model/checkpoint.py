@@ -5,6 +5,7 @@ missing, extra, misshapen or contradicting tensor is a CheckpointError with its 
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -13,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from model.config import Checkpoint, CheckpointError
+from model.config import Checkpoint, CheckpointError, ModelConfig
 from model.fields import Fields
 from model.positions import positions_table
 from model.transformer import Transformer
@@ -27,15 +28,28 @@ SINUSOID_TOLERANCE = 2**-8
 def load_transformer(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device) -> Transformer:
     """The transformer of `checkpoint` in `dtype` on `device`, in evaluation mode and without gradients."""
     tensors = read_tensors(checkpoint.directory)
-    table = weight_table(checkpoint.config)
+    config = _with_ties_as_stored(checkpoint.config, tensors)
+    table = weight_table(config)
     extra = sorted(tensors.keys() - table.names())
     if extra:
         raise CheckpointError(f"{checkpoint.directory}: tensors that the model does not have: {_listed(extra)}")
-    _check_sinusoids(tensors, table, checkpoint)
-    transformer = Transformer(checkpoint.config).to(dtype=dtype, device=device).requires_grad_(False).eval()
+    _check_sinusoids(tensors, table, config)
+    transformer = Transformer(config).to(dtype=dtype, device=device).requires_grad_(False).eval()
     for name, parameter in transformer.named_parameters():
         _fill(parameter, table.weights[name], tensors, table)
     return transformer
+
+
+def _with_ties_as_stored(config: ModelConfig, tensors: Tensors) -> ModelConfig:
+    """Where `tie_output` is open: tied, unless the file has an output projection that differs from the embeddings."""
+    if config.tie_output is not None:
+        return config
+    weights = weight_table(replace(config, tie_output=False)).weights
+    embeddings, output = (
+        next((tensors[name] for name in weights[parameter][0] if name in tensors), None)
+        for parameter in ("source_embed_tokens.weight", "output_projection.weight")
+    )
+    return replace(config, tie_output=embeddings is None or output is None or torch.equal(embeddings, output))
 
 
 def read_tensors(directory: Path) -> Tensors:
@@ -86,6 +100,9 @@ def _fill(parameter: Tensor, parts: tuple[Aliases, ...], tensors: Tensors, table
     """Copy the tensors of `parts` along the first axis of `parameter`, of which each takes an equal share."""
     for part, aliases in zip(parameter.chunk(len(parts)), parts, strict=True):
         present = [name for name in aliases if name in tensors]
+        if not present and table.optional.issuperset(aliases):
+            part.zero_()
+            continue
         if not present:
             raise CheckpointError(f"missing tensor {' or '.join(aliases)} of shape {_shape(part)}")
         for name in present:
@@ -100,9 +117,8 @@ def _fill(parameter: Tensor, parts: tuple[Aliases, ...], tensors: Tensors, table
         part.copy_(tensors[present[0]].reshape(part.shape))
 
 
-def _check_sinusoids(tensors: Tensors, table: WeightTable, checkpoint: Checkpoint) -> None:
+def _check_sinusoids(tensors: Tensors, table: WeightTable, config: ModelConfig) -> None:
     """A stored position table may be longer or shorter than ours, and has rows before the offset that nobody reads."""
-    config = checkpoint.config
     for name in sorted(table.sinusoids & tensors.keys()):
         stored = tensors[name]
         if stored.ndim != 2 or stored.shape[1] != config.d_model or stored.shape[0] <= config.position_offset:

@@ -17,11 +17,13 @@ class PieceTable:
     """What each token id stands for.
 
     `texts[id]` is the text of a piece, "" for an id that is never shown: special and language tokens, rows without a
-    piece. `bytes_by_id` holds the ids that stand for one byte of UTF-8 instead.
+    piece. `bytes_by_id` holds the ids that stand for bytes of UTF-8 instead, which are no text by themselves.
     """
 
     texts: Sequence[str]
-    bytes_by_id: Mapping[int, int]
+    bytes_by_id: Mapping[int, bytes]
+    replaces_each_byte: bool
+    """Does each byte of no character become a U+FFFD, as in SentencePiece, or each run that could have begun one?"""
 
     @classmethod
     def build(cls, pieces: Iterable[tuple[int, str]], *, size: int, byte_ids: Iterable[int]) -> "PieceTable":
@@ -31,10 +33,32 @@ class PieceTable:
         byte_pieces = frozenset(byte_ids)
         for token_id, piece in pieces:
             if token_id in byte_pieces:
-                bytes_by_id[token_id] = int(piece.strip("<>"), 16)
+                bytes_by_id[token_id] = bytes((int(piece.strip("<>"), 16),))
             else:
                 texts[token_id] = piece.replace(WORD_START, " ")
-        return cls(texts=tuple(texts), bytes_by_id=bytes_by_id)
+        return cls(texts=tuple(texts), bytes_by_id=bytes_by_id, replaces_each_byte=True)
+
+    @classmethod
+    def build_byte_level(cls, pieces: Iterable[tuple[int, str]], *, size: int) -> "PieceTable":
+        """`pieces` are (id, piece) of what may be shown, in GPT-2's alphabet: a character for each byte."""
+        texts = [""] * size
+        bytes_by_id = {}
+        alphabet = _byte_level_alphabet()
+        for token_id, piece in pieces:
+            known = all(character in alphabet for character in piece)
+            data = bytes(alphabet[character] for character in piece) if known else piece.encode()
+            try:
+                texts[token_id] = data.decode()
+            except UnicodeDecodeError:
+                bytes_by_id[token_id] = data
+        return cls(texts=tuple(texts), bytes_by_id=bytes_by_id, replaces_each_byte=False)
+
+
+def _byte_level_alphabet() -> dict[str, int]:
+    """A visible character of Latin-1 stands for its own byte, those from U+0100 on for the other bytes in order."""
+    visible = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(0x100) if byte not in visible]
+    return {chr(byte): byte for byte in visible} | {chr(0x100 + index): byte for index, byte in enumerate(others)}
 
 
 class IncrementalDetokenizer:
@@ -58,14 +82,14 @@ class IncrementalDetokenizer:
             if self._pending_bytes:
                 text = self._abandon_pending() + text
         else:
-            byte = self._table.bytes_by_id.get(token_id)
-            if byte is None:
+            data = self._table.bytes_by_id.get(token_id)
+            if data is None:
                 return ""
-            text = self._take_byte(byte)
+            text = self._take_bytes(data)
         return self._hold_back_whitespace(text)
 
     def finish(self) -> str:
-        """What is left when the last id has been pushed: U+FFFD for each byte of an unfinished character."""
+        """What is left when the last id has been pushed: U+FFFD for an unfinished character."""
         return self._hold_back_whitespace(self._abandon_pending())
 
     def _hold_back_whitespace(self, text: str) -> str:
@@ -85,14 +109,16 @@ class IncrementalDetokenizer:
             self._held_whitespace.append(trailing)
         return shown
 
-    def _take_byte(self, byte: int) -> str:
-        decoded, self._pending_bytes = _decode_prefix(self._pending_bytes + bytes((byte,)))
+    def _take_bytes(self, data: bytes) -> str:
+        decoded, self._pending_bytes = _decode_prefix(
+            self._pending_bytes + data, replaces_each_byte=self._table.replaces_each_byte
+        )
         return decoded
 
     def _abandon_pending(self) -> str:
-        abandoned = REPLACEMENT * len(self._pending_bytes)
+        num_pending = len(self._pending_bytes)
         self._pending_bytes = b""
-        return abandoned
+        return REPLACEMENT * (num_pending if self._table.replaces_each_byte else min(num_pending, 1))
 
 
 def decode(table: PieceTable, token_ids: Sequence[int]) -> str:
@@ -105,25 +131,39 @@ def _deltas(detokenizer: IncrementalDetokenizer, token_ids: Sequence[int]) -> It
     yield detokenizer.finish()
 
 
-def _decode_prefix(data: bytes) -> tuple[str, bytes]:
-    """The characters at the front of at most four bytes, and the bytes that may still become a character.
+def _decode_prefix(data: bytes, *, replaces_each_byte: bool) -> tuple[str, bytes]:
+    """The characters at the front of `data`, and the bytes at its end that may still become one.
 
-    As in SentencePiece, each byte that cannot start a character becomes one U+FFFD, and decoding goes on with the next;
-    Python's own `errors="replace"` would make one U+FFFD of several.
+    What cannot is replaced as `PieceTable.replaces_each_byte` has it. Python's decoders replace runs only, and its
+    incremental one waits too long for surrogates.
     """
     text = ""
     while data:
         length = _character_length(data[0])
-        whole = data[:length]
-        if length and len(data) < length and all(0x80 <= byte < 0xC0 for byte in data[1:]):
+        begun = _begun_length(data[:length])
+        if begun == len(data) < length:
             return text, data
-        try:
-            text += whole.decode() if length else REPLACEMENT
-        except UnicodeDecodeError:
-            length = 0
+        if length and begun == length:
+            text += data[:length].decode()
+        else:
             text += REPLACEMENT
-        data = data[length or 1 :]
+            begun = 1 if replaces_each_byte else max(begun, 1)
+        data = data[begun:]
     return text, b""
+
+
+def _begun_length(data: bytes) -> int:
+    """How many bytes at the front of `data`, of which the first may be one, are the beginning of a character."""
+    if len(data) < 2:
+        return len(data)
+    low, high = _SECOND_BYTES.get(data[0], _CONTINUATION)
+    if not low <= data[1] <= high:
+        return 1
+    return next((index for index in range(2, len(data)) if not 0x80 <= data[index] <= 0xBF), len(data))
+
+
+_CONTINUATION = (0x80, 0xBF)
+_SECOND_BYTES = {0xE0: (0xA0, 0xBF), 0xED: (0x80, 0x9F), 0xF0: (0x90, 0xBF), 0xF4: (0x80, 0x8F)}  # Unicode, table 3-7
 
 
 def _character_length(lead: int) -> int:

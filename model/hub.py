@@ -9,7 +9,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from model.fields import CheckpointError
 
 _HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
-_CONFIGURATION = ("*.json", "*.model", "*.spm")
+_CONFIGURATION = ("*.json", "*.model", "*.spm", "merges.txt")
 _SAFETENSORS = ("*.safetensors",)
 _PICKLED = ("pytorch_model*.bin",)
 

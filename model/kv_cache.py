@@ -74,7 +74,8 @@ class KVCache:
         config: ModelConfig, *, max_target_tokens: int, max_source_tokens: int, dtype: torch.dtype
     ) -> int:
         """What one slot takes; `num_bytes` is `max_rows` times that."""
-        return config.decoder_layers * 2 * config.d_model * (max_target_tokens + max_source_tokens) * dtype.itemsize
+        values_per_token = config.decoder_layers * 2 * config.decoder_heads * config.decoder_head_dim
+        return values_per_token * (max_target_tokens + max_source_tokens) * dtype.itemsize
 
     @property
     def num_bytes(self) -> int:

@@ -4,6 +4,7 @@ Checkpoints write `de`, `deu`, `deu_Latn`, `cmn_Hans` or `de_DE`; clients see an
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -51,6 +52,15 @@ def public_codes(codes: Iterable[str]) -> dict[str, str]:
         names = (public_code(code), public_code(code, macrolanguage=False), code)
         named[next((name for name in names if name not in named), code)] = code
     return named
+
+
+def english_names(codes: Iterable[str]) -> dict[str, str]:
+    """Code -> `German`, with script or region in parentheses only where another code has the same name."""
+    short = {code: str(Language.get(code).language_name("en")) for code in codes}
+    shared = [name for name, count in Counter(short.values()).items() if count > 1]
+    return {
+        code: str(Language.get(code).display_name("en")) if name in shared else name for code, name in short.items()
+    }
 
 
 def match_code(code: str, *, among: Iterable[str]) -> str | None:

@@ -22,12 +22,18 @@ ACTIVATIONS: Mapping[Activation, Callable[[Tensor], Tensor]] = MappingProxyType(
 )
 
 
+def make_norm(config: ModelConfig) -> nn.Module:
+    if config.norm == "rms":
+        return nn.RMSNorm(config.d_model, eps=config.norm_eps)
+    return nn.LayerNorm(config.d_model, eps=config.norm_eps)
+
+
 class PreNorm(nn.Module):
     """x + sublayer(norm(x)), in two halves around the sublayer."""
 
-    def __init__(self, d_model: int) -> None:
+    def __init__(self, norm: nn.Module) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(d_model)
+        self.norm = norm
 
     def enter(self, hidden_states: Tensor) -> Tensor:
         output: Tensor = self.norm(hidden_states)
@@ -40,9 +46,9 @@ class PreNorm(nn.Module):
 class PostNorm(nn.Module):
     """norm(x + sublayer(x)), in two halves around the sublayer."""
 
-    def __init__(self, d_model: int) -> None:
+    def __init__(self, norm: nn.Module) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(d_model)
+        self.norm = norm
 
     def enter(self, hidden_states: Tensor) -> Tensor:
         return hidden_states
@@ -56,14 +62,23 @@ RESIDUALS: Mapping[NormPosition, type[PreNorm] | type[PostNorm]] = MappingProxyT
 
 
 class FeedForward(nn.Module):
-    def __init__(self, d_model: int, *, d_hidden: int, activation: Activation) -> None:
+    """Through the activation of one product; gated, that times a second product, which `fc1` computes along with it."""
+
+    def __init__(self, config: ModelConfig, *, d_hidden: int) -> None:
         super().__init__()
-        self.fc1 = Linear(d_model, d_hidden)
-        self.activation = ACTIVATIONS[activation]
-        self.fc2 = Linear(d_hidden, d_model)
+        self.gated = config.gated_ffn
+        self.fc1 = Linear(config.d_model, 2 * d_hidden if self.gated else d_hidden, bias=config.linear_bias)
+        self.activation = ACTIVATIONS[config.activation]
+        self.fc2 = Linear(d_hidden, config.d_model, bias=config.linear_bias)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
-        output: Tensor = self.fc2(self.activation(self.fc1(hidden_states)))
+        hidden = self.fc1(hidden_states)
+        if self.gated:
+            hidden = hidden.unflatten(-1, (2, -1))
+            hidden = self.activation(hidden[..., 0, :]) * hidden[..., 1, :]
+        else:
+            hidden = self.activation(hidden)
+        output: Tensor = self.fc2(hidden)
         return output
 
 
@@ -71,10 +86,16 @@ class EncoderLayer(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         residual = RESIDUALS[config.norm_position]
-        self.self_attn = SelfAttention(config.d_model, num_heads=config.encoder_heads)
-        self.self_attn_norm = residual(config.d_model)
-        self.ffn = FeedForward(config.d_model, d_hidden=config.encoder_ffn, activation=config.activation)
-        self.ffn_norm = residual(config.d_model)
+        self.self_attn = SelfAttention(
+            config.d_model,
+            num_heads=config.encoder_heads,
+            head_dim=config.encoder_head_dim,
+            bias=config.linear_bias,
+            scale=config.attention_scale,
+        )
+        self.self_attn_norm = residual(make_norm(config))
+        self.ffn = FeedForward(config, d_hidden=config.encoder_ffn)
+        self.ffn_norm = residual(make_norm(config))
 
     def forward(self, hidden_states: Tensor, source_mask: Tensor) -> Tensor:
         """hidden_states [B, S, D] -> [B, S, D]."""
@@ -88,12 +109,20 @@ class DecoderLayer(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         residual = RESIDUALS[config.norm_position]
-        self.self_attn = SelfAttention(config.d_model, num_heads=config.decoder_heads)
-        self.self_attn_norm = residual(config.d_model)
-        self.cross_attn = CrossAttention(config.d_model, num_heads=config.decoder_heads)
-        self.cross_attn_norm = residual(config.d_model)
-        self.ffn = FeedForward(config.d_model, d_hidden=config.decoder_ffn, activation=config.activation)
-        self.ffn_norm = residual(config.d_model)
+        self.self_attn, self.cross_attn = (
+            attention(
+                config.d_model,
+                num_heads=config.decoder_heads,
+                head_dim=config.decoder_head_dim,
+                bias=config.linear_bias,
+                scale=config.attention_scale,
+            )
+            for attention in (SelfAttention, CrossAttention)
+        )
+        self.self_attn_norm = residual(make_norm(config))
+        self.cross_attn_norm = residual(make_norm(config))
+        self.ffn = FeedForward(config, d_hidden=config.decoder_ffn)
+        self.ffn_norm = residual(make_norm(config))
 
     def forward(
         self,

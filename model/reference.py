@@ -32,7 +32,7 @@ def translate(
 ) -> ReferenceResult:
     """Greedy. A target of `max_new_tokens` ends for its length, even with the end token forced in the last place."""
     generation = checkpoint.generation
-    device = transformer.positions.device
+    device = transformer.device
     suppressed = list(generation.suppressed_token_ids)
     token_ids: list[int] = []
     logprobs: list[float] = []

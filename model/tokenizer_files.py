@@ -2,13 +2,14 @@
 
 import json
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import sentencepiece
 
 from model.config import Checkpoint, CheckpointError
+from model.fields import Fields
 
 
 def check_ids(ids: Iterable[int], *, size: int, file: str) -> None:
@@ -29,6 +30,27 @@ def read_tokenizer_settings(directory: Path) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise CheckpointError("tokenizer_config.json: not a JSON object")
     return settings
+
+
+def backend_file(checkpoint: Checkpoint, original: str) -> str:
+    """`tokenizer.json`, or in older checkpoints the `original` file that it was made from."""
+    return "tokenizer.json" if (checkpoint.directory / "tokenizer.json").exists() else original
+
+
+def tokenizer_class(checkpoint: Checkpoint, supported: Collection[str], *, default: str) -> str:
+    """The name in tokenizer_config.json or, in older checkpoints, in config.json, without `Fast`.
+
+    Raises CheckpointError for a name that is not among `supported`.
+    """
+    for file in ("tokenizer_config.json", "config.json"):
+        path = checkpoint.directory / file
+        named = Fields.read(path).optional_string("tokenizer_class") if path.exists() else None
+        if named is None:
+            continue
+        if named.removesuffix("Fast") not in supported:
+            raise CheckpointError(f"{file}: tokenizer_class {named!r} is not supported")
+        return named.removesuffix("Fast")
+    return default
 
 
 def load_pretrained(tokenizer_class: Any, checkpoint: Checkpoint, *, required: Sequence[str]) -> Any:

@@ -13,34 +13,44 @@ from torch import Tensor, nn
 from model.attention import causal_mask, source_mask
 from model.config import ModelConfig
 from model.kv_cache import KVView, LayerSelfKV
-from model.layers import DecoderLayer, EncoderLayer
+from model.layers import DecoderLayer, EncoderLayer, make_norm
 from model.linear import Embedding, Linear
-from model.positions import positions_table
+from model.positions import RelativeBias, source_and_target_positions
 
 
 class Transformer(nn.Module):
     """Its weights are uninitialised until `load_transformer` has filled them."""
 
-    positions: Tensor
-
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         d_model = config.d_model
         self.config = config
-        self.register_buffer("positions", positions_table(config), persistent=False)
         self.source_embed_tokens = Embedding(config.vocab_size, d_model)
         self.target_embed_tokens = (
             self.source_embed_tokens if config.tie_source_target else Embedding(config.decoder_vocab_size, d_model)
         )
+        self.source_positions, self.target_positions = source_and_target_positions(config)
+        self.source_embed_norm = make_norm(config) if config.embedding_norm else nn.Identity()
+        self.target_embed_norm = make_norm(config) if config.embedding_norm else nn.Identity()
+        self.encoder_bias = self.decoder_bias = None
+        if config.relative_positions is not None:
+            relative = config.relative_positions
+            self.encoder_bias = RelativeBias(relative, num_heads=config.encoder_heads, bidirectional=True)
+            self.decoder_bias = RelativeBias(relative, num_heads=config.decoder_heads, bidirectional=False)
         self.encoder_layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
-        self.encoder_norm = nn.LayerNorm(d_model) if config.final_norm else nn.Identity()
+        self.encoder_norm = make_norm(config) if config.final_norm else nn.Identity()
         # K' and V' of all decoder layers are one product
-        self.cross_kv_proj = Linear(d_model, config.decoder_layers * 2 * d_model)
+        num_cross_kv = config.decoder_layers * 2 * config.decoder_heads * config.decoder_head_dim
+        self.cross_kv_proj = Linear(d_model, num_cross_kv, bias=config.linear_bias)
         self.decoder_layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
-        self.decoder_norm = nn.LayerNorm(d_model) if config.final_norm else nn.Identity()
+        self.decoder_norm = make_norm(config) if config.final_norm else nn.Identity()
         self.output_projection = Linear(d_model, config.decoder_vocab_size, bias=config.output_bias)
         if config.tie_output:
             self.output_projection.weight = self.target_embed_tokens.weight
+
+    @property
+    def device(self) -> torch.device:
+        return self.source_embed_tokens.weight.device
 
     def encode(self, input_ids: Tensor, source_lengths: Tensor) -> Tensor:
         """input_ids [B, S] padded at the end, source_lengths [B] >= 1 -> encoder_hidden_states [B, S, D].
@@ -48,8 +58,12 @@ class Transformer(nn.Module):
         What stands in the padding of the result is finite and means nothing.
         """
         num_tokens = input_ids.shape[1]
-        hidden_states = self._embed(self.source_embed_tokens, input_ids, self.positions[:num_tokens])
-        mask = source_mask(source_lengths, num_tokens, dtype=hidden_states.dtype)
+        hidden_states = self.source_embed_tokens(input_ids).mul_(self.config.embed_scale)
+        hidden_states = self.source_embed_norm(self.source_positions(hidden_states, slice(num_tokens)))
+        bias = None
+        if self.encoder_bias is not None:
+            bias = self.encoder_bias(torch.arange(num_tokens, device=input_ids.device)[None], num_tokens)
+        mask = self._source_mask(source_lengths, num_tokens, bias=bias)
         for layer in self.encoder_layers:
             hidden_states = layer(hidden_states, mask)
         output: Tensor = self.encoder_norm(hidden_states)
@@ -70,12 +84,11 @@ class Transformer(nn.Module):
         """
         token_positions = positions[:, None] + torch.arange(input_ids.shape[1], device=input_ids.device)
         rows = torch.arange(input_ids.shape[0], device=input_ids.device)[:, None]
-        hidden_states = self._embed(self.target_embed_tokens, input_ids, self.positions[token_positions])
         return self._decoder_stack(
-            hidden_states,
-            causal_mask(token_positions, kv.self_kv.shape[2], dtype=hidden_states.dtype),
+            self._embed_target(input_ids, token_positions),
+            self._causal_mask(token_positions, kv.self_kv.shape[2]),
             kv.cross_kv,
-            source_mask(source_lengths, kv.cross_kv.shape[2], dtype=hidden_states.dtype),
+            self._source_mask(source_lengths, kv.cross_kv.shape[2]),
             (LayerSelfKV(self_kv, rows, token_positions) for self_kv in kv.self_kv.unbind()),
         )
 
@@ -85,19 +98,20 @@ class Transformer(nn.Module):
 
     def project(self, decoder_hidden_state: Tensor) -> Tensor:
         """Z'W: [..., D] -> logits [..., N]."""
+        if self.config.output_scale != 1.0:
+            decoder_hidden_state = decoder_hidden_state * self.config.output_scale
         logits: Tensor = self.output_projection(decoder_hidden_state)
         return logits
 
     def decode_full(self, input_ids: Tensor, encoder_hidden_states: Tensor, source_lengths: Tensor) -> Tensor:
         """All of the targets [B, T] at once, without a cache -> decoder_hidden_state Z' [B, T, D]."""
         num_tokens = input_ids.shape[1]
-        hidden_states = self._embed(self.target_embed_tokens, input_ids, self.positions[:num_tokens])
         token_positions = torch.arange(num_tokens, device=input_ids.device)[None]
         return self._decoder_stack(
-            hidden_states,
-            causal_mask(token_positions, num_tokens, dtype=hidden_states.dtype),
+            self._embed_target(input_ids, token_positions[0]),
+            self._causal_mask(token_positions, num_tokens),
             self.cross_kv(encoder_hidden_states),
-            source_mask(source_lengths, encoder_hidden_states.shape[1], dtype=hidden_states.dtype),
+            self._source_mask(source_lengths, encoder_hidden_states.shape[1]),
             [None] * self.config.decoder_layers,
         )
 
@@ -106,10 +120,18 @@ class Transformer(nn.Module):
         encoder_hidden_states = self.encode(input_ids, source_lengths)
         return self.project(self.decode_full(decoder_input_ids, encoder_hidden_states, source_lengths))
 
-    def _embed(self, embed_tokens: nn.Module, input_ids: Tensor, positions: Tensor) -> Tensor:
-        """X = E * embed_scale + positions: [B, T] and [(B,) T, D] -> [B, T, D]."""
-        embeddings: Tensor = embed_tokens(input_ids)
-        return embeddings.mul_(self.config.embed_scale).add_(positions)
+    def _embed_target(self, input_ids: Tensor, positions: Tensor) -> Tensor:
+        """X = E * embed_scale + positions, and its norm: [B, T] and [(B,) T] -> [B, T, D]."""
+        hidden_states = self.target_embed_tokens(input_ids).mul_(self.config.embed_scale)
+        output: Tensor = self.target_embed_norm(self.target_positions(hidden_states, positions))
+        return output
+
+    def _causal_mask(self, token_positions: Tensor, num_tokens: int) -> Tensor:
+        bias = None if self.decoder_bias is None else self.decoder_bias(token_positions, num_tokens)
+        return causal_mask(token_positions, num_tokens, dtype=self.target_embed_tokens.weight.dtype, bias=bias)
+
+    def _source_mask(self, source_lengths: Tensor, num_tokens: int, *, bias: Tensor | None = None) -> Tensor:
+        return source_mask(source_lengths, num_tokens, dtype=self.source_embed_tokens.weight.dtype, bias=bias)
 
     def _decoder_stack(
         self,

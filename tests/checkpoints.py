@@ -13,7 +13,14 @@ from pathlib import Path
 
 import sentencepiece
 import torch
-from transformers import M2M100Config, M2M100ForConditionalGeneration, MarianConfig, MarianMTModel, PreTrainedModel
+from transformers import (
+    M2M100Config,
+    M2M100ForConditionalGeneration,
+    MarianConfig,
+    MarianMTModel,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 
 BUNDLED = Path(__file__).parent.parent / "model" / "bundled"
 SOURCES = Path(__file__).parent / "data" / "sources.tsv"
@@ -21,6 +28,7 @@ M2M100_LANGUAGES = 100
 M2M100_UNUSED = 8
 MARIAN_SOURCE, MARIAN_TARGET = "en", "de"
 EOS_GAIN = 1.8
+LEARNED_POSITIONS = ("bart", "mbart")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,12 @@ class Shape:
     tied: bool = True
     shared: bool = True
     """Marian only: one vocabulary and one embedding table for both sides."""
+    head_dim: int = 10
+    """T5 only, as what follows."""
+    gated: bool = False
+    num_buckets: int = 8
+    max_distance: int = 20
+    norm_eps: float = 1e-6
 
 
 def read_sources() -> list[Source]:
@@ -105,7 +119,7 @@ def random_m2m100(
     )
     if languages is not None:
         config.languages = list(languages)
-    _save(M2M100ForConditionalGeneration(config), directory, seed=seed, max_length=shape.max_positions)
+    save(M2M100ForConditionalGeneration(config), directory, seed=seed, max_length=shape.max_positions)
     return directory
 
 
@@ -169,7 +183,7 @@ def random_marian(
     )
     model = MarianMTModel(config)
     model.generation_config.bad_words_ids = [[pad_token_id]]
-    _save(model, directory, seed=seed, max_length=shape.max_positions)
+    save(model, directory, seed=seed, max_length=shape.max_positions)
     return directory
 
 
@@ -183,24 +197,34 @@ def enliven(model: PreTrainedModel, *, seed: int) -> None:
     with torch.no_grad():
         for name, tensor in model.state_dict().items():
             noise = torch.randn(tensor.shape, generator=generator)
-            fan_in = tensor.shape[-1]
-            if "embed_positions" in name:
+            if "embed_positions" in name and model.config.model_type not in LEARNED_POSITIONS:
                 continue
-            if "norm.weight" in name:
+            if "norm" in name and name.endswith("weight"):
                 tensor.copy_(noise.sign() + 0.1 * noise)
-            elif name.endswith("bias"):
-                tensor.copy_(0.1 * noise)
-            elif "q_proj" in name or "k_proj" in name:
-                tensor.copy_(2.0 * noise / fan_in**0.5)
-            elif "layers." in name:
-                tensor.copy_((1.5 if ".fc" in name else 1.0) * noise / fan_in**0.5)
-            else:
-                tensor.copy_(2.0 * noise / fan_in**0.5)
+                continue
+            tensor.copy_(_gain(name, tensor, model.config) * noise)
+            if name.endswith(("shared.weight", "embed_tokens.weight", "lm_head.weight")):
                 tensor[model.config.eos_token_id] *= EOS_GAIN
                 tensor[model.config.pad_token_id] = 0.0  # as in trained checkpoints: it is never the best choice
 
 
-def _save(model: PreTrainedModel, directory: Path, *, seed: int, max_length: int) -> None:
+def _gain(name: str, tensor: torch.Tensor, config: PreTrainedConfig) -> float:
+    """Of T5, whose scores are not divided by the square root of its head size, that is in Q and K."""
+    if "relative_attention_bias" in name or "embed_positions" in name:
+        return 1.0
+    if name.endswith("bias"):
+        return 0.1
+    fan_in = tensor.shape[-1] ** 0.5
+    if name.endswith(("Attention.q.weight", "Attention.k.weight")):
+        return 2.0 / config.d_kv**0.25 / fan_in
+    if "q_proj" in name or "k_proj" in name:
+        return 2.0 / fan_in
+    if "layers." in name or "block." in name:
+        return (1.5 if ".fc" in name or "DenseReluDense" in name else 1.0) / fan_in
+    return 2.0 / fan_in
+
+
+def save(model: PreTrainedModel, directory: Path, *, seed: int, max_length: int) -> None:
     enliven(model, seed=seed)
     model.generation_config.max_length = max_length
     model.save_pretrained(directory)

@@ -5,7 +5,8 @@ import pytest
 import torch
 from transformers import M2M100Tokenizer
 
-from tests.checkpoints import BUNDLED, random_m2m100, random_marian
+from tests.checkpoint_families import random_bart, random_mbart, random_pegasus, random_t5
+from tests.checkpoints import BUNDLED, Shape, random_m2m100, random_marian
 from tests.model.pairs import Pair, load_pair
 
 
@@ -47,7 +48,34 @@ def marian(marian_directory: Path) -> Pair:
     return load_pair(marian_directory)
 
 
-@pytest.fixture(params=["m2m100", "marian"])
+@pytest.fixture(scope="session")
+def bart(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    return load_pair(random_bart(tmp_path_factory.mktemp("bart"), seed=8))
+
+
+@pytest.fixture(scope="session")
+def mbart(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    return load_pair(random_mbart(tmp_path_factory.mktemp("mbart"), seed=8))
+
+
+@pytest.fixture(scope="session")
+def pegasus(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    return load_pair(random_pegasus(tmp_path_factory.mktemp("pegasus"), seed=1))
+
+
+@pytest.fixture(scope="session")
+def t5(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    return load_pair(random_t5(tmp_path_factory.mktemp("t5"), seed=1))
+
+
+@pytest.fixture(scope="session")
+def mt5(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    """Gated and untied, as the published ones."""
+    shape = Shape(gated=True, tied=False, activation="gelu")
+    return load_pair(random_t5(tmp_path_factory.mktemp("mt5"), seed=1, shape=shape, multilingual=True))
+
+
+@pytest.fixture(params=["m2m100", "marian", "bart", "mbart", "pegasus", "t5", "mt5"])
 def pair(request: pytest.FixtureRequest) -> Pair:
     """A random checkpoint of each family."""
     loaded: Pair = request.getfixturevalue(request.param)

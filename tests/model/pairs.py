@@ -61,7 +61,7 @@ def padded(sequences: list[list[int]], pair: Pair) -> tuple[Tensor, Tensor]:
 def prompts_of(pair: Pair, count: int) -> list[list[int]]:
     """Decoder prompts: the start token, and for many-to-many models one more as the language token."""
     config = pair.checkpoint.config
-    language = [] if config.model_type == "marian" else [config.vocab_size - 20]
+    language = [config.vocab_size - 20] if config.model_type in ("m2m_100", "mbart") else []
     return [[config.decoder_start_token_id, *language]] * count
 
 
@@ -79,6 +79,7 @@ def greedy_theirs(pair: Pair, sources: list[list[int]], prompts: list[list[int]]
             num_beams=1,
             do_sample=False,
             early_stopping=False,
+            use_cache="t5" not in pair.checkpoint.config.model_type,  # its cache has a layer for each of the encoder
             max_length=len(prompts[0]) + max_new,
         )
         for index, output in zip(batch, outputs[:, len(prompts[0]) :].tolist(), strict=True):

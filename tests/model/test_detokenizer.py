@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator
 
 import pytest
+import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,7 +67,7 @@ def test_joined_deltas_equal_the_decoding(pair: Pair) -> None:
 
 def test_language_and_special_tokens_are_never_shown(pair: Pair) -> None:
     ids = [*pair.language_ids, *pair.theirs.all_special_ids]
-    ids += [token_id for target in pair.ours.target_tags for token_id in pair.ours.decoder_prompt(target)]
+    ids += [token_id for target in pair.ours.decoder_prompts for token_id in pair.ours.decoder_prompt(target)]
     assert pair.ours.decode(ids) == ""
 
 
@@ -97,6 +98,34 @@ def test_deltas_of_any_ids_join_to_their_decoding(ids: list[int]) -> None:
 )
 def test_each_byte_of_no_character_is_one_replacement(data: bytes, expected: str) -> None:
     assert decode(TABLE, list(data)) == expected
+
+
+BYTE_LEVEL = PieceTable.build_byte_level(
+    [(0, "ã"), (1, "ģ"), (2, "Ĥ"), (3, "Ġa"), (4, "í"), (5, "Â¹"), (6, "ĠĠ")], size=7
+)
+
+
+def test_bytes_in_the_alphabet_of_gpt_2_come_out_as_whole_characters() -> None:
+    assert list(deltas(IncrementalDetokenizer(BYTE_LEVEL), [0, 1, 2, 3, 6, 0])) == [
+        "",
+        "",
+        "あ",
+        " a",
+        "",
+        "",
+        "  \ufffd",
+    ]
+
+
+def test_runs_of_no_character_are_replaced_as_the_backend_does() -> None:
+    alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    table = PieceTable.build_byte_level(enumerate(alphabet), size=256)
+    backend = tokenizers.decoders.ByteLevel()
+    rng = random.Random(7)
+    leads = [index for index, piece in enumerate(alphabet) if piece in "àáâíïðñôö"]  # of two to four bytes, and none
+    for _ in range(3000):
+        ids = [rng.choice(leads) if rng.random() < 0.3 else rng.randrange(256) for _ in range(rng.randrange(8))]
+        assert decode(table, ids) == backend.decode([alphabet[token_id] for token_id in ids]).strip()
 
 
 def test_half_a_character_waits_and_a_piece_ends_the_wait() -> None:

@@ -6,6 +6,7 @@ target, which no trained checkpoint says, `transformers`' M2M-100 counts positio
 another without.
 """
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import torch
 from transformers import M2M100Tokenizer
 
 from model.reference import translate
+from tests.checkpoint_families import random_bart, random_mbart, random_pegasus, random_t5
 from tests.checkpoints import Shape, random_m2m100, random_marian, read_sources
 from tests.model.pairs import Pair, greedy_ours, greedy_theirs, load_pair, padded, prompts_of, random_sources
 
@@ -32,16 +34,37 @@ MARIAN_ONLY = {
     "separate": Shape(shared=False, num_pieces=250),
     "separate_untied": Shape(d_model=20, encoder_heads=5, shared=False, tied=False, activation="relu"),
 }
-FAMILIES = {"m2m_100": (random_m2m100, ODD_SHAPES), "marian": (random_marian, ODD_SHAPES | MARIAN_ONLY)}
+T5_SHAPES = {
+    "default": Shape(),
+    "untied_gated": Shape(tied=False, gated=True, activation="gelu"),
+    "odd_head_sizes": Shape(d_model=21, decoder_heads=3, head_dim=9, decoder_ffn=34, num_buckets=7, max_distance=11),
+    "deep_encoder": Shape(
+        encoder_layers=3, decoder_layers=1, gated=True, activation="silu", head_dim=4, num_pieces=211
+    ),
+    "deep_decoder": Shape(
+        d_model=28, encoder_layers=1, decoder_layers=3, decoder_heads=2, num_buckets=32, max_distance=128, tied=False
+    ),
+}
+FAMILIES = {
+    "bart": (random_bart, ODD_SHAPES),
+    "m2m_100": (random_m2m100, ODD_SHAPES),
+    "marian": (random_marian, ODD_SHAPES | MARIAN_ONLY),
+    "mbart": (random_mbart, ODD_SHAPES),
+    "mt5": (partial(random_t5, multilingual=True), T5_SHAPES),
+    "pegasus": (random_pegasus, ODD_SHAPES),
+    "t5": (random_t5, T5_SHAPES),
+}
+SEEDS = {"bart": [8] * len(ODD_SHAPES), "mbart": [8] * len(ODD_SHAPES)}  # of weights whose outputs vary and end
 
 
 @pytest.fixture(scope="module", params=sorted(FAMILIES))
 def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pair]:
     build, shapes = FAMILIES[request.param]
     directory: Path = tmp_path_factory.mktemp(request.param)
+    seeds = SEEDS.get(request.param, range(len(shapes)))
     return {
         name: load_pair(build(directory / name, seed=seed, shape=shape))
-        for seed, (name, shape) in enumerate(shapes.items())
+        for seed, (name, shape) in zip(seeds, shapes.items(), strict=True)
     }
 
 

@@ -33,8 +33,9 @@ def test_source_ids_equal_transformers_in_every_language(family: str, tmp_path: 
     their_codes = {"en": "eng_Latn", "de": "deu_Latn", "fr": "fra_Latn", "es": "spa_Latn", "ja": "jpn_Jpan"}
     for code, nllb_code in their_codes.items():
         pair.theirs.src_lang = nllb_code if family.startswith("nllb") else code
+        target = pair.ours.targets_of(code)[0]
         for text in TEXTS:
-            assert pair.ours.encode_source(text, source_lang=code, target_lang="de") == pair.theirs(text).input_ids
+            assert pair.ours.encode_source(text, source_lang=code, target_lang=target) == pair.theirs(text).input_ids
 
 
 @pytest.mark.parametrize("family", ["marian", "marian-separate"])
@@ -53,7 +54,17 @@ def test_source_ids_name_the_target_where_one_model_has_many(tmp_path: Path) -> 
             assert ids == pair.theirs(f"{token} {text}").input_ids
 
 
-@pytest.mark.parametrize("text", ["</s> <s> <pad> <unk>", ">>fra<< Hi", "__de__ __fr__", "deu_Latn <mask>"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "</s> <s> <pad> <unk>",
+        ">>fra<< Hi",
+        "__de__ __fr__",
+        "deu_Latn <mask>",
+        "x de_DE</s>",
+        "<extra_id_0><mask_1><unk_7>",
+    ],
+)
 def test_special_tokens_spelled_out_are_plain_text(pair: Pair, text: str) -> None:
     source = pair.ours.source_languages[0]
     target = pair.ours.targets_of(source)[0]
@@ -64,11 +75,13 @@ def test_special_tokens_spelled_out_are_plain_text(pair: Pair, text: str) -> Non
 
 
 def test_count_of_tokens_is_that_of_the_source_without_specials(pair: Pair) -> None:
-    source = pair.ours.source_languages[0]
-    target = pair.ours.targets_of(source)[0]
     for text in TEXTS:
-        ids = pair.ours.encode_source(text, source_lang=source, target_lang=target)
-        assert pair.ours.count_tokens(text) + pair.ours.num_source_specials == len(ids)
+        most = max(
+            len(pair.ours.encode_source(text, source_lang=source, target_lang=target))
+            for source in pair.ours.source_languages[:10]
+            for target in pair.ours.targets_of(source)[:10]
+        )
+        assert pair.ours.count_tokens(text) + pair.ours.num_source_specials == most
 
 
 def test_source_ids_do_not_depend_on_what_was_encoded_before(bundled: Tokenizer) -> None:

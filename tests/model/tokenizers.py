@@ -2,18 +2,29 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import sentencepiece
 import tokenizers
-from transformers import M2M100Tokenizer, MarianTokenizer, NllbTokenizer
+from transformers import (
+    M2M100Tokenizer,
+    MarianTokenizer,
+    MBart50Tokenizer,
+    MBartTokenizer,
+    NllbTokenizer,
+    PegasusTokenizer,
+    RobertaTokenizer,
+    T5Tokenizer,
+)
 
 from model.config import Checkpoint, read_checkpoint
 from model.tokenizer import Tokenizer, load_tokenizer
+from tests.checkpoint_families import random_bart, random_mbart, random_pegasus, random_t5
 from tests.checkpoints import BUNDLED, Shape, random_marian, read_sources
 
 SPECIALS = ["<s>", "<pad>", "</s>", "<unk>"]
@@ -69,6 +80,15 @@ def nllb(directory: Path, *, legacy: bool = False) -> Checkpoint:
 
 
 FAMILIES = ["bundled", "bytes", "nllb", "nllb-legacy", "marian", "marian-separate", "marian-many"]
+BACKENDS: dict[str, tuple[Callable[..., Path], Any]] = {
+    "bart": (random_bart, RobertaTokenizer),
+    "mbart-25": (partial(random_mbart, many=False), MBartTokenizer),
+    "mbart-50": (random_mbart, MBart50Tokenizer),
+    "pegasus": (random_pegasus, PegasusTokenizer),
+    "t5": (random_t5, T5Tokenizer),
+    "mt5": (partial(random_t5, multilingual=True, languages=("en", "de", "ja"), tasks=None), T5Tokenizer),
+}
+FAMILIES += BACKENDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +111,9 @@ def load_pair(family: str, directory: Path) -> Pair:
         return _pair(read_checkpoint(BUNDLED, name=family), M2M100Tokenizer)
     if family == "bytes":
         return _pair(m2m100_with_byte_pieces(directory), M2M100Tokenizer)
+    if family in BACKENDS:
+        build, their_class = BACKENDS[family]
+        return _pair(read_checkpoint(build(directory, seed=1), name=family), their_class)
     if family.startswith("nllb"):
         return _pair(nllb(directory, legacy=family == "nllb-legacy"), NllbTokenizer)
     tokens = (">>deu<<", ">>fra<<", ">>cmn_Hans<<") if family == "marian-many" else ()
