@@ -69,6 +69,16 @@ class LogitsRules:
             generation.repetition_penalty != 1 or generation.no_repeat_ngram_size or self._bad_words
         )
 
+    def rewrite(self, places: Sequence[Place]) -> bool:
+        """Whether at this step a rule does more than forbid tokens."""
+        generation = self._generation
+        return (
+            generation.repetition_penalty != 1
+            or generation.renormalize_logits
+            or (generation.forced_bos_token_id is not None and any(map(_is_first, places)))
+            or (generation.forced_eos_token_id is not None and any(map(_is_last, places)))
+        )
+
     def apply(
         self, scores: Tensor, places: Sequence[Place], history: History | None, *, beam_rows: Tensor | None
     ) -> None:
@@ -84,11 +94,9 @@ class LogitsRules:
         if generation.min_length:
             self._end_not(scores, self._rows(places, lambda place: place.length < generation.min_length))
         if generation.forced_bos_token_id is not None:
-            rows = self._rows(places, lambda place: place.length == 1)
-            _force(scores, rows, generation.forced_bos_token_id)
+            _force(scores, self._rows(places, _is_first), generation.forced_bos_token_id)
         if generation.forced_eos_token_id is not None:
-            rows = self._rows(places, lambda place: place.length == place.max_length - 1)
-            _force(scores, rows, generation.forced_eos_token_id)
+            _force(scores, self._rows(places, _is_last), generation.forced_eos_token_id)
         if len(self._suppressed):
             scores.index_fill_(1, self._suppressed, -torch.inf)
         if len(self._begin_suppressed):
@@ -114,6 +122,16 @@ class LogitsRules:
 
     def _index(self, values: Sequence[int] | Sequence[Sequence[int]]) -> Tensor:
         return torch.tensor(values, dtype=torch.int64, device=self._device)
+
+
+def _is_first(place: Place) -> bool:
+    """Whether the next token is that after a prompt of the start token alone."""
+    return place.length == 1
+
+
+def _is_last(place: Place) -> bool:
+    """Whether the next token takes the last allowed place."""
+    return place.length == place.max_length - 1
 
 
 def _by_length(words: Iterable[tuple[int, ...]]) -> list[list[tuple[int, ...]]]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from model.beam_search import BeamSearch, Continuation, Copy, best_continuations
-from model.blocks import Blocks
+from model.blocks import Blocks, first_argmax
 from model.config import Checkpoint
 from model.logits_rules import History, LogitsRules
 from model.sampling import Draw, perturb
@@ -109,32 +109,47 @@ class Search:
         for search in dict.fromkeys(row for row in rows if isinstance(row, BeamSearch)):
             groups.setdefault(len(search.beams), []).append(search)
 
-        scores = logits.float()
-        logprobs = scores.log_softmax(dim=-1)
-        beam_rows = None
-        if groups:
-            beam_rows = self._index([slot for slot, row in enumerate(rows) if isinstance(row, BeamSearch)])
-            scores.index_copy_(0, beam_rows, logprobs[beam_rows])
-        self._rules.apply(scores, [row.goal for row in rows], self._history_of(rows), beam_rows=beam_rows)
-        if sampled:
-            sampled_rows = self._index([row.slot for row in sampled])
-            scores.index_copy_(0, sampled_rows, perturb(scores[sampled_rows], [_draw(row) for row in sampled]))
+        logprobs = logits.float().log_softmax(dim=-1)
+        top_tokens = self._top_tokens(logprobs, rows)
+        scores = self._ruled(logits, logprobs, rows)
         blocks = Blocks.of(scores)
         token_ids = blocks.first_argmax()
+        if sampled:
+            sampled_rows = self._index(row.slot for row in sampled)
+            drawn = first_argmax(perturb(scores[sampled_rows], [_draw(row) for row in sampled]))
+            token_ids.index_copy_(0, sampled_rows, drawn)
         results = [token_ids, logprobs.gather(1, token_ids[:, None])[:, 0]]
         for group in groups.values():
             results += best_continuations(blocks, logprobs, group)
-        results += self._top_tokens(logprobs, rows)
+        results += top_tokens
         return self._advance(rows, groups, results)
 
-    def _top_tokens(self, logprobs: Tensor, rows: Sequence[Row]) -> list[Tensor]:
+    def _ruled(self, logits: Tensor, logprobs: Tensor, rows: list[Row]) -> Tensor:
+        """The scores [B, N] to choose by.
+
+        Rules that only forbid tokens, in the log-probabilities themselves: then these order tokens as logits do, and
+        what was forbidden is never asked for. Rules that put other numbers leave them alone.
+        """
+        scores, beam_rows = logprobs, None
+        goals = [row.goal for row in rows]
+        if self._rules.rewrite(goals):
+            scores = logits.float()
+            slots = [slot for slot, row in enumerate(rows) if isinstance(row, BeamSearch)]
+            if slots:
+                beam_rows = self._index(slots)
+                scores.index_copy_(0, beam_rows, logprobs[beam_rows])
+        self._rules.apply(scores, goals, self._history_of(rows), beam_rows=beam_rows)
+        return scores
+
+    def _top_tokens(self, logprobs: Tensor, rows: list[Row]) -> list[Tensor]:
         """Token ids and probabilities [asked, k] for the rows that ask, k being the most that any asks for."""
         asking = [slot for slot, row in enumerate(rows) if row.request.num_top_tokens]
         if not asking:
             return []
         k = min(max(rows[slot].request.num_top_tokens for slot in asking), logprobs.shape[1])
-        top = logprobs[self._index(asking)].topk(k, dim=1)
-        return [top.indices, top.values.exp()]
+        groups = self._index(asking)[:, None]
+        best = Blocks.of(logprobs).best_of_groups(groups, torch.zeros_like(groups, dtype=torch.float32), k)
+        return [best.columns, best.values.exp()]
 
     def _advance(self, rows: list[Row], groups: dict[int, list[BeamSearch]], results: list[Tensor]) -> SearchStep:
         """The host's part: what the results, copied over at once, mean for each sequence."""
