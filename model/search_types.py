@@ -15,6 +15,7 @@ MAX_LENGTH_PENALTY = 10.0
 MAX_LOOP_NGRAM = 8
 MIN_LOOP_REPEATS = 4
 MIN_LOOP_TOKENS = 16
+_LOOP_SPANS = tuple((n, max(MIN_LOOP_REPEATS * n, MIN_LOOP_TOKENS)) for n in range(1, MAX_LOOP_NGRAM + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +195,7 @@ class Goal:
 
 def is_looping(token_ids: list[int]) -> bool:
     """Whether the tokens end in an n-gram (n <= 8) said at least 4 times over, and over at least 16 tokens."""
-    for n in range(1, MAX_LOOP_NGRAM + 1):
-        span = max(MIN_LOOP_REPEATS * n, MIN_LOOP_TOKENS)
+    for n, span in _LOOP_SPANS:
         if len(token_ids) < span:
             return False
         if token_ids[-1] == token_ids[-1 - n] and token_ids[-span:-n] == token_ids[n - span :]:

@@ -6,6 +6,7 @@ import torch
 from transformers import M2M100Tokenizer
 
 from tests.checkpoints import BUNDLED, random_m2m100, random_marian
+from tests.model.lively import BUILDS, lively_pair
 from tests.model.pairs import Pair, load_pair
 
 
@@ -52,3 +53,9 @@ def pair(request: pytest.FixtureRequest) -> Pair:
     """A random checkpoint of each family."""
     loaded: Pair = request.getfixturevalue(request.param)
     return loaded
+
+
+@pytest.fixture(scope="session", params=sorted(BUILDS))
+def lively(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    """A random checkpoint of which beams compete and targets end early, late and never."""
+    return lively_pair(request.param, tmp_path_factory.mktemp(request.param))

@@ -1,8 +1,12 @@
 """The same weights twice, in `transformers` and here, and greedy search with each."""
 
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -11,7 +15,7 @@ from transformers import AutoModelForSeq2SeqLM, PreTrainedModel
 from model.checkpoint import load_transformer
 from model.config import Checkpoint, read_checkpoint
 from model.generate import generate
-from model.search_types import SearchRequest
+from model.search_types import Hypothesis, SearchRequest
 from model.transformer import Transformer
 
 CPU = torch.device("cpu")
@@ -85,3 +89,51 @@ def greedy_ours(
     ]
     results = generate(pair.ours, pair.checkpoint, requests, sources, max_rows=max_rows)
     return [list(hypotheses[0].token_ids) for hypotheses in results]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One target of `generate` after the prompt; greedy ones have no score."""
+
+    token_ids: list[int]
+    score: float | None
+
+
+def their_outputs(
+    pair: Pair, sources: list[list[int]], prompt: list[int], *, decoder_input_ids: bool = False, **options: Any
+) -> list[list[Output]]:
+    """`generate` for each source, in one padded batch: `num_return_sequences` outputs each, best first.
+
+    The prompt's language token is forced, as one usually calls it, or with `decoder_input_ids` given.
+    """
+    input_ids, lengths = padded(sources, pair)
+    if decoder_input_ids or len(prompt) > 2:
+        options["decoder_input_ids"] = torch.tensor([prompt] * len(sources))
+    elif len(prompt) == 2:
+        options["forced_bos_token_id"] = prompt[1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = pair.theirs.generate(
+            input_ids=input_ids,
+            attention_mask=(torch.arange(input_ids.shape[1]) < lengths[:, None]).long(),
+            do_sample=False,
+            return_dict_in_generate=True,
+            output_scores=True,
+            **options,
+        )
+    eos = pair.checkpoint.config.eos_token_id
+    targets = [target[len(prompt) :] for target in result.sequences.tolist()]
+    scores = result.sequences_scores.tolist() if options["num_beams"] > 1 else [None] * len(targets)
+    outputs = [
+        Output(target[: target.index(eos) + 1] if eos in target else target, score)
+        for target, score in zip(targets, scores, strict=True)
+    ]
+    count = len(outputs) // len(sources)
+    return [outputs[start : start + count] for start in range(0, len(outputs), count)]
+
+
+def assert_equal_outputs(ours: Sequence[Hypothesis], theirs: list[Output], label: object) -> None:
+    """Token for token, and scores to 1e-5 of their size."""
+    assert [list(hypothesis.token_ids) for hypothesis in ours] == [output.token_ids for output in theirs], label
+    for hypothesis, output in zip(ours, theirs, strict=True):
+        assert output.score is None or hypothesis.score == pytest.approx(output.score, rel=1e-5, abs=1e-5), label
