@@ -171,8 +171,9 @@ class Search:
             moved, row_copies = row.advance(continuations[row], asked)
             progress.append(moved)
             copies += row_copies
-            for beam in row.beams:
-                next_token_ids[beam.slot] = beam.target.token_ids[-1]
+            if not moved.hypotheses:
+                for beam in row.beams:
+                    next_token_ids[beam.slot] = beam.target.token_ids[-1]
         step = SearchStep(progress, torch.tensor(next_token_ids), copies)
         if self._rules.needs_history:
             self._remember(rows, step)

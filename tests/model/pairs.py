@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,11 @@ class Pair:
     checkpoint: Checkpoint
     ours: Transformer
     theirs: PreTrainedModel
+
+    def ruled(self, **rules: Any) -> "Pair":
+        """The same weights under other generation rules; `theirs` takes them as arguments."""
+        generation = replace(self.checkpoint.generation, **rules)
+        return replace(self, checkpoint=replace(self.checkpoint, generation=generation))
 
 
 def load_pair(directory: Path) -> Pair:
@@ -121,15 +126,19 @@ def their_outputs(
             output_scores=True,
             **options,
         )
-    eos = pair.checkpoint.config.eos_token_id
     targets = [target[len(prompt) :] for target in result.sequences.tolist()]
     scores = result.sequences_scores.tolist() if options["num_beams"] > 1 else [None] * len(targets)
-    outputs = [
-        Output(target[: target.index(eos) + 1] if eos in target else target, score)
-        for target, score in zip(targets, scores, strict=True)
-    ]
+    outputs = [Output(_without_padding(target, pair), score) for target, score in zip(targets, scores, strict=True)]
     count = len(outputs) // len(sources)
     return [outputs[start : start + count] for start in range(0, len(outputs), count)]
+
+
+def _without_padding(target: list[int], pair: Pair) -> list[int]:
+    """Of the tokens after a prompt, those up to the end token or, where there is none, before the padding."""
+    config = pair.checkpoint.config
+    if config.eos_token_id in target:
+        return target[: target.index(config.eos_token_id) + 1]
+    return target[: target.index(config.pad_token_id)] if config.pad_token_id in target else target
 
 
 def assert_equal_outputs(ours: Sequence[Hypothesis], theirs: list[Output], label: object) -> None:

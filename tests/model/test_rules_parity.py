@@ -102,9 +102,27 @@ def rules_of(name: str, pair: Pair, said: list[list[int]]) -> Rules:
     }[name]
 
 
-NAMES = """bad_words bad_pairs suppress begin_suppress min_length min_new_tokens max_length max_new_tokens forced_eos
-no_repeat_1 no_repeat_2 no_repeat_3 penalty bonus renormalize penalty_renormalized forced_then_suppressed_elsewhere most
-summary""".split()
+NAMES = [
+    "bad_words",
+    "bad_pairs",
+    "suppress",
+    "begin_suppress",
+    "min_length",
+    "min_new_tokens",
+    "max_length",
+    "max_new_tokens",
+    "forced_eos",
+    "no_repeat_1",
+    "no_repeat_2",
+    "no_repeat_3",
+    "penalty",
+    "bonus",
+    "renormalize",
+    "penalty_renormalized",
+    "forced_then_suppressed_elsewhere",
+    "most",
+    "summary",
+]
 UNSEEN = {"bonus", "forced_then_suppressed_elsewhere"}
 
 
