@@ -3,6 +3,8 @@
 Shapes: B rows, S source tokens, T target tokens (C of them in the cache), H heads, d head size, D = H * d.
 """
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -33,6 +35,17 @@ def attention(q: Tensor, kv: Tensor, mask: Tensor) -> Tensor:
     k, v = kv.transpose(1, 3).unbind(2)  # [B, H, C, d] each
     heads = F.scaled_dot_product_attention(q.transpose(1, 2), k, v, attn_mask=mask)
     return heads.transpose(1, 2).flatten(2)
+
+
+@dataclass(slots=True)
+class CrossWeights:
+    """Asks one decoder layer for its cross-attention weights, averaged over the heads, of some rows of a batch."""
+
+    layer: int
+    rows: Tensor
+    """[n] int64"""
+    weights: Tensor | None = None
+    """[n, T, S], float32: the answer."""
 
 
 class SelfAttention(nn.Module):
@@ -68,3 +81,10 @@ class CrossAttention(nn.Module):
         q = self.q_proj(hidden_states).unflatten(-1, self.heads)
         output: Tensor = self.out_proj(attention(q, cross_kv, mask))
         return output
+
+    def weights(self, hidden_states: Tensor, cross_kv: Tensor, mask: Tensor) -> Tensor:
+        """softmax(Q'K'^T/sqrt(d) + M) of the same arguments, averaged over the heads -> [B, T, S]."""
+        q = self.q_proj(hidden_states).unflatten(-1, self.heads)
+        scores = torch.einsum("bthd,bshd->bhts", q.float(), cross_kv[:, :, 0].float())
+        weights: Tensor = (scores * self.heads[1] ** -0.5 + mask).softmax(dim=-1).mean(dim=1)
+        return weights

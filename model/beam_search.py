@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from model.blocks import Blocks
-from model.search_types import FinishReason, Goal, Hypothesis, Progress, SearchRequest, Target, Token, TopTokens
+from model.search_types import Details, FinishReason, Goal, Hypothesis, Progress, SearchRequest, Target, Token
 
 DEAD = -1.0e9
 """Added, as in `transformers`, to the score of a beam that only fills a place."""
@@ -81,9 +81,9 @@ class BeamSearch:
                 return
 
     def advance(
-        self, continuations: Sequence[Continuation], top_tokens: Sequence[TopTokens] | None
+        self, continuations: Sequence[Continuation], details: Sequence[Details] | None
     ) -> tuple[Progress, list[Copy]]:
-        """Take a step, given the best continuations, best first, and the beams' most probable tokens if asked for."""
+        """Take a step, given the best continuations, best first, and details of the beams' step if asked for."""
         goal, size = self.goal, len(self.beams)
         length = goal.length + 1
         live: list[tuple[Continuation, Target]] = []
@@ -91,9 +91,9 @@ class BeamSearch:
         for rank, continuation in enumerate(continuations):
             if rank >= size and len(live) == size:
                 break
-            top = None if top_tokens is None else top_tokens[continuation.beam]
+            own = None if details is None else details[continuation.beam]
             parent = self.beams[continuation.beam].target
-            target = parent.extended(continuation.token_id, continuation.logprob, top)
+            target = parent.extended(continuation.token_id, continuation.logprob, own)
             reason = goal.finish_reason(target.token_ids)
             if reason is None:
                 live.append((continuation, target))

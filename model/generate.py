@@ -10,11 +10,15 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from model.attention import CrossWeights
 from model.config import Checkpoint
 from model.kv_cache import KVCache
 from model.search import Search
 from model.search_types import Hypothesis, Progress, SearchRequest
 from model.transformer import Transformer
+
+ALIGNMENT_LAYER = -1
+"""The last decoder layer."""
 
 
 @dataclass(slots=True, eq=False)
@@ -94,13 +98,17 @@ class RunningBatch:
         rows = self._rows
         self_tokens = max(row.position for row in rows) + 1
         source_tokens = max(row.source_length for row in rows)
+        aligned = self._search.aligned_slots(len(rows))
+        weights = CrossWeights(ALIGNMENT_LAYER, self._tensor(aligned)) if aligned else None
         logits = self._transformer.decode_step(
             self._tensor([row.last_token_id for row in rows]),
             self._tensor([row.position for row in rows]),
             self._tensor([row.source_length for row in rows]),
             self._cache.view(0, len(rows), self_tokens=self_tokens, source_tokens=source_tokens),
+            weights,
         )
-        step = self._search.step(logits)
+        alignments = weights.weights[:, 0] if weights is not None and weights.weights is not None else None
+        step = self._search.step(logits, alignments)
         for row, token_id in zip(rows, step.next_token_ids.tolist(), strict=True):
             row.last_token_id = token_id
             row.position += 1

@@ -31,7 +31,7 @@ def translate(
 def translate_request(
     transformer: Transformer, checkpoint: Checkpoint, source_ids: Sequence[int], request: SearchRequest
 ) -> tuple[list[list[Token]], tuple[Hypothesis, ...]]:
-    """The tokens that became certain at each step, and the hypotheses, best first."""
+    """The tokens that became certain at each step, and the hypotheses, best first; alignments are left out."""
     device = transformer.positions.device
     num_rows = request.beam_size
     search = Search(

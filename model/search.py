@@ -18,7 +18,7 @@ from model.blocks import Blocks, first_argmax
 from model.config import Checkpoint
 from model.logits_rules import History, LogitsRules
 from model.sampling import Draw, perturb
-from model.search_types import Goal, Progress, SearchRequest, Target, TopTokens
+from model.search_types import Details, Goal, Progress, SearchRequest, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,9 @@ class SingleSearch:
         if self.slot == source:
             self.slot = target
 
-    def advance(self, token_id: int, logprob: float, top_tokens: TopTokens | None) -> Progress:
+    def advance(self, token_id: int, logprob: float, details: Details | None) -> Progress:
         target, goal = self.target, self.goal
-        token = target.append(token_id, logprob, top_tokens)
+        token = target.append(token_id, logprob, details)
         reason = goal.finish_reason(target.token_ids)
         goal.length += 1
         if reason is None:
@@ -100,8 +100,17 @@ class Search:
         if self._rules.needs_history:
             self._history[target] = self._history[source]
 
-    def step(self, logits: Tensor) -> SearchStep:
-        """Choose from logits [B, N] of the rows in slots 0..B-1. They may be overwritten."""
+    def aligned_slots(self, num_rows: int) -> list[int]:
+        """Of slots 0..num_rows-1, those whose sequences ask for alignments, in order."""
+        return [
+            slot for slot, row in enumerate(self._rows[:num_rows]) if row is not None and row.request.with_alignment
+        ]
+
+    def step(self, logits: Tensor, alignments: Tensor | None = None) -> SearchStep:
+        """Choose from logits [B, N] of the rows in slots 0..B-1. They may be overwritten.
+
+        `alignments` [n, S] are the cross-attention weights, in the step of these logits, of the n `aligned_slots`.
+        """
         rows = [row for row in self._rows[: len(logits)] if row is not None]
         assert len(rows) == len(logits), "a row of logits belongs to no sequence"
         sampled = [row for row in rows if isinstance(row, SingleSearch) and row.request.sampling is not None]
@@ -110,7 +119,9 @@ class Search:
             groups.setdefault(len(search.beams), []).append(search)
 
         logprobs = logits.float().log_softmax(dim=-1)
-        top_tokens = self._top_tokens(logprobs, rows)
+        details = self._top_tokens(logprobs, rows)
+        if alignments is not None:
+            details.append(alignments.float())
         scores = self._ruled(logits, logprobs, rows)
         blocks = Blocks.of(scores)
         token_ids = blocks.first_argmax()
@@ -121,7 +132,7 @@ class Search:
         results = [token_ids, logprobs.gather(1, token_ids[:, None])[:, 0]]
         for group in groups.values():
             results += best_continuations(blocks, logprobs, group)
-        results += top_tokens
+        results += details
         return self._advance(rows, groups, results)
 
     def _ruled(self, logits: Tensor, logprobs: Tensor, rows: list[Row]) -> Tensor:
@@ -160,14 +171,14 @@ class Search:
             columns = zip(*(next(host).tolist() for _ in range(4)), strict=True)
             for search, column in zip(group, columns, strict=True):
                 continuations[search] = [Continuation(*values) for values in zip(*column, strict=True)]
-        top_tokens = _by_row(rows, host)
+        details = _details(rows, host)
         progress, copies = [], []
         for row in dict.fromkeys(rows):
             if isinstance(row, SingleSearch):
                 slot = row.slot
-                progress.append(row.advance(next_token_ids[slot], logprobs[slot], top_tokens.get(slot)))
+                progress.append(row.advance(next_token_ids[slot], logprobs[slot], details.get(slot)))
                 continue
-            asked = [top_tokens[beam.slot] for beam in row.beams] if row.request.num_top_tokens else None
+            asked = [details[beam.slot] for beam in row.beams] if row.request.wants_details else None
             moved, row_copies = row.advance(continuations[row], asked)
             progress.append(moved)
             copies += row_copies
@@ -201,16 +212,19 @@ def _draw(row: SingleSearch) -> Draw:
     return Draw(row.request.sampling, step=len(row.target.token_ids))
 
 
-def _by_row(rows: Sequence[Row], host: Iterator[Tensor]) -> dict[int, TopTokens]:
-    """The top tokens of each slot that asks for some."""
-    asking = [slot for slot, row in enumerate(rows) if row.request.num_top_tokens]
-    if not asking:
-        return {}
-    token_ids, probabilities = next(host).tolist(), next(host).tolist()
-    return {
-        slot: tuple(zip(token_ids[index], probabilities[index], strict=True))[: rows[slot].request.num_top_tokens]
-        for index, slot in enumerate(asking)
-    }
+def _details(rows: Sequence[Row], host: Iterator[Tensor]) -> dict[int, Details]:
+    """What is left in `host` after the choices, for each slot that asks for some of it."""
+    details = {slot: Details() for slot, row in enumerate(rows) if row.request.wants_details}
+    asking = [slot for slot in details if rows[slot].request.num_top_tokens]
+    if asking:
+        for slot, *columns in zip(asking, next(host).tolist(), next(host).tolist(), strict=True):
+            top_tokens = tuple(zip(*columns, strict=True))[: rows[slot].request.num_top_tokens]
+            details[slot] = details[slot]._replace(top_tokens=top_tokens)
+    asking = [slot for slot in details if rows[slot].request.with_alignment]
+    if asking:
+        for slot, weights in zip(asking, next(host).tolist(), strict=True):
+            details[slot] = details[slot]._replace(alignment=tuple(weights))
+    return details
 
 
 def _to_host(tensors: list[Tensor]) -> list[Tensor]:

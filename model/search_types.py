@@ -64,7 +64,12 @@ class SearchRequest:
     sampling: Sampling | None = None
     repetition_guard: bool = True
     num_top_tokens: int = 0
+    with_alignment: bool = False
     num_uncounted_tokens: int = 1
+
+    @property
+    def wants_details(self) -> bool:
+        return self.with_alignment or self.num_top_tokens > 0
 
     def __post_init__(self) -> None:
         if not self.decoder_prompt:
@@ -85,12 +90,23 @@ class SearchRequest:
             raise ValueError(f"num_uncounted_tokens is {self.num_uncounted_tokens}, more than the prompt has")
 
 
+class Details(NamedTuple):
+    """What a request asked to know about the step that chose a token; empty where it did not."""
+
+    top_tokens: TopTokens = ()
+    alignment: tuple[float, ...] = ()
+    """Cross-attention over the source tokens, and zeros over what padding the batch had after them."""
+
+
+NO_DETAILS = Details()
+
+
 class Token(NamedTuple):
     """A token that will stay, with the model's own log softmax(Z'W), whatever the rules made of it."""
 
     token_id: int
     logprob: float
-    top_tokens: TopTokens = ()
+    details: Details = NO_DETAILS
 
 
 class Hypothesis(NamedTuple):
@@ -119,27 +135,27 @@ class Progress(NamedTuple):
 
 @dataclass(slots=True)
 class Target:
-    """What was said after the decoder prompt. `top_tokens` stays empty unless asked for."""
+    """What was said after the decoder prompt. `details` stays empty unless some are asked for."""
 
     token_ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
-    top_tokens: list[TopTokens] = field(default_factory=list)
+    details: list[Details] = field(default_factory=list)
 
-    def extended(self, token_id: int, logprob: float, top_tokens: TopTokens | None) -> "Target":
+    def extended(self, token_id: int, logprob: float, details: Details | None) -> "Target":
         """A copy with one more token."""
-        top = self.top_tokens if top_tokens is None else [*self.top_tokens, top_tokens]
-        return Target([*self.token_ids, token_id], [*self.logprobs, logprob], top)
+        all_details = self.details if details is None else [*self.details, details]
+        return Target([*self.token_ids, token_id], [*self.logprobs, logprob], all_details)
 
-    def append(self, token_id: int, logprob: float, top_tokens: TopTokens | None) -> Token:
+    def append(self, token_id: int, logprob: float, details: Details | None) -> Token:
         self.token_ids.append(token_id)
         self.logprobs.append(logprob)
-        if top_tokens is not None:
-            self.top_tokens.append(top_tokens)
-        return Token(token_id, logprob, top_tokens or ())
+        if details is not None:
+            self.details.append(details)
+        return Token(token_id, logprob, details or NO_DETAILS)
 
     def token(self, index: int) -> Token:
-        top_tokens = self.top_tokens[index] if self.top_tokens else ()
-        return Token(self.token_ids[index], self.logprobs[index], top_tokens)
+        details = self.details[index] if self.details else NO_DETAILS
+        return Token(self.token_ids[index], self.logprobs[index], details)
 
     def finished(self, score: float, reason: FinishReason) -> Hypothesis:
         return Hypothesis(tuple(self.token_ids), tuple(self.logprobs), score, reason)

@@ -98,7 +98,7 @@ def test_mixed_batch_gives_each_sequence_what_it_gets_alone(lively: Pair, rules:
         assert tuple(token.token_id for token in streamed) == hypotheses[0].token_ids
         assert tuple(token.logprob for token in streamed) == hypotheses[0].logprobs
         assert [token.token_id for tokens in steps for token in tokens] == list(hypotheses[0].token_ids)
-        assert all(len(token.top_tokens) == request.num_top_tokens for token in streamed)
+        assert all(len(token.details.top_tokens) == request.num_top_tokens for token in streamed)
         early += request.beam_size > 1 and any(steps[:-1])
     assert early > 5
     assert {hypotheses[0].finish_reason for _, hypotheses in outcome.values()} >= {"stop", "length"}
