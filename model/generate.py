@@ -151,8 +151,11 @@ def generate(
 ) -> list[tuple[Hypothesis, ...]]:
     """The hypotheses of each request over its source, best first. Sequences join, longest source first, as others end.
 
-    Each request needs a `sequence_id` of its own.
+    Each request needs a `sequence_id` of its own. Sequences wait until a quarter of the rows is free, so that their
+    sources are encoded several at once.
     """
+    if not requests:
+        return []
     batch = RunningBatch(
         transformer,
         checkpoint,
@@ -165,6 +168,8 @@ def generate(
     while waiting or batch.num_rows:
         joining: list[int] = []
         free = batch.num_free_rows
+        if batch.num_rows and free < max_rows // 4:
+            free = 0
         while waiting and requests[waiting[-1]].beam_size <= free:
             joining.append(waiting.pop())
             free -= requests[joining[-1]].beam_size

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 EarlyStopping = bool | Literal["never"]
 
+MAX_LENGTH_PENALTY = 10.0
+"""A length to a higher power would leave the range of a number."""
+
 
 @dataclass(frozen=True, slots=True)
 class GenerationConfig:
@@ -71,6 +74,8 @@ class GenerationConfig:
         )
         if generation.repetition_penalty <= 0:
             raise fields.error("repetition_penalty", f"{generation.repetition_penalty} is not positive")
+        if not abs(generation.length_penalty) <= MAX_LENGTH_PENALTY:
+            raise fields.error("length_penalty", f"{generation.length_penalty} is not within ±{MAX_LENGTH_PENALTY}")
         for token_id in generation.ruled_token_ids():
             if token_id >= config.decoder_vocab_size:
                 raise fields.error("rules", f"name token {token_id}, the vocabulary has {config.decoder_vocab_size}")

@@ -4,14 +4,13 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Literal, NamedTuple
 
-from model.generation import EarlyStopping, GenerationConfig
+from model.generation import MAX_LENGTH_PENALTY, EarlyStopping, GenerationConfig
 
 FinishReason = Literal["stop", "length", "repetition"]
 TopTokens = tuple[tuple[int, float], ...]
 """Token ids with their probabilities, softmax(Z'W), the most probable first."""
 
 MAX_BEAM_SIZE = 32
-MAX_LENGTH_PENALTY = 10.0
 MAX_LOOP_NGRAM = 8
 MIN_LOOP_REPEATS = 4
 MIN_LOOP_TOKENS = 16

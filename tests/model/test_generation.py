@@ -30,6 +30,7 @@ CONFIG = ModelConfig.from_dict(MARIAN)
         ("bad_words_ids", [3]),
         ("bad_words_ids", [[]]),
         ("length_penalty", "long"),
+        ("length_penalty", 11),
         ("early_stopping", "sometimes"),
         ("no_repeat_ngram_size", -1),
         ("repetition_penalty", 0.0),
