@@ -4,6 +4,8 @@ Shapes: B rows, S source tokens, T target tokens (C of them in the cache), H hea
 size (H * d in most families).
 """
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -46,6 +48,17 @@ def attention(q: Tensor, kv: Tensor, mask: Tensor, *, scale: float | None = None
     return heads.transpose(1, 2).flatten(2)
 
 
+@dataclass(slots=True)
+class CrossWeights:
+    """Asks one decoder layer for its cross-attention weights, averaged over the heads, of some rows of a batch."""
+
+    layer: int
+    rows: Tensor
+    """[n] int64"""
+    weights: Tensor | None = None
+    """[n, T, S], float32: the answer."""
+
+
 class SelfAttention(nn.Module):
     """Q, K and V of the same tokens, in one product; with a cache, K and V of the earlier tokens too."""
 
@@ -81,3 +94,11 @@ class CrossAttention(nn.Module):
         q = self.q_proj(hidden_states).unflatten(-1, self.heads)
         output: Tensor = self.out_proj(attention(q, cross_kv, mask, scale=self.scale))
         return output
+
+    def weights(self, hidden_states: Tensor, cross_kv: Tensor, mask: Tensor) -> Tensor:
+        """softmax(Q'K'^T/sqrt(d) + M) of the same arguments, averaged over the heads -> [B, T, S]."""
+        q = self.q_proj(hidden_states).unflatten(-1, self.heads)
+        scores = torch.einsum("bthd,bshd->bhts", q.float(), cross_kv[:, :, 0].float())
+        scale = self.heads[1] ** -0.5 if self.scale is None else self.scale
+        weights: Tensor = (scores * scale + mask).softmax(dim=-1).mean(dim=1)
+        return weights

@@ -7,10 +7,10 @@ A family is a function from `config.json` to `ModelConfig` (`families.py`) and a
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal
 
 from model.fields import CheckpointError, Fields
+from model.generation import LEGACY_GENERATION_DEFAULTS, GenerationConfig
 
 __all__ = ["Activation", "Checkpoint", "CheckpointError", "GenerationConfig", "ModelConfig", "Norm"]
 __all__ += ["NormPosition", "Positions", "RelativePositions", "read_checkpoint"]
@@ -92,48 +92,6 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class GenerationConfig:
-    """What a checkpoint says about search."""
-
-    max_length: int
-    """The most tokens in a target, its decoder prompt included."""
-    length_penalty: float
-    forced_bos_token_id: int | None
-    """Only where the decoder prompt has a language token in that place, which then goes before it."""
-    forced_eos_token_id: int | None
-    """The token in the last place of a target that reaches its maximum length."""
-    suppressed_token_ids: tuple[int, ...]
-    """Tokens that are never chosen."""
-
-    @classmethod
-    def from_dict(
-        cls, raw: Mapping[str, object], config: ModelConfig, *, file: str = "generation_config.json"
-    ) -> "GenerationConfig":
-        """Raises CheckpointError for a rule that would change the translation and is not implemented."""
-        fields = Fields(file, raw)
-        fields.require(_ACCEPTED_GENERATION_VALUES)
-        for key, token_id in _special_tokens(config).items():
-            if fields.has(key) and fields.token_id(key) != token_id:
-                raise fields.error(key, f"{fields.raw[key]!r} contradicts the {token_id} of config.json")
-        if fields.has("forced_bos_token_id") and config.model_type not in _LANGUAGE_PROMPTED:
-            raise fields.error("forced_bos_token_id", f"{raw['forced_bos_token_id']!r} is not implemented")
-        bad_words = {*fields.single_token_words("bad_words_ids")} - {config.eos_token_id}  # as transformers does
-        suppressed = bad_words | {*fields.token_ids("suppress_tokens")}
-        max_length = fields.size("max_length") if fields.has("max_length") else config.max_positions
-        generation = cls(
-            max_length=min(max_length, config.max_positions),
-            length_penalty=fields.number("length_penalty", default=1.0),
-            forced_bos_token_id=fields.optional_token_id("forced_bos_token_id"),
-            forced_eos_token_id=fields.optional_token_id("forced_eos_token_id"),
-            suppressed_token_ids=tuple(sorted(suppressed)),
-        )
-        for ruled in (generation.forced_bos_token_id, generation.forced_eos_token_id, *suppressed):
-            if ruled is not None and ruled >= config.decoder_vocab_size:
-                raise fields.error("rules", f"name token {ruled}, the vocabulary has {config.decoder_vocab_size}")
-        return generation
-
-
-@dataclass(frozen=True, slots=True)
 class Checkpoint:
     directory: Path
     name: str
@@ -149,7 +107,7 @@ def read_checkpoint(directory: Path, *, name: str) -> Checkpoint:
     if path.exists():
         generation = GenerationConfig.from_dict(Fields.read(path).raw, config)
     else:  # older checkpoints keep the keys of generation in config.json, with defaults by family
-        raw = {**_LEGACY_GENERATION_DEFAULTS.get(config.model_type, {}), **fields.raw}
+        raw = {**LEGACY_GENERATION_DEFAULTS.get(config.model_type, {}), **fields.raw}
         generation = GenerationConfig.from_dict(raw, config, file=fields.file)
     return Checkpoint(directory=directory, name=name, config=config, generation=generation)
 
@@ -160,43 +118,3 @@ def _special_tokens(config: ModelConfig) -> Mapping[str, int]:
         "eos_token_id": config.eos_token_id,
         "decoder_start_token_id": config.decoder_start_token_id,
     }
-
-
-# Families whose decoder prompt has the target language's token where others would force a first token.
-_LANGUAGE_PROMPTED = frozenset({"m2m_100", "mbart"})
-
-# What `transformers` fills in when an old config.json, with no generation_config.json beside it, lacks the key.
-_LEGACY_GENERATION_DEFAULTS: Mapping[str, Mapping[str, object]] = MappingProxyType(
-    {
-        "bart": {"forced_eos_token_id": 2},
-        "marian": {"forced_eos_token_id": 0},
-        "mbart": {"forced_eos_token_id": 2},
-        "pegasus": {"forced_eos_token_id": 1},
-    }
-)
-
-# Rules that change which token is chosen and are not implemented, with the values that mean "off".
-_ACCEPTED_GENERATION_VALUES: Mapping[str, tuple[object, ...]] = MappingProxyType(
-    {
-        "begin_suppress_tokens": ([],),
-        "constraints": (),
-        "dola_layers": (),
-        "encoder_no_repeat_ngram_size": (0,),
-        "encoder_repetition_penalty": (1.0,),
-        "exponential_decay_length_penalty": (),
-        "force_words_ids": ([],),
-        "forced_decoder_ids": ([],),
-        "guidance_scale": (1.0,),
-        "max_new_tokens": (),
-        "max_time": (),
-        "min_length": (0,),
-        "min_new_tokens": (0,),
-        "no_repeat_ngram_size": (0,),
-        "penalty_alpha": (0.0,),
-        "repetition_penalty": (1.0,),
-        "sequence_bias": ({}, []),
-        "stop_strings": ([],),
-        "token_healing": (False,),
-        "watermarking_config": (),
-    }
-)

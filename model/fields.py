@@ -41,6 +41,12 @@ class Fields:
             raise self.error(key, f"is {value!r}, not a positive integer")
         return value
 
+    def count(self, key: str, *, default: int) -> int:
+        value = self.raw[key] if self.has(key) else default
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise self.error(key, f"is {value!r}, not zero or a positive integer")
+        return value
+
     def token_id(self, key: str) -> int:
         """A token id; a list of one, as `generation_config.json` may have it, is that one."""
         value = self._present(key)
@@ -54,13 +60,17 @@ class Fields:
     def token_ids(self, key: str) -> tuple[int, ...]:
         return tuple(self._token_id(key, value) for value in self._list(key))
 
-    def single_token_words(self, key: str) -> tuple[int, ...]:
-        """The ids in a list of token sequences, all of length one."""
-        words = self._list(key)
-        for word in words:
-            if not isinstance(word, list) or len(word) != 1:
-                raise self.error(key, f"has {word!r}: only sequences of one token are implemented")
-        return tuple(self._token_id(key, word[0]) for word in words if isinstance(word, list))
+    def token_sequences(self, key: str) -> tuple[tuple[int, ...], ...]:
+        """A list of lists of token ids, none of them empty."""
+        sequences = self._list(key)
+        for sequence in sequences:
+            if not isinstance(sequence, list) or not sequence:
+                raise self.error(key, f"has {sequence!r}, not a list of token ids")
+        return tuple(
+            tuple(self._token_id(key, value) for value in sequence)
+            for sequence in sequences
+            if isinstance(sequence, list)
+        )
 
     def number(self, key: str, *, default: float) -> float:
         value = self.raw[key] if self.has(key) else default

@@ -9,6 +9,7 @@ CPU both writing and attending are then no slower than in any other order, once 
 through the processor's caches in between.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -105,3 +106,15 @@ class KVCache:
         """Copy the filled part of slot `source` over slot `target`."""
         for cache, num_tokens in ((self._self_kv, self_tokens), (self._cross_kv, source_tokens)):
             cache[:, target, :num_tokens].copy_(cache[:, source, :num_tokens])
+
+    def reorder(self, targets: Sequence[int], sources: Sequence[int], *, self_tokens: int) -> None:
+        """Copy the first `self_tokens` of the self cache of each slot in `sources` over that in `targets`.
+
+        All are read before any is written. Both slots of each pair hold the same source.
+        """
+        if targets:
+            target_index, source_index = (
+                torch.tensor(slots, device=self._self_kv.device) for slots in (targets, sources)
+            )
+            filled = self._self_kv.narrow(2, 0, self_tokens)
+            filled.index_copy_(1, target_index, filled.index_select(1, source_index))

@@ -7,7 +7,7 @@ from types import MappingProxyType
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.attention import CrossAttention, SelfAttention
+from model.attention import CrossAttention, CrossWeights, SelfAttention
 from model.config import Activation, ModelConfig, NormPosition
 from model.kv_cache import LayerSelfKV
 from model.linear import Linear
@@ -109,16 +109,10 @@ class DecoderLayer(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         residual = RESIDUALS[config.norm_position]
-        self.self_attn, self.cross_attn = (
-            attention(
-                config.d_model,
-                num_heads=config.decoder_heads,
-                head_dim=config.decoder_head_dim,
-                bias=config.linear_bias,
-                scale=config.attention_scale,
-            )
-            for attention in (SelfAttention, CrossAttention)
-        )
+        d_model, bias, scale = config.d_model, config.linear_bias, config.attention_scale
+        num_heads, head_dim = config.decoder_heads, config.decoder_head_dim
+        self.self_attn = SelfAttention(d_model, num_heads=num_heads, head_dim=head_dim, bias=bias, scale=scale)
+        self.cross_attn = CrossAttention(d_model, num_heads=num_heads, head_dim=head_dim, bias=bias, scale=scale)
         self.self_attn_norm = residual(make_norm(config))
         self.cross_attn_norm = residual(make_norm(config))
         self.ffn = FeedForward(config, d_hidden=config.decoder_ffn)
@@ -131,11 +125,17 @@ class DecoderLayer(nn.Module):
         cross_kv: Tensor,
         source_mask: Tensor,
         self_kv: LayerSelfKV | None = None,
+        *,
+        cross_weights: CrossWeights | None = None,
     ) -> Tensor:
-        """hidden_states [B, T, D], cross_kv [B, S, 2, H, d] -> [B, T, D]."""
+        """hidden_states [B, T, D], cross_kv [B, S, 2, H, d] -> [B, T, D]; `cross_weights` is filled in."""
         z = self.self_attn(self.self_attn_norm.enter(hidden_states), causal_mask, self_kv)
         hidden_states = self.self_attn_norm.leave(hidden_states, z)
-        z = self.cross_attn(self.cross_attn_norm.enter(hidden_states), cross_kv, source_mask)
+        entering = self.cross_attn_norm.enter(hidden_states)
+        if cross_weights is not None:
+            rows = cross_weights.rows
+            cross_weights.weights = self.cross_attn.weights(entering[rows], cross_kv[rows], source_mask[rows])
+        z = self.cross_attn(entering, cross_kv, source_mask)
         hidden_states = self.cross_attn_norm.leave(hidden_states, z)
         z = self.ffn(self.ffn_norm.enter(hidden_states))
         return self.ffn_norm.leave(hidden_states, z)

@@ -1,25 +1,16 @@
-"""Plain offline translation: one sentence, no batch, no cache, all of the target computed anew for each token.
+"""Plain offline translation: one sentence, no cache, all of every hypothesis computed anew for each token.
 
-It is the oracle that faster paths are tested against, so it shares with them the layers and nothing else.
+It is the oracle that cached and mixed batches are tested against. The search is the same, with one sequence in it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
 from model.config import Checkpoint
+from model.search import Search
+from model.search_types import Hypothesis, SearchRequest, Token
 from model.transformer import Transformer
-
-
-@dataclass(frozen=True, slots=True)
-class ReferenceResult:
-    token_ids: tuple[int, ...]
-    """What follows the decoder prompt, with the end token when there is one."""
-    logprobs: tuple[float, ...]
-    """log softmax(Z'W) at each token, before suppression and forcing."""
-    finish_reason: Literal["stop", "length"]
 
 
 def translate(
@@ -29,25 +20,39 @@ def translate(
     decoder_prompt: Sequence[int],
     *,
     max_new_tokens: int,
-) -> ReferenceResult:
-    """Greedy. A target of `max_new_tokens` ends for its length, even with the end token forced in the last place."""
-    generation = checkpoint.generation
+) -> Hypothesis:
+    """Greedy, without the repetition guard."""
+    request = SearchRequest(0, tuple(decoder_prompt), max_new_tokens, repetition_guard=False)
+    _, (best,) = translate_request(transformer, checkpoint, source_ids, request)
+    return best
+
+
+@torch.inference_mode()
+def translate_request(
+    transformer: Transformer, checkpoint: Checkpoint, source_ids: Sequence[int], request: SearchRequest
+) -> tuple[list[list[Token]], tuple[Hypothesis, ...]]:
+    """The tokens that became certain at each step, and the hypotheses, best first; alignments are left out."""
     device = transformer.device
-    suppressed = list(generation.suppressed_token_ids)
-    token_ids: list[int] = []
-    logprobs: list[float] = []
-    with torch.inference_mode():
-        source_lengths = torch.tensor([len(source_ids)], device=device)
-        encoder_hidden_states = transformer.encode(torch.tensor([source_ids], device=device), source_lengths)
-        while len(token_ids) < max_new_tokens:
-            decoder_input_ids = torch.tensor([[*decoder_prompt, *token_ids]], device=device)
-            states = transformer.decode_full(decoder_input_ids, encoder_hidden_states, source_lengths)
-            logits = transformer.project(states[0, -1]).float()
-            allowed = logits.clone()
-            allowed[suppressed] = -torch.inf
-            forced = generation.forced_eos_token_id if len(token_ids) == max_new_tokens - 1 else None
-            token_ids.append(int(allowed.argmax()) if forced is None else forced)
-            logprobs.append(float(logits.log_softmax(dim=-1)[token_ids[-1]]))
-            if token_ids[-1] == checkpoint.config.eos_token_id and forced is None:
-                return ReferenceResult(tuple(token_ids), tuple(logprobs), "stop")
-    return ReferenceResult(tuple(token_ids), tuple(logprobs), "length")
+    num_rows = request.beam_size
+    search = Search(
+        checkpoint,
+        max_rows=num_rows,
+        max_target_tokens=len(request.decoder_prompt) + request.max_new_tokens,
+        device=device,
+    )
+    search.join(request, range(num_rows))
+    source_lengths = torch.tensor([len(source_ids)], device=device)
+    encoder_hidden_states = transformer.encode(torch.tensor([source_ids], device=device), source_lengths)
+    encoder_hidden_states = encoder_hidden_states.expand(num_rows, -1, -1)
+    decoder_input_ids = torch.tensor([request.decoder_prompt] * num_rows, device=device)
+    certain: list[list[Token]] = []
+    while True:
+        states = transformer.decode_full(decoder_input_ids, encoder_hidden_states, source_lengths.expand(num_rows))
+        step = search.step(transformer.project(states[:, -1]))
+        (progress,) = step.progress
+        certain.append(progress.tokens)
+        if progress.hypotheses:
+            return certain, progress.hypotheses
+        for copy in step.copies:
+            decoder_input_ids[copy.target] = decoder_input_ids[copy.source]
+        decoder_input_ids = torch.cat([decoder_input_ids, step.next_token_ids[:, None].to(device)], dim=1)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from model.attention import causal_mask, source_mask
+from model.attention import CrossWeights, causal_mask, source_mask
 from model.config import ModelConfig
 from model.kv_cache import KVView, LayerSelfKV
 from model.layers import DecoderLayer, EncoderLayer, make_norm
@@ -52,6 +52,10 @@ class Transformer(nn.Module):
     def device(self) -> torch.device:
         return self.source_embed_tokens.weight.device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.source_embed_tokens.weight.dtype
+
     def encode(self, input_ids: Tensor, source_lengths: Tensor) -> Tensor:
         """input_ids [B, S] padded at the end, source_lengths [B] >= 1 -> encoder_hidden_states [B, S, D].
 
@@ -76,11 +80,19 @@ class Transformer(nn.Module):
         kv = kv.view(*kv.shape[:2], config.decoder_layers, 2, config.decoder_heads, config.decoder_head_dim)
         return kv.permute(2, 0, 1, 3, 4, 5)
 
-    def decode(self, input_ids: Tensor, positions: Tensor, source_lengths: Tensor, kv: KVView) -> Tensor:
+    def decode(
+        self,
+        input_ids: Tensor,
+        positions: Tensor,
+        source_lengths: Tensor,
+        kv: KVView,
+        cross_weights: CrossWeights | None = None,
+    ) -> Tensor:
         """input_ids [B, T] -> decoder_hidden_state Z' [B, T, D].
 
         `positions` [B] is the place of each row's first token in the self cache: K and V of the T tokens are written
-        there, and each token sees the cache up to itself. The view must reach over the last of them.
+        there, and each token sees the cache up to itself. The view must reach over the last of them. `cross_weights`
+        is filled in.
         """
         token_positions = positions[:, None] + torch.arange(input_ids.shape[1], device=input_ids.device)
         rows = torch.arange(input_ids.shape[0], device=input_ids.device)[:, None]
@@ -90,11 +102,19 @@ class Transformer(nn.Module):
             kv.cross_kv,
             self._source_mask(source_lengths, kv.cross_kv.shape[2]),
             (LayerSelfKV(self_kv, rows, token_positions) for self_kv in kv.self_kv.unbind()),
+            cross_weights=cross_weights,
         )
 
-    def decode_step(self, input_ids: Tensor, positions: Tensor, source_lengths: Tensor, kv: KVView) -> Tensor:
+    def decode_step(
+        self,
+        input_ids: Tensor,
+        positions: Tensor,
+        source_lengths: Tensor,
+        kv: KVView,
+        cross_weights: CrossWeights | None = None,
+    ) -> Tensor:
         """One token a row: input_ids [B], positions [B] -> logits [B, N]. Shapes decide all control flow."""
-        return self.project(self.decode(input_ids[:, None], positions, source_lengths, kv)[:, 0])
+        return self.project(self.decode(input_ids[:, None], positions, source_lengths, kv, cross_weights)[:, 0])
 
     def project(self, decoder_hidden_state: Tensor) -> Tensor:
         """Z'W: [..., D] -> logits [..., N]."""
@@ -140,8 +160,17 @@ class Transformer(nn.Module):
         cross_kv: Tensor,
         source_mask: Tensor,
         self_kvs: Iterable[LayerSelfKV | None],
+        *,
+        cross_weights: CrossWeights | None = None,
     ) -> Tensor:
-        for layer, layer_cross_kv, self_kv in zip(self.decoder_layers, cross_kv.unbind(), self_kvs, strict=True):
-            hidden_states = layer(hidden_states, causal_mask, layer_cross_kv, source_mask, self_kv)
+        asked: list[CrossWeights | None] = [None] * len(self.decoder_layers)
+        if cross_weights is not None:
+            asked[cross_weights.layer] = cross_weights
+        for layer, layer_cross_kv, self_kv, weights in zip(
+            self.decoder_layers, cross_kv.unbind(), self_kvs, asked, strict=True
+        ):
+            hidden_states = layer(
+                hidden_states, causal_mask, layer_cross_kv, source_mask, self_kv, cross_weights=weights
+            )
         output: Tensor = self.decoder_norm(hidden_states)
         return output

@@ -1,6 +1,6 @@
 """Rows to tensors to chosen tokens: the only module of the service that knows torch and `model`.
 
-State by slot (last token, position, source length, tokens left) lies in host tensors beside the caches, so that a step
+State by slot (last token, position, source length) lies in host tensors beside the caches, so that a step
 is a fixed number of batched operations, whatever the number of rows, and one copy back from the device.
 Legend: B rows, S source tokens, T decoder tokens, D model width, N vocabulary, R slots.
 """
@@ -15,7 +15,8 @@ from torch.nn.utils.rnn import pad_sequence
 from model.checkpoint import load_transformer
 from model.config import read_checkpoint
 from model.kv_cache import KVCache
-from model.search import LogitsRules, choose_greedy
+from model.search import Search
+from model.search_types import SearchRequest
 from service.engine.scheduler import Row, Source
 from service.engine.slots import Move
 from service.engine.types import WorkerInfo, WorkerSpec
@@ -40,7 +41,6 @@ class Runner:
         self.checkpoint = read_checkpoint(Path(spec.checkpoint_directory), name=spec.checkpoint_name)
         config = self.checkpoint.config
         self._transformer = load_transformer(self.checkpoint, dtype=dtype, device=self._device)
-        self._rules = LogitsRules.from_checkpoint(self.checkpoint, device=self._device)
 
         max_target_tokens = min(spec.max_new_tokens + MAX_PROMPT_TOKENS, config.max_positions)
         bytes_per_row = KVCache.bytes_per_row(
@@ -55,11 +55,13 @@ class Runner:
             dtype=dtype,
             device=self._device,
         )
+        self._search = Search(
+            self.checkpoint, max_rows=max_rows, max_target_tokens=max_target_tokens, device=self._device
+        )
         self._last_token_ids = torch.zeros(max_rows, dtype=torch.long)
         self._positions = torch.zeros(max_rows, dtype=torch.long)
         self._source_lengths = torch.ones(max_rows, dtype=torch.long)
-        self._tokens_left = torch.zeros(max_rows, dtype=torch.long)
-        self._state = (self._last_token_ids, self._positions, self._source_lengths, self._tokens_left)
+        self._state = (self._last_token_ids, self._positions, self._source_lengths)
         self.info = WorkerInfo(
             device=str(self._device),
             compute_type=compute_type,
@@ -90,7 +92,8 @@ class Runner:
         self._last_token_ids[start:stop] = torch.tensor([prompt[-1] for prompt in prompts])
         self._positions[start:stop] = torch.tensor([len(prompt) - 1 for prompt in prompts])
         self._source_lengths[start:stop] = torch.tensor([len(row.source.ids) for row in rows])
-        self._tokens_left[start:stop] = torch.tensor([row.sequence.max_new_tokens for row in rows])
+        for row in rows:
+            self._search.join(_search_request(row), [_slot(row)])
         self._prefill(start, stop, [prompt[:-1] for prompt in prompts])
         return num_padding_tokens
 
@@ -107,13 +110,11 @@ class Runner:
             self._to_device(source_lengths),
             view,
         )
-        is_last = self._to_device(self._tokens_left[:num_rows] == 1)
-        token_ids, logprobs = choose_greedy(logits, self._rules, is_last=is_last)
-        chosen = torch.stack((token_ids.double(), logprobs.double())).cpu()  # float64 holds every id exactly
-        self._last_token_ids[:num_rows] = chosen[0]
+        step = self._search.step(logits)
+        self._last_token_ids[:num_rows] = step.next_token_ids
         positions += 1
-        self._tokens_left[:num_rows] -= 1
-        return [(int(token_id), logprob) for token_id, logprob in chosen.T.tolist()]
+        tokens = [token for progress in step.progress for token in progress.tokens]
+        return [(token.token_id, token.logprob) for token in tokens]
 
     @torch.inference_mode()
     def move(self, move: Move) -> None:
@@ -124,6 +125,7 @@ class Runner:
             self_tokens=int(self._positions[move.source]) + 1,
             source_tokens=int(self._source_lengths[move.source]),
         )
+        self._search.move(move.source, move.target)
         for state in self._state:
             state[move.target] = state[move.source]
 
@@ -175,6 +177,12 @@ def _by_length(rows: Sequence[Row]) -> list[list[Row]]:
         else:
             groups.append([row])
     return groups
+
+
+def _search_request(row: Row) -> SearchRequest:
+    """Greedy; the scheduler tells loops."""
+    sequence = row.sequence
+    return SearchRequest(sequence.sequence_id, sequence.decoder_prompt, sequence.max_new_tokens, repetition_guard=False)
 
 
 def _slot(row: Row) -> int:

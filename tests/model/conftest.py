@@ -7,6 +7,7 @@ from transformers import M2M100Tokenizer
 
 from tests.checkpoint_families import random_bart, random_mbart, random_pegasus, random_t5
 from tests.checkpoints import BUNDLED, Shape, random_m2m100, random_marian
+from tests.model.lively import BUILDS, lively_pair
 from tests.model.pairs import Pair, load_pair
 
 
@@ -80,3 +81,9 @@ def pair(request: pytest.FixtureRequest) -> Pair:
     """A random checkpoint of each family."""
     loaded: Pair = request.getfixturevalue(request.param)
     return loaded
+
+
+@pytest.fixture(scope="session", params=sorted(BUILDS))
+def lively(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    """A random checkpoint of which beams compete and targets end early, late and never."""
+    return lively_pair(request.param, tmp_path_factory.mktemp(request.param))

@@ -1,8 +1,12 @@
 """The same weights twice, in `transformers` and here, and greedy search with each."""
 
-from dataclasses import dataclass
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -10,8 +14,8 @@ from transformers import AutoModelForSeq2SeqLM, PreTrainedModel
 
 from model.checkpoint import load_transformer
 from model.config import Checkpoint, read_checkpoint
-from model.kv_cache import KVCache
-from model.search import LogitsRules, choose_greedy
+from model.generate import generate
+from model.search_types import Hypothesis, SearchRequest
 from model.transformer import Transformer
 
 CPU = torch.device("cpu")
@@ -23,15 +27,10 @@ class Pair:
     ours: Transformer
     theirs: PreTrainedModel
 
-
-@dataclass(slots=True)
-class Row:
-    """One target on its way; the order of rows is the order of slots."""
-
-    index: int
-    source_tokens: int
-    token_ids: list[int]
-    new_tokens: int = 0
+    def ruled(self, **rules: Any) -> "Pair":
+        """The same weights under other generation rules; `theirs` takes them as arguments."""
+        generation = replace(self.checkpoint.generation, **rules)
+        return replace(self, checkpoint=replace(self.checkpoint, generation=generation))
 
 
 def load_pair(directory: Path) -> Pair:
@@ -87,60 +86,64 @@ def greedy_theirs(pair: Pair, sources: list[list[int]], prompts: list[list[int]]
     return [results[index] for index in range(len(sources))]
 
 
-@torch.inference_mode()
 def greedy_ours(
     pair: Pair, sources: list[list[int]], prompts: list[list[int]], max_new: int, *, max_rows: int = 32
 ) -> list[list[int]]:
     """As the engine does it: rows join while others run, a finished one gives its slot to the last."""
-    config = pair.checkpoint.config
-    cache = KVCache(
-        config,
-        max_rows=max_rows,
-        max_target_tokens=len(prompts[0]) + max_new,
-        max_source_tokens=max(map(len, sources)),
-        dtype=torch.float32,
-        device=CPU,
-    )
-    rules = LogitsRules.from_checkpoint(pair.checkpoint, device=CPU)
-    results: dict[int, list[int]] = {}
-    rows: list[Row] = []
-    waiting = list(range(len(sources)))
-    while waiting or rows:
-        joining, waiting = waiting[: max_rows - len(rows)], waiting[max_rows - len(rows) :]
-        if joining:
-            _admit(pair, cache, [sources[index] for index in joining], [prompts[index] for index in joining], len(rows))
-            rows += [Row(index, len(sources[index]), list(prompts[index])) for index in joining]
-        positions = torch.tensor([len(row.token_ids) - 1 for row in rows])
-        source_lengths = torch.tensor([row.source_tokens for row in rows])
-        view = cache.view(0, len(rows), self_tokens=int(positions.max()) + 1, source_tokens=int(source_lengths.max()))
-        last_ids = torch.tensor([row.token_ids[-1] for row in rows])
-        logits = pair.ours.decode_step(last_ids, positions, source_lengths, view)
-        is_last = torch.tensor([row.new_tokens == max_new - 1 for row in rows])
-        token_ids, _ = choose_greedy(logits, rules, is_last=is_last)
-        for row, token_id in zip(rows, token_ids.tolist(), strict=True):
-            row.token_ids.append(token_id)
-            row.new_tokens += 1
-        for slot in reversed(range(len(rows))):
-            row = rows[slot]
-            if row.token_ids[-1] == config.eos_token_id or row.new_tokens == max_new:
-                results[row.index] = row.token_ids[len(prompts[row.index]) :]
-                _leave(cache, rows, slot)
-    return [results[index] for index in range(len(sources))]
+    requests = [
+        SearchRequest(index, tuple(prompt), max_new, repetition_guard=False) for index, prompt in enumerate(prompts)
+    ]
+    results = generate(pair.ours, pair.checkpoint, requests, sources, max_rows=max_rows)
+    return [list(hypotheses[0].token_ids) for hypotheses in results]
 
 
-def _admit(pair: Pair, cache: KVCache, sources: list[list[int]], prompts: list[list[int]], start: int) -> None:
-    """Encode, fill the cross cache, and prefill the prompts but for their last tokens."""
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One target of `generate` after the prompt; greedy ones have no score."""
+
+    token_ids: list[int]
+    score: float | None
+
+
+def their_outputs(
+    pair: Pair, sources: list[list[int]], prompt: list[int], *, decoder_input_ids: bool = False, **options: Any
+) -> list[list[Output]]:
+    """`generate` for each source, in one padded batch: `num_return_sequences` outputs each, best first.
+
+    The prompt's language token is forced, as one usually calls it, or with `decoder_input_ids` given.
+    """
     input_ids, lengths = padded(sources, pair)
-    cache.write_cross(start, pair.ours.cross_kv(pair.ours.encode(input_ids, lengths)))
-    num_tokens = len(prompts[0]) - 1
-    if num_tokens:
-        view = cache.view(start, start + len(sources), self_tokens=num_tokens, source_tokens=input_ids.shape[1])
-        prefix = torch.tensor(prompts)[:, :-1]
-        pair.ours.decode(prefix, torch.zeros(len(sources), dtype=torch.int64), lengths, view)
+    if decoder_input_ids or len(prompt) > 2:
+        options["decoder_input_ids"] = torch.tensor([prompt] * len(sources))
+    elif len(prompt) == 2:
+        options["forced_bos_token_id"] = prompt[1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = pair.theirs.generate(
+            input_ids=input_ids,
+            attention_mask=(torch.arange(input_ids.shape[1]) < lengths[:, None]).long(),
+            do_sample=False,
+            return_dict_in_generate=True,
+            output_scores=True,
+            **options,
+        )
+    targets = [target[len(prompt) :] for target in result.sequences.tolist()]
+    scores = result.sequences_scores.tolist() if options["num_beams"] > 1 else [None] * len(targets)
+    outputs = [Output(_without_padding(target, pair), score) for target, score in zip(targets, scores, strict=True)]
+    count = len(outputs) // len(sources)
+    return [outputs[start : start + count] for start in range(0, len(outputs), count)]
 
 
-def _leave(cache: KVCache, rows: list[Row], slot: int) -> None:
-    last = rows.pop()
-    if slot < len(rows):
-        cache.move(len(rows), slot, self_tokens=len(last.token_ids) - 1, source_tokens=last.source_tokens)
-        rows[slot] = last
+def _without_padding(target: list[int], pair: Pair) -> list[int]:
+    """Of the tokens after a prompt, those up to the end token or, where there is none, before the padding."""
+    config = pair.checkpoint.config
+    if config.eos_token_id in target:
+        return target[: target.index(config.eos_token_id) + 1]
+    return target[: target.index(config.pad_token_id)] if config.pad_token_id in target else target
+
+
+def assert_equal_outputs(ours: Sequence[Hypothesis], theirs: list[Output], label: object) -> None:
+    """Token for token, and scores to 1e-5 of their size."""
+    assert [list(hypothesis.token_ids) for hypothesis in ours] == [output.token_ids for output in theirs], label
+    for hypothesis, output in zip(ours, theirs, strict=True):
+        assert output.score is None or hypothesis.score == pytest.approx(output.score, rel=1e-5, abs=1e-5), label

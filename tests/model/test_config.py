@@ -45,7 +45,7 @@ def test_bundled_checkpoint_is_read_with_its_languages() -> None:
     )
     assert config.languages == ("en", "de", "fr", "es", "ja")
     assert config.pivot_lang == "en"
-    assert checkpoint.generation == GenerationConfig(256, 1.0, None, None, ())
+    assert checkpoint.generation == GenerationConfig(256, early_stopping=True)
 
 
 def test_marian_configuration_is_post_norm_with_a_bias_on_the_logits() -> None:
@@ -97,58 +97,11 @@ def test_config_value_that_is_wrong_or_not_implemented_is_refused_by_name(
         ModelConfig.from_dict(base | {key: value})
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("no_repeat_ngram_size", 3),
-        ("encoder_no_repeat_ngram_size", 2),
-        ("repetition_penalty", 1.2),
-        ("min_length", 5),
-        ("min_new_tokens", 1),
-        ("max_new_tokens", 100),
-        ("begin_suppress_tokens", [3]),
-        ("bad_words_ids", [[3, 4]]),
-        ("sequence_bias", [[[3], -1.0]]),
-        ("exponential_decay_length_penalty", [5, 1.1]),
-        ("guidance_scale", 1.5),
-        ("forced_decoder_ids", [[1, 3]]),
-        ("eos_token_id", [0, 5]),
-        ("eos_token_id", 5),
-        ("decoder_start_token_id", 5),
-        ("forced_bos_token_id", 5),
-        ("suppress_tokens", [1.5]),
-        ("length_penalty", "long"),
-    ],
-)
-def test_generation_rule_that_is_not_implemented_is_refused_by_name(key: str, value: object) -> None:
-    with pytest.raises(CheckpointError, match=rf"generation_config\.json: {key} "):
-        GenerationConfig.from_dict({key: value}, ModelConfig.from_dict(MARIAN))
-
-
-def test_generation_rules_in_their_neutral_values_are_accepted() -> None:
-    raw = {"no_repeat_ngram_size": 0, "repetition_penalty": 1.0, "min_length": 0, "bad_words_ids": None, "num_beams": 6}
-    generation = GenerationConfig.from_dict(raw, ModelConfig.from_dict(MARIAN))
-    assert generation == GenerationConfig(512, 1.0, None, None, ())
-
-
-def test_suppressed_tokens_come_from_both_rules_and_the_end_token_is_no_bad_word() -> None:
-    raw = {"bad_words_ids": [[99], [0]], "suppress_tokens": [7, 99], "forced_eos_token_id": [0], "max_length": 4000}
-    generation = GenerationConfig.from_dict(raw, ModelConfig.from_dict(MARIAN))
-    assert generation.suppressed_token_ids == (7, 99)
-    assert generation.forced_eos_token_id == 0
-    assert generation.max_length == 512
-
-
-def test_token_outside_the_vocabulary_in_a_rule_is_refused() -> None:
-    with pytest.raises(CheckpointError, match="token 100, the vocabulary has 100"):
-        GenerationConfig.from_dict({"suppress_tokens": [100]}, ModelConfig.from_dict(MARIAN))
-
-
 def test_generation_keys_of_an_old_checkpoint_are_read_from_its_config(tmp_path: Path) -> None:
     raw = MARIAN | {"bad_words_ids": [[99]], "max_length": 200, "num_beams": 6}
     (tmp_path / "config.json").write_text(json.dumps(raw), encoding="utf-8")
     generation = read_checkpoint(tmp_path, name="old").generation
-    assert generation == GenerationConfig(200, 1.0, None, 0, (99,))
+    assert generation == GenerationConfig(200, forced_eos_token_id=0, bad_words_ids=((99,),))
 
 
 def test_generation_file_goes_before_the_config(tmp_path: Path) -> None:
@@ -156,7 +109,7 @@ def test_generation_file_goes_before_the_config(tmp_path: Path) -> None:
     checkpoint = read_checkpoint(directory, name="random")
     assert checkpoint.generation.max_length == 40
     assert checkpoint.generation.forced_eos_token_id == 0
-    assert checkpoint.generation.suppressed_token_ids == (checkpoint.config.pad_token_id,)
+    assert checkpoint.generation.bad_words_ids == ((checkpoint.config.pad_token_id,),)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "\xff"])

@@ -78,3 +78,19 @@ def decode_last_row(pair: Pair, relocate: Callable[[KVCache, int], int]) -> torc
     slot = relocate(cache, int(lengths[2]))
     view = cache.view(slot, slot + 1, self_tokens=7, source_tokens=int(lengths[2]))
     return pair.ours.decode_step(torch.tensor([42]), torch.tensor([6]), lengths[2:], view)
+
+
+def test_reordered_rows_are_read_before_any_is_written(m2m100: Pair) -> None:
+    cache = make_cache(m2m100)
+    whole = cache.view(0, 4, self_tokens=20, source_tokens=40).self_kv
+    whole.copy_(torch.randn(whole.shape, generator=torch.Generator().manual_seed(0)))
+    before = whole.clone()
+    cache.reorder([0, 1, 3], [1, 0, 1], self_tokens=6)
+    assert torch.equal(whole[:, :, :6], before[:, [1, 0, 2, 1], :6])
+    assert torch.equal(whole[:, :, 6:], before[:, :, 6:])
+    cache.reorder([], [], self_tokens=6)
+
+
+def test_reordering_beyond_the_cache_is_refused(m2m100: Pair) -> None:
+    with pytest.raises((RuntimeError, IndexError)):
+        make_cache(m2m100).reorder([0], [4], self_tokens=6)

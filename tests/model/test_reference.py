@@ -3,11 +3,12 @@
 import pytest
 import torch
 
-from model.reference import ReferenceResult, translate
+from model.reference import translate
+from model.search_types import Hypothesis
 from tests.model.pairs import Pair, greedy_ours, greedy_theirs, prompts_of, random_sources
 
 
-def translated(pair: Pair, sources: list[list[int]], max_new: int) -> list[ReferenceResult]:
+def translated(pair: Pair, sources: list[list[int]], max_new: int) -> list[Hypothesis]:
     prompt = prompts_of(pair, 1)[0]
     return [translate(pair.ours, pair.checkpoint, source, prompt, max_new_tokens=max_new) for source in sources]
 
