@@ -12,16 +12,17 @@ from prometheus_client import disable_created_metrics
 
 from model.config import CheckpointError, read_checkpoint
 from model.hub import resolve_checkpoint
-from model.tokenizer import Tokenizer, load_tokenizer
-from service.api import catalogue, health, translations
+from model.tokenizer import load_tokenizer
+from service.api import health, listings, translations
 from service.api.errors import install_error_handlers
 from service.api.middleware import BodyLimit, RequestRecorder
 from service.api.translations import TranslationService
 from service.engine.client import EngineClient
 from service.engine.placement import Placement, place_workers
-from service.engine.types import Sequence, WorkerSpec
+from service.engine.types import CheckpointInfo, CheckpointSpec, Sequence, WorkerSpec
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
+from service.models import Catalogue, ServedModel
 from service.settings import BUNDLED_MODEL, Settings
 from service.translator import Translator
 
@@ -46,36 +47,27 @@ def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Ser
 
     Raises CheckpointError. `on_fatal` is told why when the workers' first start fails.
     """
-    directory = resolve_checkpoint(settings.model)
-    name = BUNDLED_NAME if directory == BUNDLED_MODEL else settings.model
-    try:
-        checkpoint = read_checkpoint(directory, name=name)
-        tokenizer = load_tokenizer(checkpoint)
-    except CheckpointError as error:
-        raise CheckpointError(f"cannot serve {name}: {error}") from error
-    max_source_tokens = min(checkpoint.config.max_positions, MAX_SOURCE_TOKENS)
+    models = [_read_model(index, reference, settings) for index, reference in enumerate(settings.model_references)]
     # A time stamp for each series would double the page.
     disable_created_metrics()  # type: ignore[no-untyped-call]
-    longest_prompt = max(len(prompt) for prompt in tokenizer.decoder_prompts.values())
-    max_new_tokens = min(settings.max_new_tokens, checkpoint.generation.max_length - longest_prompt)
-    if max_new_tokens < 1:
-        raise CheckpointError(f"cannot serve {name}: max_length leaves no room after {longest_prompt} prompt tokens")
-    if max_source_tokens <= tokenizer.num_source_specials:
-        raise CheckpointError(f"cannot serve {name}: {max_source_tokens} positions leave no room for a source")
-    if not any(tokenizer.targets_of(code) for code in tokenizer.source_languages):
-        raise CheckpointError(f"cannot serve {name}: no language has a target")
     metrics = Metrics()
     lifecycle = Lifecycle()
+    checkpoints = [
+        CheckpointSpec(
+            directory=str(model.checkpoint.directory),
+            name=model.name,
+            max_source_tokens=model.max_source_tokens,
+            max_new_tokens=model.max_new_tokens,
+        )
+        for model in models
+    ]
     specs = [
         WorkerSpec(
-            checkpoint_directory=str(directory),
-            checkpoint_name=name,
+            checkpoints=checkpoints,
             device=placement.device,
             compute_type=settings.compute_type,
             num_threads=placement.num_threads,
             max_rows=0 if settings.max_rows == "auto" else settings.max_rows,
-            max_source_tokens=max_source_tokens,
-            max_new_tokens=max_new_tokens,
             max_encode_tokens=settings.max_encode_tokens,
             max_bulk_wait_seconds=settings.max_bulk_wait_seconds,
             log_format=settings.log_format,
@@ -83,25 +75,21 @@ def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Ser
         )
         for placement in _placements(settings)
     ]
+
+    def describe_build(infos: list[CheckpointInfo]) -> None:
+        for model, info in zip(models, infos, strict=True):
+            metrics.describe_build(version=version(), model=model.name, info=info)
+
     client = EngineClient(
         specs,
         max_queue_tokens=settings.max_queue_tokens,
-        warm_up=lambda sequence_id: _warm_up_sequence(
-            tokenizer, sequence_id, max_new_tokens=min(WARM_UP_TOKENS, max_new_tokens)
-        ),
+        warm_up=lambda: [_warm_up_sequence(model, client.next_id()) for model in models],
         metrics=metrics,
-        on_loaded=lambda info: metrics.describe_build(version=version(), model=name, info=info),
+        on_loaded=describe_build,
         on_fatal=on_fatal,
     )
-    translator = Translator(
-        checkpoint,
-        tokenizer,
-        client,
-        max_source_tokens=max_source_tokens,
-        max_new_tokens=max_new_tokens,
-        max_queue_tokens=settings.max_queue_tokens,
-        metrics=metrics,
-    )
+    catalogue = Catalogue(models)
+    translator = Translator(catalogue, client, max_queue_tokens=settings.max_queue_tokens, metrics=metrics)
     translation_service = TranslationService(
         translator,
         lifecycle,
@@ -122,9 +110,29 @@ def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Ser
     app.add_middleware(RequestRecorder, metrics=metrics)
     install_error_handlers(app)
     app.include_router(translations.create_router(translation_service))
-    app.include_router(catalogue.create_router(translator, client))
+    app.include_router(listings.create_router(catalogue, client))
     app.include_router(health.create_router(client, lifecycle, metrics))
     return Service(app, client, lifecycle)
+
+
+def _read_model(index: int, reference: str, settings: Settings) -> ServedModel:
+    directory = resolve_checkpoint(reference)
+    name = BUNDLED_NAME if directory == BUNDLED_MODEL else reference
+    try:
+        checkpoint = read_checkpoint(directory, name=name)
+        tokenizer = load_tokenizer(checkpoint)
+    except CheckpointError as error:
+        raise CheckpointError(f"cannot serve {name}: {error}") from error
+    longest_prompt = max(len(prompt) for prompt in tokenizer.decoder_prompts.values())
+    max_source_tokens = min(checkpoint.config.max_positions, MAX_SOURCE_TOKENS)
+    max_new_tokens = min(settings.max_new_tokens, checkpoint.generation.max_length - longest_prompt)
+    if max_new_tokens < 1:
+        raise CheckpointError(f"cannot serve {name}: max_length leaves no room after {longest_prompt} prompt tokens")
+    if max_source_tokens <= tokenizer.num_source_specials:
+        raise CheckpointError(f"cannot serve {name}: {max_source_tokens} positions leave no room for a source")
+    if not any(tokenizer.targets_of(code) for code in tokenizer.source_languages):
+        raise CheckpointError(f"cannot serve {name}: no language has a target")
+    return ServedModel(index, checkpoint, tokenizer, max_source_tokens, max_new_tokens)
 
 
 def version() -> str:
@@ -148,12 +156,14 @@ def _count_gpus() -> int:
     return len([path for path in Path("/dev").glob("nvidia*") if path.name.removeprefix("nvidia").isdecimal()])
 
 
-def _warm_up_sequence(tokenizer: Tokenizer, sequence_id: int, *, max_new_tokens: int) -> Sequence:
+def _warm_up_sequence(model: ServedModel, sequence_id: int) -> Sequence:
+    tokenizer = model.tokenizer
     source_lang = next(code for code in tokenizer.source_languages if tokenizer.targets_of(code))
     target_lang = tokenizer.targets_of(source_lang)[0]
     return Sequence(
         sequence_id=sequence_id,
+        checkpoint=model.index,
         source_ids=tuple(tokenizer.encode_source(WARM_UP_TEXT, source_lang=source_lang, target_lang=target_lang)),
         decoder_prompt=tuple(tokenizer.decoder_prompt(target_lang)),
-        max_new_tokens=max_new_tokens,
+        max_new_tokens=min(WARM_UP_TOKENS, model.max_new_tokens),
     )

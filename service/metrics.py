@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from service.engine.types import SequenceStarted, StepReport, TokenEvent, WorkerInfo
+from service.engine.types import CheckpointInfo, SequenceStarted, StepReport, TokenEvent
 
 FAST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 STEP_SECONDS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1)
@@ -79,7 +79,6 @@ class Metrics:
 
     def observe_step(self, worker: str, report: StepReport) -> None:
         """Record one step of a worker."""
-        stats = report.stats
         num_tokens = 0
         for event in report.events:
             if isinstance(event, TokenEvent):
@@ -89,20 +88,21 @@ class Metrics:
                 if not event.encoded:
                     self.coalesced.labels("encode").inc()
         self.generated_tokens.inc(num_tokens)
-        if stats.num_source_tokens:
-            self.encode.labels(worker).observe(stats.encode_seconds)
-            self.source_tokens.inc(stats.num_source_tokens)
-            self.padding_tokens.inc(stats.num_padding_tokens)
-        if stats.num_rows:
-            self.decode_step.labels(worker).observe(stats.decode_seconds)
-            self.batch_rows.labels(worker).observe(stats.num_rows)
-        self.observe_slots(worker, num_free=stats.num_free_slots, num_running=stats.num_running)
+        for stats in report.steps:
+            if stats.num_source_tokens:
+                self.encode.labels(worker).observe(stats.encode_seconds)
+                self.source_tokens.inc(stats.num_source_tokens)
+                self.padding_tokens.inc(stats.num_padding_tokens)
+            if stats.num_rows:
+                self.decode_step.labels(worker).observe(stats.decode_seconds)
+                self.batch_rows.labels(worker).observe(stats.num_rows)
+        self.observe_slots(worker, num_free=report.num_free_slots, num_running=report.num_running)
 
     def observe_slots(self, worker: str, *, num_free: int, num_running: int) -> None:
         self.rows_running.labels(worker).set(num_running)
         self.slots_free.labels(worker).set(num_free)
 
-    def describe_build(self, *, version: str, model: str, info: WorkerInfo) -> None:
+    def describe_build(self, *, version: str, model: str, info: CheckpointInfo) -> None:
         self.build_info.labels(version, model, info.compute_type, info.device).set(1)
 
     def render(self) -> bytes:

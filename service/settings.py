@@ -30,7 +30,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: str = Field(str(BUNDLED_MODEL), description="checkpoint: a directory or hub id (`org/name@revision`)")
+    model: str = Field(
+        str(BUNDLED_MODEL), description="checkpoints, separated by commas: directories or hub ids (`org/name@revision`)"
+    )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="`cpu`, `cuda`, `cuda:1`")
@@ -61,6 +63,10 @@ class Settings(BaseModel):
     grace_seconds: float = Field(30.0, gt=0, description="time to finish running requests after SIGTERM")
     log_format: LogFormat = Field("auto", description="`text`, `json`; auto: text on a terminal")
     log_level: LogLevel = Field("info", description="`debug`, `info`, `warning`, `error`")
+
+    @property
+    def model_references(self) -> list[str]:
+        return [reference.strip() for reference in self.model.split(",") if reference.strip()]
 
 
 def variable_name(field: str) -> str:

@@ -7,7 +7,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from service.engine.types import Priority
 from service.errors import UnsupportedOptionError
-from service.translator import Job, Translation, Usage
+from service.results import Translation, Usage
+from service.translator import Job
 
 
 def _has_text(text: str) -> str:
@@ -50,6 +51,7 @@ class TranslationQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     source_lang: LanguageCode | None = None
+    model: str | None = None
     format: Literal["text", "html"] = "text"
     beam_size: int = Field(1, ge=1, le=8)
     num_hypotheses: int = Field(1, ge=1, le=8)
@@ -80,6 +82,7 @@ class TranslationQuery(BaseModel):
             texts=tuple(self.text),
             source_lang=self.source_lang,
             target_langs=tuple(self.target_lang),
+            model=self.model,
             max_new_tokens=self.max_new_tokens,
             length_penalty=self.length_penalty,
             priority=self.priority,

@@ -21,7 +21,8 @@ from service.api.sse import EventStreamResponse, encode_event, encode_json, unti
 from service.errors import DrainingError, NotReadyError, QueueFullError, RetryableError, TooLargeError
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
-from service.translator import ActiveTranslation, Job, Token, Translation, Translator
+from service.results import Token, Translation
+from service.translator import ActiveTranslation, Job, Translator
 
 EVENT_STREAM: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {}}, "description": "Server-Sent Events"}
@@ -83,8 +84,8 @@ class TranslationService:
     async def answer(self, request: Request, admitted: Admitted) -> Response:
         active = admitted.active
         translations = await until_gone(request.receive, active.drain())
-        answer = TranslationAnswer(_new_id(), self._translator.checkpoint.name, translations, active.usage)
-        return Response(self._answers.dump_json(answer), media_type="application/json")
+        answer = TranslationAnswer(_new_id(), ", ".join(active.models), translations, active.usage)
+        return Response(self._answers.dump_json(answer, exclude_none=True), media_type="application/json")
 
     def stream(self, request: Request, admitted: Admitted) -> EventStreamResponse:
         record = record_of(request.scope)
@@ -95,7 +96,7 @@ class TranslationService:
     async def _events(self, record: RequestRecord, admitted: Admitted) -> AsyncGenerator[bytes, None]:
         """All events of a stream, one chunk for all that one step brought; an error is the last event, not raised."""
         active = admitted.active
-        start = {"id": _new_id(), "model": self._translator.checkpoint.name, "texts": admitted.num_texts}
+        start = {"id": _new_id(), "model": ", ".join(active.models), "texts": admitted.num_texts}
         yield encode_event("start", encode_json(start))
         try:
             async for batch in active:
@@ -110,7 +111,7 @@ class TranslationService:
     def _encode(self, item: Token | Translation) -> bytes:
         if isinstance(item, Token):
             return encode_event("token", self._tokens.dump_json(item))
-        return encode_event("translation", self._translations.dump_json(item))
+        return encode_event("translation", self._translations.dump_json(item, exclude_none=True))
 
     def _check_limits(self, job: Job) -> None:
         if len(job.texts) > self._max_texts:

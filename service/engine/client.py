@@ -17,6 +17,7 @@ from service.engine.stream import EngineStream
 from service.engine.supervisor import Worker
 from service.engine.types import (
     Cancel,
+    CheckpointInfo,
     Sequence,
     SequenceEvent,
     SequenceFailed,
@@ -24,7 +25,6 @@ from service.engine.types import (
     StepReport,
     Submit,
     TokenEvent,
-    WorkerInfo,
     WorkerSpec,
     is_terminal,
 )
@@ -59,12 +59,12 @@ class EngineClient:
         specs: list[WorkerSpec],
         *,
         max_queue_tokens: int,
-        warm_up: Callable[[int], Sequence],
+        warm_up: Callable[[], list[Sequence]],
         metrics: Metrics,
-        on_loaded: Callable[[WorkerInfo], None],
+        on_loaded: Callable[[list[CheckpointInfo]], None],
         on_fatal: Callable[[str], None],
     ) -> None:
-        """One worker a spec. `warm_up` builds the warm-up sequence for an id; `on_fatal` is told of a failed start."""
+        """One worker a spec. `warm_up` builds a sequence for each checkpoint; `on_fatal` is told of a failed start."""
         self._workers = [Worker(str(index), spec, self) for index, spec in enumerate(specs)]
         self._max_queue_tokens = max_queue_tokens
         self._make_warm_up = warm_up
@@ -86,9 +86,9 @@ class EngineClient:
         return self._was_ready and any(worker.is_ready for worker in self._workers)
 
     @property
-    def infos(self) -> list[WorkerInfo]:
-        """What the workers that have loaded say of themselves."""
-        return [worker.info for worker in self._workers if worker.info is not None]
+    def checkpoints(self) -> list[CheckpointInfo]:
+        """What the workers have loaded, in the order of the WorkerSpec; empty before one of them has."""
+        return next((worker.checkpoints for worker in self._workers if worker.checkpoints), [])
 
     @property
     def worker_pids(self) -> list[int]:
@@ -137,15 +137,19 @@ class EngineClient:
             )
         return self._open(sequences, deadline=deadline)
 
+    def extend(self, stream: EngineStream, sequences: list[Sequence]) -> None:
+        """More sequences for a stream that was admitted: what follows from its first ones is never refused."""
+        self._add(stream, sequences)
+
     # What a worker tells its owner.
 
-    async def warm_up(self, worker: Worker, info: WorkerInfo) -> bool:
-        self._on_loaded(info)
-        async with aclosing(self._open([self._make_warm_up(self.next_id())], deadline=None, worker=worker)) as stream:
+    async def warm_up(self, worker: Worker) -> bool:
+        self._on_loaded(worker.checkpoints)
+        async with aclosing(self._open(self._make_warm_up(), deadline=None, worker=worker)) as stream:
             return not any([isinstance(event, SequenceFailed) async for events in stream for event in events])
 
     def on_ready(self, worker: Worker) -> None:
-        logger.info("worker %s is ready: %s", worker.name, worker.info)
+        logger.info("worker %s is ready: %s", worker.name, worker.checkpoints)
         self._was_ready = self._was_ready or all(each.is_ready for each in self._workers)
         self._assign(ticket for ticket in self._tickets.values() if ticket.worker is None)
 
@@ -182,20 +186,23 @@ class EngineClient:
     # Tickets.
 
     def _open(self, sequences: list[Sequence], *, deadline: float | None, worker: Worker | None = None) -> EngineStream:
-        tickets: list[_Ticket] = []
-        stream = EngineStream(num_sequences=len(sequences), deadline=deadline, cancel=lambda: self._cancel(tickets))
-        tickets += [_Ticket(sequence, stream) for sequence in sequences]
+        stream = EngineStream(deadline=deadline, cancel=self._cancel)
+        self._add(stream, sequences, worker=worker)
+        return stream
+
+    def _add(self, stream: EngineStream, sequences: list[Sequence], *, worker: Worker | None = None) -> None:
+        tickets = [_Ticket(sequence, stream) for sequence in sequences]
         for ticket in tickets:
+            stream.expect(ticket.sequence.sequence_id)
             self._tickets[ticket.sequence.sequence_id] = ticket
             self._count_waiting(ticket, +1)
         self._assign(tickets, worker=worker)
-        return stream
 
     def _assign(self, tickets: Iterable[_Ticket], *, worker: Worker | None = None) -> None:
         """Send each source's tickets to `worker`, or to the ready worker with the least outstanding work."""
-        by_source: defaultdict[tuple[int, ...], list[_Ticket]] = defaultdict(list)
+        by_source: defaultdict[tuple[int, tuple[int, ...]], list[_Ticket]] = defaultdict(list)
         for ticket in tickets:
-            by_source[ticket.sequence.source_ids].append(ticket)
+            by_source[ticket.sequence.checkpoint, ticket.sequence.source_ids].append(ticket)
         ready = [worker] if worker else [each for each in self._workers if each.is_ready]
         if not by_source or not ready:
             return
@@ -213,16 +220,15 @@ class EngineClient:
         for target, sequences in batches.items():
             target.send(Submit(sequences))
 
-    def _cancel(self, tickets: list[_Ticket]) -> None:
-        """Forget those of `tickets` that have not ended."""
+    def _cancel(self, sequence_ids: Iterable[int]) -> None:
+        """Forget those that have not ended."""
         by_worker: defaultdict[Worker, list[int]] = defaultdict(list)
-        for ticket in tickets:
-            if ticket.sequence.sequence_id in self._tickets:
-                self._forget(ticket)
-                if ticket.worker is not None:
-                    by_worker[ticket.worker].append(ticket.sequence.sequence_id)
-        for worker, sequence_ids in by_worker.items():
-            worker.send(Cancel(sequence_ids))
+        for ticket in [self._tickets[each] for each in sequence_ids if each in self._tickets]:
+            self._forget(ticket)
+            if ticket.worker is not None:
+                by_worker[ticket.worker].append(ticket.sequence.sequence_id)
+        for worker, cancelled in by_worker.items():
+            worker.send(Cancel(cancelled))
 
     def _receive(self, ticket: _Ticket, event: SequenceEvent) -> None:
         match event:
@@ -243,7 +249,7 @@ class EngineClient:
             ticket.delivered.append(event.token_id)
             self._deliver(ticket, event)
         elif event.token_id != ticket.delivered[index]:
-            self._cancel([ticket])
+            self._cancel([event.sequence_id])
             ticket.stream.push(SequenceFailed(event.sequence_id, "its worker died, and the replay said otherwise"))
 
     def _deliver(self, ticket: _Ticket, event: SequenceEvent) -> None:

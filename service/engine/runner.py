@@ -19,11 +19,12 @@ from model.search import Search
 from model.search_types import SearchRequest
 from service.engine.scheduler import Row, Source
 from service.engine.slots import Move
-from service.engine.types import WorkerInfo, WorkerSpec
+from service.engine.types import CheckpointInfo, CheckpointSpec, WorkerSpec
 
 COMPUTE_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 MAX_AUTO_ROWS = 64
 AUTO_KV_BYTES = 2**30
+"""For the caches of all checkpoints of a worker together."""
 MAX_PADDED = 1.25
 MAX_PROMPT_TOKENS = 2
 """The longest decoder prompt: the start token and a language token."""
@@ -32,26 +33,27 @@ MAX_PROMPT_TOKENS = 2
 class Runner:
     """One checkpoint in memory with its caches."""
 
-    def __init__(self, spec: WorkerSpec) -> None:
+    def __init__(self, checkpoint: CheckpointSpec, spec: WorkerSpec) -> None:
         """Load the checkpoint. Raises CheckpointError, and RuntimeError where the device cannot be had."""
         torch.set_num_threads(spec.num_threads)
         self._device = torch.device(spec.device)
         compute_type = _resolve_compute_type(spec.compute_type, self._device)
         dtype = COMPUTE_DTYPES[compute_type]
-        self.checkpoint = read_checkpoint(Path(spec.checkpoint_directory), name=spec.checkpoint_name)
+        self.checkpoint = read_checkpoint(Path(checkpoint.directory), name=checkpoint.name)
         config = self.checkpoint.config
         self._transformer = load_transformer(self.checkpoint, dtype=dtype, device=self._device)
 
-        max_target_tokens = min(spec.max_new_tokens + MAX_PROMPT_TOKENS, config.max_positions)
+        max_target_tokens = min(checkpoint.max_new_tokens + MAX_PROMPT_TOKENS, config.max_positions)
         bytes_per_row = KVCache.bytes_per_row(
-            config, max_target_tokens=max_target_tokens, max_source_tokens=spec.max_source_tokens, dtype=dtype
+            config, max_target_tokens=max_target_tokens, max_source_tokens=checkpoint.max_source_tokens, dtype=dtype
         )
-        max_rows = spec.max_rows or max(1, min(MAX_AUTO_ROWS, AUTO_KV_BYTES // bytes_per_row))
+        kv_bytes = AUTO_KV_BYTES // len(spec.checkpoints)
+        max_rows = spec.max_rows or max(1, min(MAX_AUTO_ROWS, kv_bytes // bytes_per_row))
         self._cache = KVCache(
             config,
             max_rows=max_rows,
             max_target_tokens=max_target_tokens,
-            max_source_tokens=spec.max_source_tokens,
+            max_source_tokens=checkpoint.max_source_tokens,
             dtype=dtype,
             device=self._device,
         )
@@ -62,7 +64,7 @@ class Runner:
         self._positions = torch.zeros(max_rows, dtype=torch.long)
         self._source_lengths = torch.ones(max_rows, dtype=torch.long)
         self._state = (self._last_token_ids, self._positions, self._source_lengths)
-        self.info = WorkerInfo(
+        self.info = CheckpointInfo(
             device=str(self._device),
             compute_type=compute_type,
             max_rows=max_rows,

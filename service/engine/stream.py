@@ -16,10 +16,11 @@ class EngineStream:
     `aclose` cancels what is open.
     """
 
-    def __init__(self, *, num_sequences: int, deadline: float | None, cancel: Callable[[], None]) -> None:
+    def __init__(self, *, deadline: float | None, cancel: Callable[[list[int]], None]) -> None:
         self._events: deque[SequenceEvent] = deque()
         self._arrived = asyncio.Event()
-        self._num_open = num_sequences
+        self._sequence_ids: list[int] = []
+        self._num_open = 0
         self._error: Exception | None = None
         self._cancel = cancel
         self._timer = None if deadline is None else asyncio.get_running_loop().call_at(deadline, self._expire)
@@ -43,7 +44,12 @@ class EngineStream:
         """Cancel what has not ended; closing twice, or after the end, does nothing."""
         if self._timer is not None:
             self._timer.cancel()
-        self._cancel()
+        self._cancel(self._sequence_ids)
+
+    def expect(self, sequence_id: int) -> None:
+        """One more sequence belongs to this stream."""
+        self._sequence_ids.append(sequence_id)
+        self._num_open += 1
 
     def push(self, event: SequenceEvent) -> None:
         self._events.append(event)

@@ -8,7 +8,7 @@ import logging
 from typing import Protocol
 
 from service.engine.process import WorkerProcess, WorkerStartError
-from service.engine.types import FromWorker, Loaded, LoadFailed, StepReport, ToWorker, WorkerInfo, WorkerSpec
+from service.engine.types import CheckpointInfo, FromWorker, Loaded, LoadFailed, StepReport, ToWorker, WorkerSpec
 
 logger = logging.getLogger(__name__)
 
@@ -17,8 +17,8 @@ LONG_LIFE_SECONDS = 60.0
 
 
 class WorkerOwner(Protocol):
-    async def warm_up(self, worker: "Worker", info: WorkerInfo) -> bool:
-        """Decode one sequence on `worker`, which has loaded and is not ready yet; whether it worked."""
+    async def warm_up(self, worker: "Worker") -> bool:
+        """Decode a sequence with each checkpoint of `worker`, which is not ready yet; whether it worked."""
 
     def on_ready(self, worker: "Worker") -> None: ...
     def on_report(self, worker: "Worker", report: StepReport) -> None: ...
@@ -33,7 +33,7 @@ class WorkerOwner(Protocol):
 class Worker:
     def __init__(self, name: str, spec: WorkerSpec, owner: WorkerOwner) -> None:
         self.name = name
-        self.info: WorkerInfo | None = None
+        self.checkpoints: list[CheckpointInfo] = []
         self.is_ready = False
         self._spec = spec
         self._owner = owner
@@ -86,17 +86,17 @@ class Worker:
 
     def _handle(self, message: FromWorker) -> None:
         match message:
-            case Loaded(info):
-                self.info = info
-                self._warming = asyncio.create_task(self._warm_up(info))
+            case Loaded(checkpoints):
+                self.checkpoints = checkpoints
+                self._warming = asyncio.create_task(self._warm_up())
             case LoadFailed(detail):
                 raise WorkerStartError(detail)
             case StepReport():
                 self._owner.on_report(self, message)
 
-    async def _warm_up(self, info: WorkerInfo) -> None:
+    async def _warm_up(self) -> None:
         try:
-            worked = await self._owner.warm_up(self, info)
+            worked = await self._owner.warm_up(self)
         except Exception:  # nobody awaits this task
             logger.exception("worker %s: the warm-up failed", self.name)
             worked = False

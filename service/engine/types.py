@@ -17,10 +17,12 @@ FinishReason = Literal["stop", "length", "repetition"]
 class Sequence(msgspec.Struct, frozen=True, array_like=True):
     """One sentence into one language.
 
-    `max_new_tokens` counts tokens after the decoder prompt, the end-of-sequence token included.
+    `checkpoint` is the place of its checkpoint in the WorkerSpec. `max_new_tokens` counts tokens after the decoder
+    prompt, the end-of-sequence token included.
     """
 
     sequence_id: int
+    checkpoint: int
     source_ids: tuple[int, ...]
     decoder_prompt: tuple[int, ...]
     max_new_tokens: int
@@ -28,17 +30,26 @@ class Sequence(msgspec.Struct, frozen=True, array_like=True):
     repetition_guard: bool = True
 
 
-class WorkerSpec(msgspec.Struct, frozen=True):
-    """All that a worker process has to know, sent as its first message. `max_rows` 0 lets the worker choose."""
+class CheckpointSpec(msgspec.Struct, frozen=True):
+    """A checkpoint to load, and the longest source and target that its caches must hold."""
 
-    checkpoint_directory: str
-    checkpoint_name: str
+    directory: str
+    name: str
+    max_source_tokens: int
+    max_new_tokens: int
+
+
+class WorkerSpec(msgspec.Struct, frozen=True):
+    """All that a worker process has to know, sent as its first message.
+
+    Each checkpoint has a batch of its own, of `max_rows` rows; 0 lets the worker choose.
+    """
+
+    checkpoints: list[CheckpointSpec]
     device: str
     compute_type: str
     num_threads: int
     max_rows: int
-    max_source_tokens: int
-    max_new_tokens: int
     max_encode_tokens: int
     max_bulk_wait_seconds: float
     log_format: LogFormat
@@ -60,7 +71,7 @@ class Cancel(msgspec.Struct, frozen=True, tag=True):
 ToWorker = Submit | Cancel
 
 
-class WorkerInfo(msgspec.Struct, frozen=True):
+class CheckpointInfo(msgspec.Struct, frozen=True):
     """What a worker has loaded. `kv_bytes` is reserved for both caches over all rows."""
 
     device: str
@@ -71,9 +82,9 @@ class WorkerInfo(msgspec.Struct, frozen=True):
 
 
 class Loaded(msgspec.Struct, frozen=True, tag=True):
-    """Worker to service: the checkpoint is in memory."""
+    """Worker to service: all checkpoints are in memory, in the order of the WorkerSpec."""
 
-    info: WorkerInfo
+    checkpoints: list[CheckpointInfo]
 
 
 class LoadFailed(msgspec.Struct, frozen=True, tag=True):
@@ -110,22 +121,22 @@ SequenceEvent = SequenceStarted | TokenEvent | SequenceFailed
 
 
 class StepStats(msgspec.Struct, frozen=True, array_like=True):
-    """What one step did, for the metrics: `num_rows` were in the step, `num_running` still are after it."""
+    """What one step of one checkpoint did, for the metrics: seconds, rows and tokens."""
 
     decode_seconds: float
     encode_seconds: float
     num_rows: int
-    num_running: int
-    num_free_slots: int
     num_source_tokens: int
     num_padding_tokens: int
 
 
 class StepReport(msgspec.Struct, frozen=True, tag=True):
-    """Worker to service: everything that one step brought, in order."""
+    """Worker to service: everything that one step of each checkpoint brought, in order, and how the slots are now."""
 
     events: list[SequenceEvent]
-    stats: StepStats
+    steps: list[StepStats]
+    num_running: int
+    num_free_slots: int
 
 
 FromWorker = Loaded | LoadFailed | StepReport

@@ -12,7 +12,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from collections.abc import Sequence as SequenceOf
 from typing import Protocol
 
 import msgspec
@@ -26,6 +27,7 @@ from service.engine.types import (
     Cancel,
     Loaded,
     LoadFailed,
+    Sequence,
     SequenceEvent,
     SequenceStarted,
     StepReport,
@@ -42,13 +44,13 @@ logger = logging.getLogger(__name__)
 class StepRunner(Protocol):
     """What the loop asks of a runner; `Runner` says what each call does."""
 
-    def admit(self, rows: Sequence[Row]) -> int: ...
+    def admit(self, rows: SequenceOf[Row]) -> int: ...
     def step(self, num_rows: int) -> list[tuple[int, float]]: ...
     def move(self, move: Move) -> None: ...
 
 
 class EngineLoop:
-    """The step of a worker, apart from its sockets."""
+    """The step of one checkpoint."""
 
     def __init__(self, runner: StepRunner, scheduler: Scheduler, *, clock: Callable[[], float]) -> None:
         self._runner = runner
@@ -59,16 +61,22 @@ class EngineLoop:
     def is_idle(self) -> bool:
         return self._scheduler.is_idle
 
-    def receive(self, message: ToWorker) -> None:
-        match message:
-            case Submit(sequences):
-                for sequence in sequences:
-                    self._scheduler.submit(sequence, now=self._clock())
-            case Cancel(sequence_ids):
-                self._carry_out(self._scheduler.cancel(sequence_ids))
+    @property
+    def num_running(self) -> int:
+        return len(self._scheduler.running)
 
-    def step(self) -> StepReport:
-        """Admit, decode, release; everything that happened is in the report."""
+    @property
+    def num_free_slots(self) -> int:
+        return self._scheduler.num_free_slots
+
+    def submit(self, sequence: Sequence) -> None:
+        self._scheduler.submit(sequence, now=self._clock())
+
+    def cancel(self, sequence_ids: list[int]) -> None:
+        self._carry_out(self._scheduler.cancel(sequence_ids))
+
+    def step(self) -> tuple[list[SequenceEvent], StepStats]:
+        """Admit, decode, release: what happened, in order."""
         began = self._clock()
         events, num_source_tokens, num_padding_tokens = self._admit(began)
         encoded = self._clock()
@@ -80,12 +88,10 @@ class EngineLoop:
             decode_seconds=self._clock() - encoded if num_rows else 0.0,
             encode_seconds=encoded - began if num_source_tokens else 0.0,
             num_rows=num_rows,
-            num_running=len(self._scheduler.running),
-            num_free_slots=self._scheduler.num_free_slots,
             num_source_tokens=num_source_tokens,
             num_padding_tokens=num_padding_tokens,
         )
-        return StepReport(events, stats)
+        return events, stats
 
     def _admit(self, now: float) -> tuple[list[SequenceEvent], int, int]:
         """Returns the events, and the numbers of source and padding tokens encoded."""
@@ -105,7 +111,7 @@ class EngineLoop:
             return [*events, *self._fail(rows, error)], 0, 0
         return events, sum(len(source.ids) for source in encodes), num_padding_tokens
 
-    def _decode(self) -> Sequence[SequenceEvent]:
+    def _decode(self) -> SequenceOf[SequenceEvent]:
         running = self._scheduler.running
         if not running:
             return []
@@ -118,7 +124,7 @@ class EngineLoop:
         self._carry_out(moves)
         return events
 
-    def _fail(self, rows: Sequence[Row], error: Exception) -> Sequence[SequenceEvent]:
+    def _fail(self, rows: SequenceOf[Row], error: Exception) -> SequenceOf[SequenceEvent]:
         events, moves = self._scheduler.fail(rows, detail=f"the step failed: {type(error).__name__}")
         self._carry_out(moves)
         return events
@@ -128,14 +134,50 @@ class EngineLoop:
             self._runner.move(move)
 
 
-def serve(channel: Channel, loop: EngineLoop) -> None:
+class Engine:
+    """All checkpoints of a worker: each has its own caches and batch, and they take turns, a step each."""
+
+    def __init__(self, loops: SequenceOf[EngineLoop]) -> None:
+        self._loops = loops
+
+    @property
+    def is_idle(self) -> bool:
+        return all(loop.is_idle for loop in self._loops)
+
+    def receive(self, message: ToWorker) -> None:
+        match message:
+            case Submit(sequences):
+                for sequence in sequences:
+                    self._loops[sequence.checkpoint].submit(sequence)
+            case Cancel(sequence_ids):
+                for loop in self._loops:
+                    loop.cancel(sequence_ids)
+
+    def step(self) -> StepReport:
+        """One step of every checkpoint that has something to do."""
+        events: list[SequenceEvent] = []
+        steps: list[StepStats] = []
+        for loop in self._loops:
+            if not loop.is_idle:
+                loop_events, stats = loop.step()
+                events += loop_events
+                steps.append(stats)
+        return StepReport(
+            events,
+            steps,
+            num_running=sum(loop.num_running for loop in self._loops),
+            num_free_slots=sum(loop.num_free_slots for loop in self._loops),
+        )
+
+
+def serve(channel: Channel, engine: Engine) -> None:
     """Step until the service process is gone."""
     decoder = msgspec.msgpack.Decoder(ToWorker)
     encoder = msgspec.msgpack.Encoder()
     while True:
-        for payload in channel.receive(block=loop.is_idle):
-            loop.receive(decoder.decode(payload))
-        channel.send(encoder.encode(loop.step()))
+        for payload in channel.receive(block=engine.is_idle):
+            engine.receive(decoder.decode(payload))
+        channel.send(encoder.encode(engine.step()))
 
 
 def run(channel: Channel) -> None:
@@ -143,22 +185,27 @@ def run(channel: Channel) -> None:
     (payload,) = channel.receive(block=True)
     spec = msgspec.msgpack.decode(payload, type=WorkerSpec)
     configure_logging(log_format=spec.log_format, log_level=spec.log_level)
-    try:
-        runner = Runner(spec)
-    except Exception as error:  # whatever it is, the service process must be told and the server not start
-        cause = str(error) if isinstance(error, CheckpointError) else f"{type(error).__name__}: {error}"
-        channel.send(msgspec.msgpack.encode(LoadFailed(f"cannot serve {spec.checkpoint_name}: {cause}")))
-        sys.exit(1)
-    channel.send(msgspec.msgpack.encode(Loaded(runner.info)))
-    checkpoint = runner.checkpoint
+    runners = []
+    for checkpoint in spec.checkpoints:
+        try:
+            runners.append(Runner(checkpoint, spec))
+        except Exception as error:  # whatever it is, the service process must be told and the server not start
+            cause = str(error) if isinstance(error, CheckpointError) else f"{type(error).__name__}: {error}"
+            channel.send(msgspec.msgpack.encode(LoadFailed(f"cannot serve {checkpoint.name}: {cause}")))
+            sys.exit(1)
+    channel.send(msgspec.msgpack.encode(Loaded([runner.info for runner in runners])))
+    serve(channel, Engine([_make_loop(runner, spec) for runner in runners]))
+
+
+def _make_loop(runner: Runner, spec: WorkerSpec) -> EngineLoop:
     scheduler = Scheduler(
         max_rows=runner.info.max_rows,
         max_encode_tokens=spec.max_encode_tokens,
         max_bulk_wait_seconds=spec.max_bulk_wait_seconds,
-        eos_token_id=checkpoint.config.eos_token_id,
-        forces_eos=checkpoint.generation.forced_eos_token_id is not None,
+        eos_token_id=runner.checkpoint.config.eos_token_id,
+        forces_eos=runner.checkpoint.generation.forced_eos_token_id is not None,
     )
-    serve(channel, EngineLoop(runner, scheduler, clock=time.monotonic))
+    return EngineLoop(runner, scheduler, clock=time.monotonic)
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from model.config import read_checkpoint
 from model.reference import translate
 from service.engine.client import EngineClient
 from service.engine.stream import EngineStream
-from service.engine.types import Sequence, SequenceFailed, TokenEvent, WorkerSpec, is_terminal
+from service.engine.types import CheckpointSpec, Sequence, SequenceFailed, TokenEvent, WorkerSpec, is_terminal
 from service.errors import DeadlineExceededError, DrainingError, NotReadyError, QueueFullError
 from service.metrics import Metrics
 from tests.checkpoints import Shape, random_m2m100
@@ -43,7 +43,7 @@ def expected(directory: Path) -> list[list[int]]:
 
 
 def make_sequence(client: EngineClient, source: tuple[int, ...]) -> Sequence:
-    return Sequence(client.next_id(), source, PROMPT, MAX_NEW_TOKENS, repetition_guard=False)
+    return Sequence(client.next_id(), 0, source, PROMPT, MAX_NEW_TOKENS, repetition_guard=False)
 
 
 @pytest.fixture
@@ -51,14 +51,11 @@ def running(directory: Path) -> Callable[..., object]:
     @asynccontextmanager
     async def start(*, num_workers: int = 1, max_queue_tokens: int = 10_000) -> AsyncIterator[EngineClient]:
         spec = WorkerSpec(
-            checkpoint_directory=str(directory),
-            checkpoint_name="random",
+            checkpoints=[CheckpointSpec(str(directory), "random", max_source_tokens=64, max_new_tokens=MAX_NEW_TOKENS)],
             device="cpu",
             compute_type="float32",
             num_threads=1,
             max_rows=4,
-            max_source_tokens=64,
-            max_new_tokens=MAX_NEW_TOKENS,
             max_encode_tokens=100,
             max_bulk_wait_seconds=5,
             log_format="text",
@@ -67,7 +64,7 @@ def running(directory: Path) -> Callable[..., object]:
         client = EngineClient(
             [spec] * num_workers,
             max_queue_tokens=max_queue_tokens,
-            warm_up=lambda sequence_id: Sequence(sequence_id, SOURCES[0], PROMPT, 4),
+            warm_up=lambda: [Sequence(client.next_id(), 0, SOURCES[0], PROMPT, 4)],
             metrics=Metrics(),
             on_loaded=lambda _: None,
             on_fatal=pytest.fail,

@@ -27,7 +27,7 @@ def make_sequence(
     max_new_tokens: int = 10,
     priority: Priority = "interactive",
 ) -> Sequence:
-    return Sequence(sequence_id, source or (sequence_id, EOS), (EOS, 5), max_new_tokens, priority)
+    return Sequence(sequence_id, 0, source or (sequence_id, EOS), (EOS, 5), max_new_tokens, priority)
 
 
 def ids(rows: list[Row]) -> list[int]:
@@ -127,7 +127,7 @@ def test_a_row_leaves_with_its_reason(token_ids: list[int], max_new_tokens: int,
 
 def test_a_loop_goes_on_without_the_guard():
     scheduler = make_scheduler()
-    sequence = Sequence(1, (1, EOS), (EOS, 5), 100, "interactive", repetition_guard=False)
+    sequence = Sequence(1, 0, (1, EOS), (EOS, 5), 100, "interactive", repetition_guard=False)
     scheduler.submit(sequence, now=0)
     scheduler.admit(now=0)
     assert all(scheduler.advance([(9, -0.5)])[0][0].finish_reason is None for _ in range(50))

@@ -7,7 +7,7 @@ import pytest
 from service.engine.scheduler import Row, Scheduler
 from service.engine.slots import Move
 from service.engine.types import Cancel, Sequence, SequenceFailed, SequenceStarted, StepReport, Submit, TokenEvent
-from service.engine.worker import EngineLoop
+from service.engine.worker import Engine, EngineLoop
 
 EOS = 2
 
@@ -57,31 +57,35 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def loop(runner: ScriptedRunner, clock: ManualClock) -> EngineLoop:
+def loop(runner: ScriptedRunner, clock: ManualClock) -> Engine:
+    return Engine([make_loop(runner, clock)])
+
+
+def make_loop(runner: ScriptedRunner, clock: ManualClock) -> EngineLoop:
     scheduler = Scheduler(
         max_rows=2, max_encode_tokens=100, max_bulk_wait_seconds=5, eos_token_id=EOS, forces_eos=False
     )
     return EngineLoop(runner, scheduler, clock=clock)
 
 
-def submit(loop: EngineLoop, *sequence_ids: int, source: int = 7) -> None:
-    loop.receive(Submit([Sequence(each, (source, each, EOS), (EOS,), 100) for each in sequence_ids]))
+def submit(loop: Engine, *sequence_ids: int, source: int = 7) -> None:
+    loop.receive(Submit([Sequence(each, 0, (source, each, EOS), (EOS,), 100) for each in sequence_ids]))
 
 
 def failed_ids(report: StepReport) -> list[int]:
     return [event.sequence_id for event in report.events if isinstance(event, SequenceFailed)]
 
 
-def test_a_sequence_starts_and_gets_a_token_in_the_same_step(loop: EngineLoop, clock: ManualClock):
+def test_a_sequence_starts_and_gets_a_token_in_the_same_step(loop: Engine, clock: ManualClock):
     submit(loop, 1)
     clock.now = 2.5
     report = loop.step()
     assert report.events == [SequenceStarted(1, 2.5, encoded=True), TokenEvent(1, 9, -0.5)]
-    assert report.stats.num_rows == 1
-    assert report.stats.num_source_tokens == 3
+    assert report.steps[0].num_rows == 1
+    assert report.steps[0].num_source_tokens == 3
 
 
-def test_a_sequence_joins_the_running_batch_at_any_step(loop: EngineLoop):
+def test_a_sequence_joins_the_running_batch_at_any_step(loop: Engine):
     submit(loop, 1)
     loop.step()
     submit(loop, 2)
@@ -89,27 +93,27 @@ def test_a_sequence_joins_the_running_batch_at_any_step(loop: EngineLoop):
     assert tokens == [1, 2]
 
 
-def test_equal_sources_are_encoded_once(loop: EngineLoop, runner: ScriptedRunner):
-    loop.receive(Submit([Sequence(each, (7, EOS), (EOS,), 100) for each in (1, 2, 3)]))
+def test_equal_sources_are_encoded_once(loop: Engine, runner: ScriptedRunner):
+    loop.receive(Submit([Sequence(each, 0, (7, EOS), (EOS,), 100) for each in (1, 2, 3)]))
     report = loop.step()
     assert [event.encoded for event in report.events if isinstance(event, SequenceStarted)] == [True, False]
-    assert report.stats.num_source_tokens == 2
+    assert report.steps[0].num_source_tokens == 2
     loop.receive(Cancel([1]))
     assert SequenceStarted(3, 0.0, encoded=False) in loop.step().events
     assert runner.num_encoded == 1
 
 
-def test_a_cancelled_row_frees_its_slot_within_one_step(loop: EngineLoop, runner: ScriptedRunner):
+def test_a_cancelled_row_frees_its_slot_within_one_step(loop: Engine, runner: ScriptedRunner):
     submit(loop, 1, 2)
     loop.step()
     loop.receive(Cancel([1]))
     report = loop.step()
-    assert report.stats.num_free_slots == 1
+    assert report.num_free_slots == 1
     assert [event.sequence_id for event in report.events] == [2]
     assert runner.moves == [Move(source=1, target=0)]
 
 
-def test_a_failed_step_fails_its_rows_and_the_loop_goes_on(loop: EngineLoop, runner: ScriptedRunner):
+def test_a_failed_step_fails_its_rows_and_the_loop_goes_on(loop: Engine, runner: ScriptedRunner):
     submit(loop, 1, 2, 3)
     runner.fails_in = "step"
     assert failed_ids(loop.step()) == [1, 2]
@@ -119,7 +123,7 @@ def test_a_failed_step_fails_its_rows_and_the_loop_goes_on(loop: EngineLoop, run
     assert loop.is_idle
 
 
-def test_a_failed_admission_fails_the_new_rows_only(loop: EngineLoop, runner: ScriptedRunner):
+def test_a_failed_admission_fails_the_new_rows_only(loop: Engine, runner: ScriptedRunner):
     submit(loop, 1)
     loop.step()
     submit(loop, 2)
@@ -129,9 +133,21 @@ def test_a_failed_admission_fails_the_new_rows_only(loop: EngineLoop, runner: Sc
     assert TokenEvent(1, 9, -0.5) in report.events
 
 
-def test_the_report_after_the_last_row_shows_all_slots_free(loop: EngineLoop):
+def test_the_report_after_the_last_row_shows_all_slots_free(loop: Engine):
     submit(loop, 1)
     loop.step()
     loop.receive(Cancel([1]))
     assert loop.is_idle
-    assert loop.step().stats.num_free_slots == 2
+    assert loop.step().num_free_slots == 2
+
+
+def test_checkpoints_take_turns_each_with_a_batch_of_its_own(runner: ScriptedRunner, clock: ManualClock):
+    other = ScriptedRunner()
+    engine = Engine([make_loop(runner, clock), make_loop(other, clock)])
+    engine.receive(Submit([Sequence(1, 0, (7, EOS), (EOS,), 100), Sequence(2, 1, (7, EOS), (EOS,), 100)]))
+    report = engine.step()
+    assert [event.sequence_id for event in report.events if isinstance(event, TokenEvent)] == [1, 2]
+    assert (runner.num_encoded, other.num_encoded) == (1, 1)
+    assert (report.num_running, report.num_free_slots) == (2, 2)
+    engine.receive(Cancel([2]))
+    assert [event.sequence_id for event in engine.step().events] == [1]
