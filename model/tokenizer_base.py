@@ -39,6 +39,11 @@ class Tokenizer:
     pivot_lang: str | None
     piece_ids: PieceIds
     pieces: PieceTable
+    source_names: Mapping[int, str]
+    """Every source token as its vocabulary writes it, special ones too."""
+    target_names: Mapping[int, str]
+    target_piece_ids: PieceIds | None = None
+    """For text of the target language; None: as for the source."""
 
     @property
     def source_languages(self) -> tuple[str, ...]:
@@ -71,6 +76,10 @@ class Tokenizer:
     def decoder_prompt(self, target_lang: str) -> list[int]:
         """N₀: the decoder's start token and, where one model has many targets, the language's token."""
         return list(self.decoder_prompts[target_lang])
+
+    def encode_prefix(self, text: str) -> list[int]:
+        """What follows the decoder prompt of a translation that starts with `text`."""
+        return (self.target_piece_ids or self.piece_ids)(text)
 
     def decode(self, ids: Sequence[int]) -> str:
         return decode(self.pieces, ids)
@@ -116,8 +125,8 @@ def pivot_language(checkpoint: Checkpoint, languages: Iterable[str]) -> str | No
     return public
 
 
-def read_backend(source: Any, checkpoint: Checkpoint, *, file: str) -> tuple[PieceIds, dict[int, str]]:
-    """Of a tokenizer with a `tokenizers` backend: text to piece ids, and id -> piece of what may be shown.
+def read_backend(source: Any, checkpoint: Checkpoint, *, file: str) -> tuple[PieceIds, dict[int, str], dict[int, str]]:
+    """Of a tokenizer with a `tokenizers` backend: text to piece ids, id -> piece of what may be shown, and of all.
 
     The backend keeps settings, so what it would cut, pad or add is taken out here. Raises CheckpointError for an id
     without an embedding.
@@ -136,7 +145,7 @@ def read_backend(source: Any, checkpoint: Checkpoint, *, file: str) -> tuple[Pie
         found: list[int] = backend.encode(text, add_special_tokens=False).ids
         return found
 
-    return piece_ids, shown
+    return piece_ids, shown, {token_id: piece for piece, token_id in vocab.items()}
 
 
 def _hide_specials(backend: Any, hidden: Container[int]) -> None:

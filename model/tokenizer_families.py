@@ -38,6 +38,8 @@ def _m2m_100(checkpoint: Checkpoint) -> Tokenizer:
     languages = served_languages(checkpoint, public_codes(language_ids))
     ids = {public: language_ids[code] for public, code in languages.items()}
     eos = (source.eos_token_id,)
+    names = {token_id: piece for piece, token_id in source.encoder.items()}
+    names |= {token_id: f"__{code}__" for code, token_id in language_ids.items()}
     check_ids((*vocab.values(), *ids.values()), size=checkpoint.config.vocab_size, file="vocab.json")
     pivot_lang = pivot_language(checkpoint, ids)
     frames = {code: SourceFrame((token_id,), eos) for code, token_id in ids.items()}
@@ -47,6 +49,8 @@ def _m2m_100(checkpoint: Checkpoint) -> Tokenizer:
         pivot_lang=pivot_lang,
         piece_ids=sentencepiece_ids(spm, vocab, unk_token_id=source.unk_token_id),
         pieces=sentencepiece_table(spm, vocab, size=checkpoint.config.decoder_vocab_size),
+        source_names=names,
+        target_names=names,
     )
 
 
@@ -62,7 +66,7 @@ def _nllb(checkpoint: Checkpoint) -> Tokenizer:
     languages = served_languages(checkpoint, public_codes(tokens))
     ids: dict[str, int] = {public: source.convert_tokens_to_ids(token) for public, token in languages.items()}
     check_ids(ids.values(), size=checkpoint.config.vocab_size, file=file)
-    piece_ids, shown = read_backend(source, checkpoint, file=file)
+    piece_ids, shown, names = read_backend(source, checkpoint, file=file)
     eos = source.eos_token_id
 
     def frame(token_id: int) -> SourceFrame:
@@ -76,6 +80,8 @@ def _nllb(checkpoint: Checkpoint) -> Tokenizer:
         pivot_lang=pivot_lang,
         piece_ids=piece_ids,
         pieces=word_start_table(shown, checkpoint),
+        source_names=names,
+        target_names=names,
     )
 
 
@@ -91,7 +97,7 @@ def mbart(checkpoint: Checkpoint) -> Tokenizer:
     public = {public_code(code.split("_")[0]): code for code in language_ids}
     ids = {code: language_ids[own] for code, own in served_languages(checkpoint, public).items()}
     check_ids(ids.values(), size=checkpoint.config.vocab_size, file=file)
-    piece_ids, shown = read_backend(source, checkpoint, file=file)
+    piece_ids, shown, names = read_backend(source, checkpoint, file=file)
     start, eos = checkpoint.config.decoder_start_token_id, source.eos_token_id
     prompts: dict[str, tuple[int, ...]]
     if name == "MBart50Tokenizer":
@@ -114,6 +120,8 @@ def mbart(checkpoint: Checkpoint) -> Tokenizer:
         pivot_lang=pivot_lang,
         piece_ids=piece_ids,
         pieces=word_start_table(shown, checkpoint),
+        source_names=names,
+        target_names=names,
     )
 
 
@@ -163,6 +171,9 @@ def marian(checkpoint: Checkpoint) -> Tokenizer:
         pieces=sentencepiece_table(
             source.spm_target if source.separate_vocabs else source.spm_source, shown, size=config.decoder_vocab_size
         ),
+        source_names={token_id: piece for piece, token_id in source.encoder.items()},
+        target_names=dict(source.decoder),
+        target_piece_ids=sentencepiece_ids(source.spm_target, shown, unk_token_id=source.unk_token_id),
     )
 
 

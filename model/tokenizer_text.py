@@ -40,12 +40,13 @@ def bart(checkpoint: Checkpoint) -> Tokenizer:
     file = backend_file(checkpoint, "vocab.json")
     required = (file,) if file == "tokenizer.json" else (file, "merges.txt")
     source = load_pretrained(RobertaTokenizer, checkpoint, required=required)
-    piece_ids, shown = read_backend(source, checkpoint, file=file)
+    piece_ids, shown, names = read_backend(source, checkpoint, file=file)
     return _with_one_target(
         checkpoint,
         SourceFrame((source.bos_token_id,), (source.eos_token_id,)),
         piece_ids,
         PieceTable.build_byte_level(shown.items(), size=checkpoint.config.decoder_vocab_size),
+        names,
     )
 
 
@@ -54,12 +55,13 @@ def pegasus(checkpoint: Checkpoint) -> Tokenizer:
     from transformers.models.pegasus.tokenization_pegasus import PegasusTokenizer
 
     source, file = _load_spiece(PegasusTokenizer, checkpoint, "PegasusTokenizer")
-    piece_ids, shown = read_backend(source, checkpoint, file=file)
+    piece_ids, shown, names = read_backend(source, checkpoint, file=file)
     return _with_one_target(
         checkpoint,
         SourceFrame(after=(source.eos_token_id,)),
         piece_ids,
         word_start_table(shown, checkpoint),
+        names,
     )
 
 
@@ -69,7 +71,9 @@ def _load_spiece(their_class: Any, checkpoint: Checkpoint, *names: str) -> tuple
     return load_pretrained(their_class, checkpoint, required=(file,)), file
 
 
-def _with_one_target(checkpoint: Checkpoint, frame: SourceFrame, piece_ids: PieceIds, pieces: PieceTable) -> Tokenizer:
+def _with_one_target(
+    checkpoint: Checkpoint, frame: SourceFrame, piece_ids: PieceIds, pieces: PieceTable, names: dict[int, str]
+) -> Tokenizer:
     *sources, target = _sources_and_target(checkpoint)
     pivot_lang = pivot_language(checkpoint, [*sources, target])
     frames = (
@@ -83,6 +87,8 @@ def _with_one_target(checkpoint: Checkpoint, frame: SourceFrame, piece_ids: Piec
         pivot_lang=pivot_lang,
         piece_ids=piece_ids,
         pieces=pieces,
+        source_names=names,
+        target_names=names,
     )
 
 
@@ -99,7 +105,7 @@ def t5(checkpoint: Checkpoint) -> Tokenizer:
     from transformers.models.t5.tokenization_t5 import T5Tokenizer
 
     source, file = _load_spiece(T5Tokenizer, checkpoint, "T5Tokenizer", "MT5Tokenizer")
-    piece_ids, shown = read_backend(source, checkpoint, file=file)
+    piece_ids, shown, names = read_backend(source, checkpoint, file=file)
     prefixes = _prefixes(checkpoint)
     languages = dict.fromkeys(code for pair in prefixes for code in pair)
     pivot_lang = pivot_language(checkpoint, languages)
@@ -114,6 +120,8 @@ def t5(checkpoint: Checkpoint) -> Tokenizer:
         pivot_lang=pivot_lang,
         piece_ids=piece_ids,
         pieces=word_start_table(shown, checkpoint),
+        source_names=names,
+        target_names=names,
     )
 
 

@@ -12,6 +12,7 @@ from prometheus_client import disable_created_metrics
 
 from model.config import CheckpointError, read_checkpoint
 from model.hub import resolve_checkpoint
+from model.search_types import SearchRequest
 from model.tokenizer import load_tokenizer
 from service.api import health, listings, translations
 from service.api.errors import install_error_handlers
@@ -160,10 +161,7 @@ def _warm_up_sequence(model: ServedModel, sequence_id: int) -> Sequence:
     tokenizer = model.tokenizer
     source_lang = next(code for code in tokenizer.source_languages if tokenizer.targets_of(code))
     target_lang = tokenizer.targets_of(source_lang)[0]
-    return Sequence(
-        sequence_id=sequence_id,
-        checkpoint=model.index,
-        source_ids=tuple(tokenizer.encode_source(WARM_UP_TEXT, source_lang=source_lang, target_lang=target_lang)),
-        decoder_prompt=tuple(tokenizer.decoder_prompt(target_lang)),
-        max_new_tokens=min(WARM_UP_TOKENS, model.max_new_tokens),
-    )
+    prompt = tuple(tokenizer.decoder_prompt(target_lang))
+    source_ids = tokenizer.encode_source(WARM_UP_TEXT, source_lang=source_lang, target_lang=target_lang)
+    request = SearchRequest(sequence_id, prompt, min(WARM_UP_TOKENS, model.max_new_tokens))
+    return Sequence(request, model.index, tuple(source_ids))

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from service.engine.types import CheckpointInfo, SequenceStarted, StepReport, TokenEvent
+from service.engine.types import CheckpointInfo, SequenceProgress, SequenceStarted, StepReport
 
 FAST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 STEP_SECONDS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1)
@@ -81,8 +81,8 @@ class Metrics:
         """Record one step of a worker."""
         num_tokens = 0
         for event in report.events:
-            if isinstance(event, TokenEvent):
-                num_tokens += 1
+            if isinstance(event, SequenceProgress):
+                num_tokens += len(event.tokens)
             elif isinstance(event, SequenceStarted):
                 self.queue_time.observe(event.queue_seconds)
                 if not event.encoded:

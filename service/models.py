@@ -30,10 +30,6 @@ class ServedModel:
     def name(self) -> str:
         return self.checkpoint.name
 
-    @property
-    def length_penalty(self) -> float:
-        return self.checkpoint.generation.length_penalty
-
     def segment(self, text: str, *, source_lang: str) -> Segmented:
         """Sentences that the checkpoint has positions for."""
         return segment(

@@ -6,12 +6,15 @@ order sent, are its translation.
 
 from dataclasses import dataclass, field
 
+from model import search_types
 from model.detokenizer import IncrementalDetokenizer
-from service.engine.types import FinishReason, Sequence, TokenEvent
+from model.search_types import FinishReason
+from service.engine.types import Sequence, SequenceProgress
 from service.models import Leg, Route
-from service.results import Hypothesis, Token, Translation
+from service.results import Hypothesis, Token, TokenEntry, TopToken, Translation
 
 SCORE_DIGITS = 4
+PROBABILITY_DIGITS = 6
 
 
 @dataclass(slots=True, eq=False)
@@ -25,23 +28,52 @@ class Sentence:
     before: str
     after: str
     detokenizer: IncrementalDetokenizer
+    prefix_ids: tuple[int, ...] = ()
     text: str = ""
     held_tokens: list[Token] = field(default_factory=list)
+    entries: list[TokenEntry] = field(default_factory=list)
     num_tokens: int = 0
-    sum_logprobs: float = 0.0
-    finish_reason: FinishReason | None = None
+    hypotheses: tuple[search_types.Hypothesis, ...] = ()
+    is_over: bool = False
     last_token_at: float = 0.0
 
-    def receive(self, event: TokenEvent) -> str:
-        """Take a token; return the text that is certain now."""
-        text = self.detokenizer.push(event.token_id)
-        if event.finish_reason is not None:
-            text += self.detokenizer.finish()
-        self.text += text
-        self.num_tokens += 1
-        self.sum_logprobs += event.logprob
-        self.finish_reason = event.finish_reason
-        return text
+    def receive(self, event: SequenceProgress) -> list[tuple[str, search_types.Token | None]]:
+        """Take what a step brought; return deltas, each with its token; the last one may have none."""
+        deltas: list[tuple[str, search_types.Token | None]] = [
+            (self.detokenizer.push(token.token_id), token) for token in event.tokens
+        ]
+        self.num_tokens += len(deltas)
+        if event.hypotheses:
+            self.hypotheses = event.hypotheses
+            rest = self.detokenizer.finish()
+            if deltas:
+                deltas[-1] = (deltas[-1][0] + rest, deltas[-1][1])
+            elif rest:
+                deltas.append((rest, None))
+        self.text += "".join(text for text, _ in deltas)
+        return deltas
+
+    def hypothesis_text(self, rank: int) -> str:
+        """The text of the hypothesis of that rank, or of the last one that there is; with what stands around it."""
+        if rank == 0 or len(self.hypotheses) < 2:
+            return f"{self.before}{self.text}{self.after}"
+        detokenizer = self.leg.model.tokenizer.detokenizer()
+        hypothesis = self.hypotheses[min(rank, len(self.hypotheses) - 1)]
+        for token_id in self.prefix_ids:
+            detokenizer.push(token_id)
+        text = "".join(detokenizer.push(token_id) for token_id in hypothesis.token_ids) + detokenizer.finish()
+        return f"{self.before}{text}{self.after}"
+
+    def top_tokens(self, token: search_types.Token) -> list[TopToken] | None:
+        names = self.leg.model.tokenizer.target_names
+        return [
+            TopToken(names.get(token_id, ""), token_id, round(probability, PROBABILITY_DIGITS))
+            for token_id, probability in token.details.top_tokens
+        ] or None
+
+    def alignment(self, token: search_types.Token) -> list[float] | None:
+        weights = token.details.alignment[: len(self.sequence.source_ids)]
+        return [round(weight, PROBABILITY_DIGITS) for weight in weights] or None
 
 
 @dataclass(slots=True, eq=False)
@@ -52,24 +84,29 @@ class Unit:
     route: Route
     source_text: str
     sentences: list[Sentence]
-    length_penalty: float
+    num_hypotheses: int
+    with_tokens: bool
     current: int = 0
     deltas: list[str] = field(default_factory=list)
 
-    def receive(self, sentence: Sentence, event: TokenEvent) -> list[Token | Translation]:
-        """Take a token of a sentence on its last leg; return what has its turn now."""
+    def receive(self, sentence: Sentence, event: SequenceProgress) -> list[Token | Translation]:
+        """Take what a step brought to a sentence on its last leg; return what has its turn now."""
         is_first = sentence.num_tokens == 0
-        text = sentence.receive(event)
-        text = f"{sentence.before if is_first else ''}{text}{sentence.after if sentence.finish_reason else ''}"
-        sentence.held_tokens.append(self._token(sentence.index, text, event.token_id, event.logprob))
+        deltas = sentence.receive(event)
+        if event.hypotheses and not deltas and (sentence.after or (is_first and sentence.before)):
+            deltas.append(("", None))
+        for place, (text, token) in enumerate(deltas):
+            before = sentence.before if is_first and place == 0 else ""
+            after = sentence.after if event.hypotheses and place == len(deltas) - 1 else ""
+            self._hold(sentence, f"{before}{text}{after}", token)
+        sentence.is_over = bool(event.hypotheses)
         return self._release()
 
     def replace(self, sentence: Sentence, by: list[Sentence]) -> list[Token | Translation]:
-        """Put what a sentence became on its next leg in its place; nothing, where it came to no words."""
+        """Put what a sentence became on its next leg in its place; it is over where it came to no words."""
         if not by:
-            text = f"{sentence.before}{sentence.text}{sentence.after}"
-            sentence.held_tokens.append(self._token(sentence.index, text, None, None))
-            sentence.is_last_leg = True
+            self._hold(sentence, f"{sentence.before}{sentence.text}{sentence.after}", None)
+            sentence.is_over = True
             return self._release()
         place = self.sentences.index(sentence)
         self.sentences[place : place + 1] = by
@@ -77,26 +114,37 @@ class Unit:
 
     def pass_through(self) -> list[Token | Translation]:
         """The whole of a unit without sentences."""
-        token = self._token(0, self.source_text, None, None)
-        self.deltas.append(token.text)
+        self.deltas.append(self.source_text)
+        token = Token(self.text_index, self.route.target_lang, 0, self.source_text, None, None)
         return [token, self.translation()]
 
     def translation(self) -> Translation:
-        text = "".join(self.deltas)
-        score = round(self._score(), SCORE_DIGITS)
+        hypotheses = self._hypotheses()
         return Translation(
             self.text_index,
             self.route.target_lang,
             self.route.pivot_lang,
-            text,
-            score,
+            "".join(self.deltas),
+            hypotheses[0].score,
             self._finish_reason(),
-            [Hypothesis(text, score)],
+            hypotheses,
+            [entry for sentence in self.sentences for entry in sentence.entries] if self.with_tokens else None,
+            [_source_tokens(sentence) for sentence in self.sentences] if self.with_tokens else None,
         )
 
-    def _token(self, sentence_index: int, text: str, token_id: int | None, logprob: float | None) -> Token:
-        rounded = None if logprob is None else round(logprob, SCORE_DIGITS)
-        return Token(self.text_index, self.route.target_lang, sentence_index, text, token_id, rounded)
+    def _hold(self, sentence: Sentence, text: str, token: search_types.Token | None) -> None:
+        target_lang = self.route.target_lang
+        if token is None:
+            sentence.held_tokens.append(Token(self.text_index, target_lang, sentence.index, text, None, None))
+            return
+        token_id, logprob = token.token_id, round(token.logprob, SCORE_DIGITS)
+        top_tokens, alignment = sentence.top_tokens(token), sentence.alignment(token)
+        sentence.held_tokens.append(
+            Token(self.text_index, target_lang, sentence.index, text, token_id, logprob, top_tokens, alignment)
+        )
+        if self.with_tokens:
+            name = sentence.leg.model.tokenizer.target_names.get(token_id, "")
+            sentence.entries.append(TokenEntry(sentence.index, name, token_id, logprob, top_tokens, alignment))
 
     def _release(self) -> list[Token | Translation]:
         released: list[Token | Translation] = []
@@ -105,24 +153,37 @@ class Unit:
             self.deltas += [token.text for token in sentence.held_tokens]
             released += sentence.held_tokens
             sentence.held_tokens = []
-            if sentence.finish_reason is None or not sentence.is_last_leg:
+            if not sentence.is_over:
                 return released
             self.current += 1
         return [*released, self.translation()]
 
-    def _score(self) -> float:
-        """Of a sentence: Σ log P / length^penalty, as in beam search; of a text: their mean, weighted by length."""
-        num_tokens = sum(sentence.num_tokens for sentence in self.sentences)
+    def _hypotheses(self) -> list[Hypothesis]:
+        """The alternatives of a text: each sentence's of the same rank, or its last. Scores are means by length."""
+        if not self.sentences:
+            return [Hypothesis(self.source_text, 0.0)]
+        ranks = range(min(self.num_hypotheses, max(1, *(len(each.hypotheses) for each in self.sentences))))
+        return [
+            Hypothesis("".join(each.hypothesis_text(rank) for each in self.sentences), self._score(rank))
+            for rank in ranks
+        ]
+
+    def _score(self, rank: int) -> float:
+        ranked = [each.hypotheses[min(rank, len(each.hypotheses) - 1)] for each in self.sentences if each.hypotheses]
+        num_tokens = sum(len(hypothesis.token_ids) for hypothesis in ranked)
         if num_tokens == 0:
             return 0.0
-        weighted = 0.0
-        for sentence in self.sentences:
-            weighted += sentence.sum_logprobs * float(sentence.num_tokens) ** (1.0 - self.length_penalty)
-        return weighted / num_tokens
+        weighted = sum(hypothesis.score * len(hypothesis.token_ids) for hypothesis in ranked)
+        return round(weighted / num_tokens, SCORE_DIGITS)
 
     def _finish_reason(self) -> FinishReason:
         """A sentence that was cut short tells more about a text than those that were not."""
-        reasons = {sentence.finish_reason for sentence in self.sentences}
+        reasons = {sentence.hypotheses[0].finish_reason for sentence in self.sentences if sentence.hypotheses}
         if "length" in reasons:
             return "length"
         return "repetition" if "repetition" in reasons else "stop"
+
+
+def _source_tokens(sentence: Sentence) -> list[str]:
+    names = sentence.leg.model.tokenizer.source_names
+    return [names.get(token_id, "") for token_id in sentence.sequence.source_ids]

@@ -2,14 +2,23 @@
 
 from dataclasses import dataclass
 
-from service.engine.types import FinishReason
+from model.search_types import FinishReason
+
+
+@dataclass(frozen=True, slots=True)
+class TopToken:
+    token: str
+    token_id: int
+    probability: float
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
     """One chosen token. `text` is the delta; joined over a text and target, the deltas are the translation.
 
-    Text without a letter or digit in it is its own translation, as one delta without a token.
+    Text that no token stands for has no token id: what has no letter or digit in it and stays as it is, and what a beam
+    leaves to say when its tokens were all told before. `alignment` is the cross-attention of the step over the
+    sentence's source tokens, averaged over the heads of the last layer.
     """
 
     text_index: int
@@ -18,6 +27,20 @@ class Token:
     text: str
     token_id: int | None
     logprob: float | None
+    top_tokens: list[TopToken] | None = None
+    alignment: list[float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEntry:
+    """A token in a plain answer; as in a stream, with its name in the vocabulary."""
+
+    sentence_index: int
+    token: str
+    token_id: int
+    logprob: float
+    top_tokens: list[TopToken] | None = None
+    alignment: list[float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +63,9 @@ class Translation:
     score: float
     finish_reason: FinishReason
     hypotheses: list[Hypothesis]
+    tokens: list[TokenEntry] | None = None
+    source_tokens: list[list[str]] | None = None
+    """The source tokens of each sentence, where tokens were asked for."""
 
 
 @dataclass(slots=True)

@@ -10,12 +10,13 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from model.search_types import Sampling, SearchRequest
 from service.engine.client import EngineClient
 from service.engine.stream import EngineStream
-from service.engine.types import Priority, Sequence, SequenceEvent, SequenceFailed, SequenceStarted, TokenEvent
+from service.engine.types import Priority, Sequence, SequenceEvent, SequenceFailed, SequenceProgress, SequenceStarted
 from service.errors import EngineFailedError, TooLargeError, UnsupportedOptionError
 from service.metrics import Metrics
-from service.models import Catalogue, Route
+from service.models import Catalogue, Leg, Route
 from service.reading_order import Sentence, Unit
 from service.results import Token, Translation, Usage
 
@@ -25,14 +26,24 @@ INLINE_CHARACTERS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a client asks for. `max_new_tokens` is per sentence; None leaves it, and the penalty, to the server."""
+    """What a client asks for. `max_new_tokens` is per sentence; None leaves it, and the penalty, to the server.
+
+    `prefix` is what the first sentence of the one text starts with in the one target language.
+    """
 
     texts: tuple[str, ...]
     source_lang: str
     target_langs: tuple[str, ...]
     model: str | None = None
+    beam_size: int = 1
+    num_hypotheses: int = 1
     max_new_tokens: int | None = None
     length_penalty: float | None = None
+    sampling: Sampling | None = None
+    prefix: str = ""
+    with_tokens: bool = False
+    num_top_tokens: int = 0
+    with_alignment: bool = False
     priority: Priority = "interactive"
     repetition_guard: bool = True
 
@@ -95,13 +106,14 @@ class ActiveTranslation:
                 return []
             case SequenceFailed(detail=detail):
                 raise EngineFailedError(detail)
-            case TokenEvent():
-                self.usage.generated_tokens += 1
+            case SequenceProgress():
+                self.usage.generated_tokens += len(event.tokens)
                 if sentence.is_last_leg:
-                    self._observe_pace(sentence, now)
+                    if event.tokens:
+                        self._observe_pace(sentence, now)
                     return unit.receive(sentence, event)
                 sentence.receive(event)
-                return [] if event.finish_reason is None else self._start_next_leg(unit, sentence)
+                return self._start_next_leg(unit, sentence) if event.hypotheses else []
 
     def _start_next_leg(self, unit: Unit, sentence: Sentence) -> list[Token | Translation]:
         assert self._stream is not None, "an event came before anything was submitted"
@@ -111,13 +123,13 @@ class ActiveTranslation:
         return unit.replace(sentence, following)
 
     def _make_unit(self, text_index: int, text: str, route: Route) -> Unit:
-        penalty = self._job.length_penalty
         unit = Unit(
             text_index,
             route,
             source_text=text,
             sentences=self._make_sentences(text, route),
-            length_penalty=route.legs[-1].model.length_penalty if penalty is None else penalty,
+            num_hypotheses=self._job.num_hypotheses,
+            with_tokens=self._job.with_tokens,
         )
         self._register(unit, unit.sentences)
         return unit
@@ -135,32 +147,55 @@ class ActiveTranslation:
         separators = segmented.separators(route.target_lang)
         if after is not None:
             separators = [after.before + separators[0], *separators[1:-1], separators[-1] + after.after]
-        return [
-            Sentence(
-                self._make_sequence(sentence, route, leg_index),
-                place if after is None else after.index,
-                leg,
-                is_last_leg=leg_index == len(route.legs) - 1,
-                before=separators[place],
-                after=separators[-1] if place == len(segmented.sentences) - 1 else "",
-                detokenizer=leg.model.tokenizer.detokenizer(),
+        is_last_leg = leg_index == len(route.legs) - 1
+        sentences = []
+        for place, sentence in enumerate(segmented.sentences):
+            index = place if after is None else after.index
+            prefix = self._job.prefix if is_last_leg and index == place == 0 else ""
+            prefix_ids = tuple(leg.model.tokenizer.encode_prefix(prefix)) if prefix else ()
+            detokenizer = leg.model.tokenizer.detokenizer()
+            for token_id in prefix_ids:
+                detokenizer.push(token_id)
+            sentences.append(
+                Sentence(
+                    self._make_sequence(sentence, leg, prefix_ids, is_last_leg=is_last_leg),
+                    index,
+                    leg,
+                    is_last_leg=is_last_leg,
+                    before=separators[place] + prefix,
+                    after=separators[-1] if place == len(segmented.sentences) - 1 else "",
+                    detokenizer=detokenizer,
+                    prefix_ids=prefix_ids,
+                )
             )
-            for place, sentence in enumerate(segmented.sentences)
-        ]
+        return sentences
 
-    def _make_sequence(self, text: str, route: Route, leg_index: int) -> Sequence:
-        leg = route.legs[leg_index]
-        tokenizer = leg.model.tokenizer
-        limit = self._job.max_new_tokens if leg_index == len(route.legs) - 1 else None
-        return Sequence(
-            sequence_id=self._client.next_id(),
-            checkpoint=leg.model.index,
-            source_ids=tuple(tokenizer.encode_source(text, source_lang=leg.source_lang, target_lang=leg.target_lang)),
-            decoder_prompt=tuple(tokenizer.decoder_prompt(leg.target_lang)),
-            max_new_tokens=limit or leg.model.max_new_tokens,
-            priority=self._job.priority,
-            repetition_guard=self._job.repetition_guard,
+    def _make_sequence(self, text: str, leg: Leg, prefix_ids: tuple[int, ...], *, is_last_leg: bool) -> Sequence:
+        """Raises UnsupportedOptionError for a prefix that leaves no room after it."""
+        job, tokenizer = self._job, leg.model.tokenizer
+        prompt = (*tokenizer.decoder_prompt(leg.target_lang), *prefix_ids)
+        limit = job.max_new_tokens if is_last_leg and job.max_new_tokens else leg.model.max_new_tokens
+        max_new_tokens = min(limit, leg.model.max_new_tokens - len(prefix_ids))
+        if max_new_tokens < 1:
+            raise UnsupportedOptionError(
+                f"prefix has {len(prefix_ids)} tokens; the limit is {leg.model.max_new_tokens - 1}"
+            )
+        request = SearchRequest(
+            self._client.next_id(),
+            prompt,
+            max_new_tokens,
+            beam_size=job.beam_size,
+            num_hypotheses=job.num_hypotheses if is_last_leg else 1,
+            length_penalty=job.length_penalty,
+            sampling=job.sampling,
+            repetition_guard=job.repetition_guard,
+            num_top_tokens=job.num_top_tokens if is_last_leg else 0,
+            with_alignment=job.with_alignment and is_last_leg,
+            # A beam is scored as transformers scores it; else the score is the mean over what was generated.
+            num_uncounted_tokens=1 if job.beam_size > 1 else len(prompt),
         )
+        source_ids = tokenizer.encode_source(text, source_lang=leg.source_lang, target_lang=leg.target_lang)
+        return Sequence(request, leg.model.index, tuple(source_ids), job.priority)
 
     def _observe_pace(self, sentence: Sentence, now: float) -> None:
         if sentence.num_tokens:
@@ -202,4 +237,8 @@ class Translator:
             limit = route.legs[-1].model.max_new_tokens
             if job.max_new_tokens is not None and job.max_new_tokens > limit:
                 raise UnsupportedOptionError(f"max_new_tokens is {job.max_new_tokens}; the limit is {limit} a sentence")
+            if job.beam_size > self._client.min_rows:
+                raise UnsupportedOptionError(
+                    f"beam_size is {job.beam_size}; a batch of this server has {self._client.min_rows} rows"
+                )
         return list({route.target_lang: route for route in routes}.values())

@@ -1,10 +1,12 @@
 """Bodies and queries, as the contract names them."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from secrets import randbits
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from model.search_types import Sampling
 from service.engine.types import Priority
 from service.errors import UnsupportedOptionError
 from service.results import Translation, Usage
@@ -31,18 +33,7 @@ ONE_OR_MANY = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type":
 OneOrMany = BeforeValidator(_one_or_many), Field(min_length=1), WithJsonSchema(ONE_OR_MANY)
 Extra = Literal["tokens", "alignment", "top_tokens", "timings"]
 
-NOT_SERVED_YET: dict[str, Any] = {
-    "format": "text",
-    "beam_size": 1,
-    "num_hypotheses": 1,
-    "temperature": None,
-    "top_k": None,
-    "top_p": None,
-    "seed": None,
-    "prefix": None,
-    "extras": [],
-}
-"""Options of the contract without an implementation, with the value that asks for nothing."""
+NUM_TOP_TOKENS = 5
 
 
 class TranslationQuery(BaseModel):
@@ -60,9 +51,9 @@ class TranslationQuery(BaseModel):
     temperature: float | None = Field(None, gt=0)
     top_k: int | None = Field(None, ge=1)
     top_p: float | None = Field(None, gt=0, le=1)
-    seed: int | None = None
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
     repetition_guard: bool = True
-    prefix: str | None = None
+    prefix: Text | None = None
     extras: list[Extra] = Field(default_factory=list, alias="return")
     priority: Priority = "interactive"
     timeout_s: float | None = Field(None, gt=0)
@@ -71,22 +62,46 @@ class TranslationQuery(BaseModel):
     target_lang: Annotated[list[LanguageCode], *OneOrMany] = Field(examples=["de"])
 
     def to_job(self) -> Job:
-        """Raises UnsupportedOptionError for an option that this server does not serve, by its name."""
-        for name, off in NOT_SERVED_YET.items():
-            if getattr(self, name) != off:
-                field = type(self).model_fields[name].alias or name
-                raise UnsupportedOptionError(f"{field} is not supported by this server yet")
+        """Raises UnsupportedOptionError for what this server does not serve, and options that exclude each other."""
+        if self.format != "text":
+            raise UnsupportedOptionError("format html is not supported by this server yet")
+        if "timings" in self.extras:
+            raise UnsupportedOptionError("return timings is not supported by this server yet")
         if self.source_lang is None:
             raise UnsupportedOptionError("source_lang is required: this server does not detect languages yet")
+        if self.num_hypotheses > self.beam_size:
+            raise UnsupportedOptionError(f"num_hypotheses is {self.num_hypotheses}, over beam_size {self.beam_size}")
+        if self.prefix is not None and len(self.text) * len(self.target_lang) > 1:
+            raise UnsupportedOptionError("prefix goes with one text and one target_lang only")
         return Job(
             texts=tuple(self.text),
             source_lang=self.source_lang,
             target_langs=tuple(self.target_lang),
             model=self.model,
+            beam_size=self.beam_size,
+            num_hypotheses=self.num_hypotheses,
             max_new_tokens=self.max_new_tokens,
             length_penalty=self.length_penalty,
+            sampling=self._sampling(),
+            prefix=(self.prefix or "").strip(),
+            with_tokens=bool(self.extras),
+            num_top_tokens=NUM_TOP_TOKENS if "top_tokens" in self.extras else 0,
+            with_alignment="alignment" in self.extras,
             priority=self.priority,
             repetition_guard=self.repetition_guard,
+        )
+
+    def _sampling(self) -> Sampling | None:
+        """Any of its options turns sampling on; without a seed each request draws anew."""
+        if all(option is None for option in (self.temperature, self.top_k, self.top_p, self.seed)):
+            return None
+        if self.beam_size > 1:
+            raise UnsupportedOptionError("temperature, top_k, top_p and seed go with a beam_size of 1 only")
+        return Sampling(
+            seed=randbits(63) if self.seed is None else self.seed,
+            temperature=self.temperature or 1.0,
+            top_k=self.top_k or 0,
+            top_p=1.0 if self.top_p is None else self.top_p,
         )
 
 

@@ -110,7 +110,7 @@ class TranslationService:
 
     def _encode(self, item: Token | Translation) -> bytes:
         if isinstance(item, Token):
-            return encode_event("token", self._tokens.dump_json(item))
+            return encode_event("token", self._tokens.dump_json(item, exclude_defaults=True))
         return encode_event("translation", self._translations.dump_json(item, exclude_none=True))
 
     def _check_limits(self, job: Job) -> None:

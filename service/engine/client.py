@@ -21,10 +21,10 @@ from service.engine.types import (
     Sequence,
     SequenceEvent,
     SequenceFailed,
+    SequenceProgress,
     SequenceStarted,
     StepReport,
     Submit,
-    TokenEvent,
     WorkerSpec,
     is_terminal,
 )
@@ -98,6 +98,13 @@ class EngineClient:
     def queue_tokens(self) -> int:
         """Source tokens that wait for a slot."""
         return self._queue_tokens
+
+    @property
+    def min_rows(self) -> int:
+        """Rows of the smallest batch. Raises NotReadyError before a worker has loaded."""
+        if not self.checkpoints:
+            raise NotReadyError("no worker is ready yet", retry_after_seconds=1)
+        return min(info.max_rows for info in self.checkpoints)
 
     @property
     def num_workers(self) -> int:
@@ -237,20 +244,23 @@ class EngineClient:
                 if not ticket.has_started:  # else it did before, on a worker that died
                     ticket.has_started = True
                     self._deliver(ticket, event)
-            case TokenEvent():
-                self._receive_token(ticket, event)
+            case SequenceProgress():
+                self._receive_progress(ticket, event)
             case SequenceFailed():
                 self._deliver(ticket, event)
 
-    def _receive_token(self, ticket: _Ticket, event: TokenEvent) -> None:
-        index = ticket.num_received
-        ticket.num_received += 1
-        if index == len(ticket.delivered):
-            ticket.delivered.append(event.token_id)
-            self._deliver(ticket, event)
-        elif event.token_id != ticket.delivered[index]:
+    def _receive_progress(self, ticket: _Ticket, event: SequenceProgress) -> None:
+        token_ids = [token.token_id for token in event.tokens]
+        known = ticket.delivered[ticket.num_received :][: len(token_ids)]
+        ticket.num_received += len(token_ids)
+        if known != token_ids[: len(known)]:
             self._cancel([event.sequence_id])
             ticket.stream.push(SequenceFailed(event.sequence_id, "its worker died, and the replay said otherwise"))
+            return
+        fresh = event.tokens[len(known) :]
+        ticket.delivered += token_ids[len(known) :]
+        if fresh or event.hypotheses:
+            self._deliver(ticket, SequenceProgress(event.sequence_id, fresh, event.hypotheses) if known else event)
 
     def _deliver(self, ticket: _Ticket, event: SequenceEvent) -> None:
         if is_terminal(event):

@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from model.attention import CrossWeights
 from model.checkpoint import load_transformer
 from model.config import read_checkpoint
+from model.generate import ALIGNMENT_LAYER
 from model.kv_cache import KVCache
 from model.search import Search
-from model.search_types import SearchRequest
-from service.engine.scheduler import Row, Source
+from model.search_types import Progress
+from service.engine.scheduler import Entry, Row, Source
 from service.engine.slots import Move
 from service.engine.types import CheckpointInfo, CheckpointSpec, WorkerSpec
 
@@ -73,50 +75,55 @@ class Runner:
         )
 
     @torch.inference_mode()
-    def admit(self, rows: Sequence[Row]) -> int:
+    def admit(self, entries: Sequence[Entry]) -> int:
         """Encode what is not encoded yet, fill the cross-attention cache and prefill the decoder prompts.
 
         The rows hold the last slots in use, in order. Returns the number of padding tokens that were encoded.
         """
-        return sum(self._admit_group(group) for group in _by_length(rows))
+        return sum(self._admit_group(group) for group in _by_length(entries))
 
-    def _admit_group(self, rows: list[Row]) -> int:
-        sources = list(dict.fromkeys(row.source for row in rows))
+    def _admit_group(self, entries: list[Entry]) -> int:
+        sources = list(dict.fromkeys(entry.source for entry in entries))
         num_padding_tokens = self._encode([source for source in sources if source.encoded is None])
-        start = _slot(rows[0])
         cross_kv = self._transformer.cross_kv(pad_sequence([_encoded(source) for source in sources], batch_first=True))
         index_of = {source: index for index, source in enumerate(sources)}
-        indices = self._to_device(torch.tensor([index_of[row.source] for row in rows]))
+        rows = [row for entry in entries for row in entry.rows]
+        start, stop = _slot(rows[0]), _slot(rows[0]) + len(rows)
+        indices = self._to_device(torch.tensor([index_of[row.entry.source] for row in rows]))
         self._cache.write_cross(start, cross_kv, indices)
 
-        stop = start + len(rows)
-        prompts = [row.sequence.decoder_prompt for row in rows]
+        prompts = [row.entry.sequence.request.decoder_prompt for row in rows]
         self._last_token_ids[start:stop] = torch.tensor([prompt[-1] for prompt in prompts])
         self._positions[start:stop] = torch.tensor([len(prompt) - 1 for prompt in prompts])
-        self._source_lengths[start:stop] = torch.tensor([len(row.source.ids) for row in rows])
-        for row in rows:
-            self._search.join(_search_request(row), [_slot(row)])
+        self._source_lengths[start:stop] = torch.tensor([len(row.entry.source.ids) for row in rows])
+        for entry in entries:
+            self._search.join(entry.sequence.request, [_slot(row) for row in entry.rows])
         self._prefill(start, stop, [prompt[:-1] for prompt in prompts])
         return num_padding_tokens
 
     @torch.inference_mode()
-    def step(self, num_rows: int) -> list[tuple[int, float]]:
-        """Decode one token for each of the rows in slots 0..num_rows-1: its id and log-probability."""
+    def step(self, num_rows: int) -> list[Progress]:
+        """Decode one token for each of the rows in slots 0..num_rows-1: what it brought to each sequence."""
         positions, source_lengths = self._positions[:num_rows], self._source_lengths[:num_rows]
-        view = self._cache.view(
-            0, num_rows, self_tokens=int(positions.max()) + 1, source_tokens=int(source_lengths.max())
-        )
+        self_tokens = int(positions.max()) + 1
+        view = self._cache.view(0, num_rows, self_tokens=self_tokens, source_tokens=int(source_lengths.max()))
+        aligned = self._search.aligned_slots(num_rows)
+        weights = CrossWeights(ALIGNMENT_LAYER, self._to_device(torch.tensor(aligned))) if aligned else None
         logits = self._transformer.decode_step(
             self._to_device(self._last_token_ids[:num_rows]),
             self._to_device(positions),
             self._to_device(source_lengths),
             view,
+            weights,
         )
-        step = self._search.step(logits)
+        alignments = weights.weights[:, 0] if weights is not None and weights.weights is not None else None
+        step = self._search.step(logits, alignments)
         self._last_token_ids[:num_rows] = step.next_token_ids
         positions += 1
-        tokens = [token for progress in step.progress for token in progress.tokens]
-        return [(token.token_id, token.logprob) for token in tokens]
+        self._cache.reorder(
+            [copy.target for copy in step.copies], [copy.source for copy in step.copies], self_tokens=self_tokens
+        )
+        return step.progress
 
     @torch.inference_mode()
     def move(self, move: Move) -> None:
@@ -170,21 +177,15 @@ class Runner:
         return tensor.to(self._device, non_blocking=True)
 
 
-def _by_length(rows: Sequence[Row]) -> list[list[Row]]:
-    """Rows, sorted by source length, in groups that pad none of their sources by much more than a quarter."""
-    groups: list[list[Row]] = []
-    for row in rows:
-        if groups and len(row.source.ids) <= MAX_PADDED * len(groups[-1][0].source.ids) + 4:
-            groups[-1].append(row)
+def _by_length(entries: Sequence[Entry]) -> list[list[Entry]]:
+    """Entries, sorted by source length, in groups that pad none of their sources by much more than a quarter."""
+    groups: list[list[Entry]] = []
+    for entry in entries:
+        if groups and len(entry.source.ids) <= MAX_PADDED * len(groups[-1][0].source.ids) + 4:
+            groups[-1].append(entry)
         else:
-            groups.append([row])
+            groups.append([entry])
     return groups
-
-
-def _search_request(row: Row) -> SearchRequest:
-    """Greedy; the scheduler tells loops."""
-    sequence = row.sequence
-    return SearchRequest(sequence.sequence_id, sequence.decoder_prompt, sequence.max_new_tokens, repetition_guard=False)
 
 
 def _slot(row: Row) -> int:

@@ -1,33 +1,30 @@
 """What crosses between the service process and its workers: plain data, encoded as MessagePack by msgspec.
 
-A `Sequence` is one sentence into one language. Each submitted sequence gets token events and then exactly one terminal
-event: a `TokenEvent` with a `finish_reason`, or a `SequenceFailed`.
+A `Sequence` is one sentence into one language. Each submitted sequence gets exactly one terminal event: a
+`SequenceProgress` with hypotheses, or a `SequenceFailed`.
 """
 
 from typing import Literal
 
 import msgspec
 
+from model.search_types import Hypothesis, SearchRequest, Token
 from service.log import LogFormat, LogLevel
 
 Priority = Literal["interactive", "bulk"]
-FinishReason = Literal["stop", "length", "repetition"]
 
 
-class Sequence(msgspec.Struct, frozen=True, array_like=True):
-    """One sentence into one language.
+class Sequence(msgspec.Struct, frozen=True):
+    """One sentence into one language. `checkpoint` is the place of its checkpoint in the WorkerSpec."""
 
-    `checkpoint` is the place of its checkpoint in the WorkerSpec. `max_new_tokens` counts tokens after the decoder
-    prompt, the end-of-sequence token included.
-    """
-
-    sequence_id: int
+    request: SearchRequest
     checkpoint: int
     source_ids: tuple[int, ...]
-    decoder_prompt: tuple[int, ...]
-    max_new_tokens: int
     priority: Priority = "interactive"
-    repetition_guard: bool = True
+
+    @property
+    def sequence_id(self) -> int:
+        return self.request.sequence_id
 
 
 class CheckpointSpec(msgspec.Struct, frozen=True):
@@ -101,13 +98,12 @@ class SequenceStarted(msgspec.Struct, frozen=True, array_like=True, tag=True):
     encoded: bool
 
 
-class TokenEvent(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """One chosen token and its log-probability; the last one of a sequence says why it is the last."""
+class SequenceProgress(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """What one step brought to one sequence; with `hypotheses`, best first, it has finished. Tokens are the best's."""
 
     sequence_id: int
-    token_id: int
-    logprob: float
-    finish_reason: FinishReason | None = None
+    tokens: list[Token]
+    hypotheses: tuple[Hypothesis, ...] = ()
 
 
 class SequenceFailed(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -117,7 +113,7 @@ class SequenceFailed(msgspec.Struct, frozen=True, array_like=True, tag=True):
     detail: str
 
 
-SequenceEvent = SequenceStarted | TokenEvent | SequenceFailed
+SequenceEvent = SequenceStarted | SequenceProgress | SequenceFailed
 
 
 class StepStats(msgspec.Struct, frozen=True, array_like=True):
@@ -145,8 +141,8 @@ FromWorker = Loaded | LoadFailed | StepReport
 def is_terminal(event: SequenceEvent) -> bool:
     """Whether `event` is the last one of its sequence."""
     match event:
-        case TokenEvent():
-            return event.finish_reason is not None
+        case SequenceProgress():
+            return bool(event.hypotheses)
         case SequenceFailed():
             return True
         case SequenceStarted():

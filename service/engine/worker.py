@@ -19,9 +19,10 @@ from typing import Protocol
 import msgspec
 
 from model.config import CheckpointError
+from model.search_types import Progress
 from service.engine.channel import Channel
 from service.engine.runner import Runner
-from service.engine.scheduler import Row, Scheduler
+from service.engine.scheduler import Entry, Scheduler
 from service.engine.slots import Move
 from service.engine.types import (
     Cancel,
@@ -44,8 +45,8 @@ logger = logging.getLogger(__name__)
 class StepRunner(Protocol):
     """What the loop asks of a runner; `Runner` says what each call does."""
 
-    def admit(self, rows: SequenceOf[Row]) -> int: ...
-    def step(self, num_rows: int) -> list[tuple[int, float]]: ...
+    def admit(self, entries: SequenceOf[Entry]) -> int: ...
+    def step(self, num_rows: int) -> list[Progress]: ...
     def move(self, move: Move) -> None: ...
 
 
@@ -95,37 +96,37 @@ class EngineLoop:
 
     def _admit(self, now: float) -> tuple[list[SequenceEvent], int, int]:
         """Returns the events, and the numbers of source and padding tokens encoded."""
-        rows = self._scheduler.admit(now=now)
-        if not rows:
+        entries = self._scheduler.admit(now=now)
+        if not entries:
             return [], 0, 0
-        # The first row of each source that is not encoded yet stands for its encoding.
-        encodes = {row.source: row for row in reversed(rows) if row.source.encoded is None}
+        # The first entry of each source that is not encoded yet stands for its encoding.
+        encodes = {entry.source: entry for entry in reversed(entries) if entry.source.encoded is None}
         events: list[SequenceEvent] = [
-            SequenceStarted(row.sequence.sequence_id, now - row.arrived_at, encodes.get(row.source) is row)
-            for row in rows
+            SequenceStarted(entry.sequence.sequence_id, now - entry.arrived_at, encodes.get(entry.source) is entry)
+            for entry in entries
         ]
         try:
-            num_padding_tokens = self._runner.admit(rows)
+            num_padding_tokens = self._runner.admit(entries)
         except Exception as error:
-            logger.exception("admitting %d sequences failed", len(rows))
-            return [*events, *self._fail(rows, error)], 0, 0
+            logger.exception("admitting %d sequences failed", len(entries))
+            return [*events, *self._fail(entries, error)], 0, 0
         return events, sum(len(source.ids) for source in encodes), num_padding_tokens
 
     def _decode(self) -> SequenceOf[SequenceEvent]:
-        running = self._scheduler.running
-        if not running:
+        num_rows = len(self._scheduler.running)
+        if not num_rows:
             return []
         try:
-            choices = self._runner.step(len(running))
+            progress = self._runner.step(num_rows)
         except Exception as error:
-            logger.exception("a step over %d rows failed", len(running))
-            return self._fail(running, error)
-        events, moves = self._scheduler.advance(choices)
+            logger.exception("a step over %d rows failed", num_rows)
+            return self._fail(self._scheduler.running_entries, error)
+        events, moves = self._scheduler.advance(progress)
         self._carry_out(moves)
         return events
 
-    def _fail(self, rows: SequenceOf[Row], error: Exception) -> SequenceOf[SequenceEvent]:
-        events, moves = self._scheduler.fail(rows, detail=f"the step failed: {type(error).__name__}")
+    def _fail(self, entries: SequenceOf[Entry], error: Exception) -> SequenceOf[SequenceEvent]:
+        events, moves = self._scheduler.fail(entries, detail=f"the step failed: {type(error).__name__}")
         self._carry_out(moves)
         return events
 
@@ -202,8 +203,6 @@ def _make_loop(runner: Runner, spec: WorkerSpec) -> EngineLoop:
         max_rows=runner.info.max_rows,
         max_encode_tokens=spec.max_encode_tokens,
         max_bulk_wait_seconds=spec.max_bulk_wait_seconds,
-        eos_token_id=runner.checkpoint.config.eos_token_id,
-        forces_eos=runner.checkpoint.generation.forced_eos_token_id is not None,
     )
     return EngineLoop(runner, scheduler, clock=time.monotonic)
 

@@ -13,9 +13,10 @@ import torch
 from model.checkpoint import load_transformer
 from model.config import read_checkpoint
 from model.reference import translate
+from model.search_types import SearchRequest
 from service.engine.client import EngineClient
 from service.engine.stream import EngineStream
-from service.engine.types import CheckpointSpec, Sequence, SequenceFailed, TokenEvent, WorkerSpec, is_terminal
+from service.engine.types import CheckpointSpec, Sequence, SequenceFailed, SequenceProgress, WorkerSpec, is_terminal
 from service.errors import DeadlineExceededError, DrainingError, NotReadyError, QueueFullError
 from service.metrics import Metrics
 from tests.checkpoints import Shape, random_m2m100
@@ -42,8 +43,9 @@ def expected(directory: Path) -> list[list[int]]:
     ]
 
 
-def make_sequence(client: EngineClient, source: tuple[int, ...]) -> Sequence:
-    return Sequence(client.next_id(), 0, source, PROMPT, MAX_NEW_TOKENS, repetition_guard=False)
+def make_sequence(client: EngineClient, source: tuple[int, ...], *, beam_size: int = 1) -> Sequence:
+    request = SearchRequest(client.next_id(), PROMPT, MAX_NEW_TOKENS, beam_size=beam_size, repetition_guard=False)
+    return Sequence(request, 0, source)
 
 
 @pytest.fixture
@@ -64,7 +66,7 @@ def running(directory: Path) -> Callable[..., object]:
         client = EngineClient(
             [spec] * num_workers,
             max_queue_tokens=max_queue_tokens,
-            warm_up=lambda: [Sequence(client.next_id(), 0, SOURCES[0], PROMPT, 4)],
+            warm_up=lambda: [Sequence(SearchRequest(client.next_id(), PROMPT, 4), 0, SOURCES[0])],
             metrics=Metrics(),
             on_loaded=lambda _: None,
             on_fatal=pytest.fail,
@@ -94,8 +96,8 @@ async def tokens_of(stream: EngineStream) -> dict[int, list[int]]:
             for event in events:
                 assert event.sequence_id not in ended
                 assert not isinstance(event, SequenceFailed), event
-                if isinstance(event, TokenEvent):
-                    tokens.setdefault(event.sequence_id, []).append(event.token_id)
+                if isinstance(event, SequenceProgress):
+                    tokens.setdefault(event.sequence_id, []).extend(token.token_id for token in event.tokens)
                 if is_terminal(event):
                     ended.add(event.sequence_id)
     assert ended == tokens.keys()
@@ -118,8 +120,8 @@ async def test_work_of_a_dead_worker_is_replayed_without_a_gap_or_an_echo(runnin
         os.kill(client.worker_pids[0], signal.SIGKILL)
         rest = await tokens_of(stream)
         for event in reversed(first):
-            if isinstance(event, TokenEvent):
-                rest[event.sequence_id].insert(0, event.token_id)
+            if isinstance(event, SequenceProgress):
+                rest[event.sequence_id][:0] = [token.token_id for token in event.tokens]
         assert [rest[sequence.sequence_id] for sequence in sequences] == expected
 
 

@@ -2,36 +2,35 @@
 
 import random
 
-import pytest
-
-from service.engine.scheduler import Row, Scheduler, is_looping
-from service.engine.types import Priority, Sequence, SequenceFailed
+from model.search_types import Hypothesis, Progress, SearchRequest, Token
+from service.engine.scheduler import Entry, Scheduler
+from service.engine.slots import Move
+from service.engine.types import Priority, Sequence, SequenceFailed, is_terminal
 
 EOS = 2
 
 
-def make_scheduler(*, max_rows: int = 4, max_encode_tokens: int = 100, forces_eos: bool = False) -> Scheduler:
-    return Scheduler(
-        max_rows=max_rows,
-        max_encode_tokens=max_encode_tokens,
-        max_bulk_wait_seconds=5.0,
-        eos_token_id=EOS,
-        forces_eos=forces_eos,
-    )
+def make_scheduler(*, max_rows: int = 4, max_encode_tokens: int = 100) -> Scheduler:
+    return Scheduler(max_rows=max_rows, max_encode_tokens=max_encode_tokens, max_bulk_wait_seconds=5.0)
 
 
 def make_sequence(
-    sequence_id: int,
-    *,
-    source: tuple[int, ...] | None = None,
-    max_new_tokens: int = 10,
-    priority: Priority = "interactive",
+    sequence_id: int, *, source: tuple[int, ...] | None = None, beam_size: int = 1, priority: Priority = "interactive"
 ) -> Sequence:
-    return Sequence(sequence_id, 0, source or (sequence_id, EOS), (EOS, 5), max_new_tokens, priority)
+    request = SearchRequest(sequence_id, (EOS, 5), 10, beam_size=beam_size)
+    return Sequence(request, 0, source or (sequence_id, EOS), priority)
 
 
-def ids(rows: list[Row]) -> list[int]:
-    return [row.sequence.sequence_id for row in rows]
+def going_on(sequence_id: int) -> Progress:
+    return Progress(sequence_id, [Token(9, -0.5)])
+
+
+def finished(sequence_id: int) -> Progress:
+    return Progress(sequence_id, [Token(EOS, -0.5)], (Hypothesis((EOS,), (-0.5,), -0.5, "stop"),))
+
+
+def ids(entries: list[Entry]) -> list[int]:
+    return [entry.sequence.sequence_id for entry in entries]
 
 
 def test_admission_keeps_arrival_order_and_stops_at_full_slots():
@@ -92,9 +91,9 @@ def test_equal_sources_share_one_source_and_its_budget():
     scheduler = make_scheduler(max_encode_tokens=10)
     for sequence_id in (1, 2, 3):
         scheduler.submit(make_sequence(sequence_id, source=(7,) * 8), now=0)
-    rows = scheduler.admit(now=0)
-    assert ids(rows) == [1, 2, 3]
-    assert len({row.source for row in rows}) == 1
+    entries = scheduler.admit(now=0)
+    assert ids(entries) == [1, 2, 3]
+    assert len({entry.source for entry in entries}) == 1
 
 
 def test_a_waiting_row_keeps_the_encoded_source_of_one_that_has_ended():
@@ -102,43 +101,31 @@ def test_a_waiting_row_keeps_the_encoded_source_of_one_that_has_ended():
     scheduler.submit(make_sequence(1, source=(7, 7)), now=0)
     scheduler.submit(make_sequence(2, source=(7, 7)), now=0)
     scheduler.admit(now=0)[0].source.encoded = "encoded"
-    scheduler.advance([(EOS, -0.1)])
+    scheduler.advance([finished(1)])
     assert scheduler.admit(now=0)[0].source.encoded == "encoded"
 
 
-@pytest.mark.parametrize(
-    ("token_ids", "max_new_tokens", "forces_eos", "reason"),
-    [
-        ([9, EOS], 10, False, "stop"),
-        ([9, 8, 7], 3, False, "length"),
-        ([9, 8, EOS], 3, False, "stop"),
-        ([9, 8, EOS], 3, True, "length"),
-        ([9] * 16, 20, False, "repetition"),
-    ],
-)
-def test_a_row_leaves_with_its_reason(token_ids: list[int], max_new_tokens: int, forces_eos: bool, reason: str):
-    scheduler = make_scheduler(forces_eos=forces_eos)
-    scheduler.submit(make_sequence(1, max_new_tokens=max_new_tokens), now=0)
-    scheduler.admit(now=0)
-    reasons = [scheduler.advance([(token_id, -0.5)])[0][0].finish_reason for token_id in token_ids]
-    assert reasons == [None] * (len(token_ids) - 1) + [reason]
-    assert scheduler.is_idle
-
-
-def test_a_loop_goes_on_without_the_guard():
+def test_a_finished_sequence_leaves_at_once_and_the_others_go_on():
     scheduler = make_scheduler()
-    sequence = Sequence(1, 0, (1, EOS), (EOS, 5), 100, "interactive", repetition_guard=False)
-    scheduler.submit(sequence, now=0)
+    for sequence_id in (1, 2):
+        scheduler.submit(make_sequence(sequence_id), now=0)
     scheduler.admit(now=0)
-    assert all(scheduler.advance([(9, -0.5)])[0][0].finish_reason is None for _ in range(50))
+    events, moves = scheduler.advance([finished(1), going_on(2)])
+    assert [is_terminal(event) for event in events] == [True, False]
+    assert ids(scheduler.running_entries) == [2]
+    assert moves == [Move(source=1, target=0)]
 
 
-@pytest.mark.parametrize("n", range(1, 9))
-def test_a_loop_is_four_rounds_and_sixteen_tokens(n: int):
-    loop = [3, 4, 5, 6, 7, 8, 9, 10][:n] * 16
-    span = max(4 * n, 16)
-    assert is_looping([99, *loop[:span]])
-    assert not is_looping([99, *loop[: span - 1]])
+def test_a_beam_takes_as_many_slots_and_waits_until_they_are_free():
+    scheduler = make_scheduler(max_rows=4)
+    for sequence_id, beam_size in enumerate([1, 4, 1]):
+        scheduler.submit(make_sequence(sequence_id, beam_size=beam_size), now=0)
+    assert ids(scheduler.admit(now=0)) == [0]
+    scheduler.advance([finished(0)])
+    (beam,) = scheduler.admit(now=0)
+    assert [row.slot for row in beam.rows] == [0, 1, 2, 3]
+    scheduler.advance([finished(1)])
+    assert ids(scheduler.admit(now=0)) == [2]
 
 
 def test_cancel_frees_waiting_and_running_rows_at_once():
@@ -147,7 +134,7 @@ def test_cancel_frees_waiting_and_running_rows_at_once():
         scheduler.submit(make_sequence(sequence_id), now=0)
     scheduler.admit(now=0)
     scheduler.cancel([1, 3, 99])
-    assert ids(scheduler.running) == [2]
+    assert ids(scheduler.running_entries) == [2]
     assert scheduler.num_waiting == 0
     assert scheduler.num_free_slots == 1
 
@@ -157,7 +144,7 @@ def test_fail_ends_each_row_once():
     for sequence_id in (1, 2):
         scheduler.submit(make_sequence(sequence_id), now=0)
     scheduler.admit(now=0)
-    events, _ = scheduler.fail(scheduler.running, detail="broken")
+    events, _ = scheduler.fail(scheduler.running_entries, detail="broken")
     assert events == [SequenceFailed(1, "broken"), SequenceFailed(2, "broken")]
     assert scheduler.is_idle
 
@@ -169,7 +156,12 @@ def test_idle_means_all_slots_free_after_any_mix():
     ended: list[int] = []
     cancelled: set[int] = set()
     for sequence_id in range(300):
-        scheduler.submit(make_sequence(sequence_id, priority=chance.choice(["bulk", "interactive"])), now=sequence_id)
+        scheduler.submit(
+            make_sequence(
+                sequence_id, beam_size=chance.choice([1, 3]), priority=chance.choice(["bulk", "interactive"])
+            ),
+            now=sequence_id,
+        )
         scheduler.admit(now=sequence_id)
         if chance.random() < 0.2:
             cancelled.add(chance.randrange(sequence_id + 1))
@@ -185,6 +177,7 @@ def test_idle_means_all_slots_free_after_any_mix():
 
 
 def step(scheduler: Scheduler, chance: random.Random) -> list[int]:
-    """The ids of the sequences that end in a step with random tokens."""
-    events, _ = scheduler.advance([(chance.choice([EOS, 8, 9]), -1.0) for _ in scheduler.running])
-    return [event.sequence_id for event in events if event.finish_reason]
+    """The ids of the sequences that end in a step in which each ends by chance."""
+    running = ids(scheduler.running_entries)
+    events, _ = scheduler.advance([chance.choice([finished, going_on])(each) for each in running])
+    return [event.sequence_id for event in events if is_terminal(event)]

@@ -4,35 +4,43 @@ from collections.abc import Sequence as SequenceOf
 
 import pytest
 
-from service.engine.scheduler import Row, Scheduler
+from model.search_types import Hypothesis, Progress, SearchRequest, Token
+from service.engine.scheduler import Entry, Scheduler
 from service.engine.slots import Move
-from service.engine.types import Cancel, Sequence, SequenceFailed, SequenceStarted, StepReport, Submit, TokenEvent
+from service.engine.types import Cancel, Sequence, SequenceFailed, SequenceProgress, SequenceStarted, StepReport, Submit
 from service.engine.worker import Engine, EngineLoop
 
 EOS = 2
+TOKEN = Token(9, -0.5)
+BEST = Hypothesis((9,), (-0.5,), -0.5, "stop")
 
 
 class ScriptedRunner:
-    """Chooses token 9 for ever; fails where it is told to."""
+    """Says token 9 for ever, or ends where it is told to; fails where it is told to."""
 
     def __init__(self) -> None:
-        self.token_id = 9
+        self.ends = False
         self.fails_in: str | None = None
         self.num_encoded = 0
         self.moves: list[Move] = []
+        self.entries: list[Entry] = []
 
-    def admit(self, rows: SequenceOf[Row]) -> int:
+    def admit(self, entries: SequenceOf[Entry]) -> int:
         if self.fails_in == "admit":
             raise RuntimeError("out of memory")
-        for source in {row.source for row in rows if row.source.encoded is None}:
+        self.entries += entries
+        for source in {entry.source for entry in entries if entry.source.encoded is None}:
             source.encoded = object()
             self.num_encoded += 1
         return 0
 
-    def step(self, num_rows: int) -> list[tuple[int, float]]:
+    def step(self, num_rows: int) -> list[Progress]:
         if self.fails_in == "step":
             raise RuntimeError("out of memory")
-        return [(self.token_id, -0.5)] * num_rows
+        running = [entry for entry in self.entries if entry.rows and entry.rows[0].slot is not None]
+        assert sum(len(entry.rows) for entry in running) == num_rows
+        hypotheses = (BEST,) if self.ends else ()
+        return [Progress(entry.sequence.sequence_id, [TOKEN], hypotheses) for entry in running]
 
     def move(self, move: Move) -> None:
         self.moves.append(move)
@@ -62,14 +70,16 @@ def loop(runner: ScriptedRunner, clock: ManualClock) -> Engine:
 
 
 def make_loop(runner: ScriptedRunner, clock: ManualClock) -> EngineLoop:
-    scheduler = Scheduler(
-        max_rows=2, max_encode_tokens=100, max_bulk_wait_seconds=5, eos_token_id=EOS, forces_eos=False
-    )
+    scheduler = Scheduler(max_rows=2, max_encode_tokens=100, max_bulk_wait_seconds=5)
     return EngineLoop(runner, scheduler, clock=clock)
 
 
+def make_sequence(sequence_id: int, source_ids: tuple[int, ...], *, checkpoint: int = 0) -> Sequence:
+    return Sequence(SearchRequest(sequence_id, (EOS,), 100), checkpoint, source_ids)
+
+
 def submit(loop: Engine, *sequence_ids: int, source: int = 7) -> None:
-    loop.receive(Submit([Sequence(each, 0, (source, each, EOS), (EOS,), 100) for each in sequence_ids]))
+    loop.receive(Submit([make_sequence(each, (source, each, EOS)) for each in sequence_ids]))
 
 
 def failed_ids(report: StepReport) -> list[int]:
@@ -80,7 +90,7 @@ def test_a_sequence_starts_and_gets_a_token_in_the_same_step(loop: Engine, clock
     submit(loop, 1)
     clock.now = 2.5
     report = loop.step()
-    assert report.events == [SequenceStarted(1, 2.5, encoded=True), TokenEvent(1, 9, -0.5)]
+    assert report.events == [SequenceStarted(1, 2.5, encoded=True), SequenceProgress(1, [TOKEN])]
     assert report.steps[0].num_rows == 1
     assert report.steps[0].num_source_tokens == 3
 
@@ -89,12 +99,12 @@ def test_a_sequence_joins_the_running_batch_at_any_step(loop: Engine):
     submit(loop, 1)
     loop.step()
     submit(loop, 2)
-    tokens = [event.sequence_id for event in loop.step().events if isinstance(event, TokenEvent)]
+    tokens = [event.sequence_id for event in loop.step().events if isinstance(event, SequenceProgress)]
     assert tokens == [1, 2]
 
 
 def test_equal_sources_are_encoded_once(loop: Engine, runner: ScriptedRunner):
-    loop.receive(Submit([Sequence(each, 0, (7, EOS), (EOS,), 100) for each in (1, 2, 3)]))
+    loop.receive(Submit([make_sequence(each, (7, EOS)) for each in (1, 2, 3)]))
     report = loop.step()
     assert [event.encoded for event in report.events if isinstance(event, SequenceStarted)] == [True, False]
     assert report.steps[0].num_source_tokens == 2
@@ -118,8 +128,8 @@ def test_a_failed_step_fails_its_rows_and_the_loop_goes_on(loop: Engine, runner:
     runner.fails_in = "step"
     assert failed_ids(loop.step()) == [1, 2]
     runner.fails_in = None
-    runner.token_id = EOS
-    assert TokenEvent(3, EOS, -0.5, "stop") in loop.step().events
+    runner.ends = True
+    assert SequenceProgress(3, [TOKEN], (BEST,)) in loop.step().events
     assert loop.is_idle
 
 
@@ -130,7 +140,7 @@ def test_a_failed_admission_fails_the_new_rows_only(loop: Engine, runner: Script
     runner.fails_in = "admit"
     report = loop.step()
     assert failed_ids(report) == [2]
-    assert TokenEvent(1, 9, -0.5) in report.events
+    assert SequenceProgress(1, [TOKEN]) in report.events
 
 
 def test_the_report_after_the_last_row_shows_all_slots_free(loop: Engine):
@@ -144,9 +154,9 @@ def test_the_report_after_the_last_row_shows_all_slots_free(loop: Engine):
 def test_checkpoints_take_turns_each_with_a_batch_of_its_own(runner: ScriptedRunner, clock: ManualClock):
     other = ScriptedRunner()
     engine = Engine([make_loop(runner, clock), make_loop(other, clock)])
-    engine.receive(Submit([Sequence(1, 0, (7, EOS), (EOS,), 100), Sequence(2, 1, (7, EOS), (EOS,), 100)]))
+    engine.receive(Submit([make_sequence(1, (7, EOS)), make_sequence(2, (7, EOS), checkpoint=1)]))
     report = engine.step()
-    assert [event.sequence_id for event in report.events if isinstance(event, TokenEvent)] == [1, 2]
+    assert [event.sequence_id for event in report.events if isinstance(event, SequenceProgress)] == [1, 2]
     assert (runner.num_encoded, other.num_encoded) == (1, 1)
     assert (report.num_running, report.num_free_slots) == (2, 2)
     engine.receive(Cancel([2]))
