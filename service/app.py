@@ -14,7 +14,7 @@ from model.config import CheckpointError, read_checkpoint
 from model.hub import resolve_checkpoint
 from model.search_types import SearchRequest
 from model.tokenizer import load_tokenizer
-from service.api import health, listings, translations
+from service.api import explain, health, listings, translations
 from service.api.errors import install_error_handlers
 from service.api.middleware import BodyLimit, RequestRecorder
 from service.api.translations import TranslationService
@@ -111,6 +111,7 @@ def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Ser
     app.add_middleware(RequestRecorder, metrics=metrics)
     install_error_handlers(app)
     app.include_router(translations.create_router(translation_service))
+    app.include_router(explain.create_router(translation_service, client))
     app.include_router(listings.create_router(catalogue, client))
     app.include_router(health.create_router(client, lifecycle, metrics))
     return Service(app, client, lifecycle)

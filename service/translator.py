@@ -61,24 +61,24 @@ class ActiveTranslation:
         self._has_spoken = False
         self._stream: EngineStream | None = None
         self._by_id: dict[int, tuple[Unit, Sentence]] = {}
-        self._units = [
+        self.units = [
             self._make_unit(text_index, text, route) for text_index, text in enumerate(job.texts) for route in routes
         ]
 
     @property
     def models(self) -> list[str]:
         """The names of the checkpoints that it goes through, in the order of their first use."""
-        return list(dict.fromkeys(leg.model.name for unit in self._units for leg in unit.route.legs))
+        return list(dict.fromkeys(leg.model.name for unit in self.units for leg in unit.route.legs))
 
     def submit(self, *, deadline: float) -> None:
         """Queue all first legs. Raises NotReadyError and QueueFullError."""
-        sequences = [sentence.sequence for unit in self._units for sentence in unit.sentences]
+        sequences = [sentence.sequence for unit in self.units for sentence in unit.sentences]
         self._stream = self._client.submit(sequences, deadline=deadline)
 
     async def __aiter__(self) -> AsyncIterator[list[Token | Translation]]:
         """Raises EngineFailedError and DeadlineExceededError."""
         assert self._stream is not None, "iterated before it was submitted"
-        passed_through = [each for unit in self._units if not unit.sentences for each in unit.pass_through()]
+        passed_through = [each for unit in self.units if not unit.sentences for each in unit.pass_through()]
         if passed_through:
             yield passed_through
         async for events in self._stream:
@@ -90,7 +90,7 @@ class ActiveTranslation:
     async def drain(self) -> list[Translation]:
         """All translations, by text, then by target, as asked."""
         translations = [each async for batch in self for each in batch if isinstance(each, Translation)]
-        order = {(unit.text_index, unit.route.target_lang): place for place, unit in enumerate(self._units)}
+        order = {(unit.text_index, unit.route.target_lang): place for place, unit in enumerate(self.units)}
         return sorted(translations, key=lambda each: order[each.text_index, each.target_lang])
 
     async def aclose(self) -> None:

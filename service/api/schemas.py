@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from model.search_types import Sampling
 from service.engine.types import Priority
 from service.errors import UnsupportedOptionError
-from service.results import Translation, Usage
+from service.results import TopToken, Translation, Usage
 from service.translator import Job
 
 
@@ -119,6 +119,39 @@ class TranslationAnswer:
     model: str
     translations: list[Translation]
     usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainStep:
+    """The chosen token and the most probable ones of its step, softmax(Z'W)."""
+
+    token: str
+    token_id: int
+    logprob: float
+    top_tokens: list[TopToken]
+
+
+@dataclass(frozen=True, slots=True)
+class CrossAttention:
+    """Target tokens x source tokens, averaged over the heads of `layer`."""
+
+    layer: str
+    weights: list[list[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainAnswer:
+    """`causal_mask` is M over the decoder's inputs: the prompt, and all target tokens but the last."""
+
+    model: str
+    text: str
+    score: float
+    source_tokens: list[str]
+    decoder_prompt: list[str]
+    target_tokens: list[str]
+    steps: list[ExplainStep]
+    cross_attention: CrossAttention
+    causal_mask: list[list[float]]
 
 
 @dataclass(frozen=True, slots=True)

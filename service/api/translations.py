@@ -7,7 +7,7 @@ Refused before the first byte: 400, 413, 422, 429, 503; 504 when the deadline pa
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 from uuid import uuid4
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -36,6 +36,14 @@ class Admitted:
     is_stream: bool
 
 
+class JobQuery(Protocol):
+    """What a route was asked for."""
+
+    @property
+    def timeout_s(self) -> float | None: ...
+    def to_job(self) -> Job: ...
+
+
 class TranslationService:
     """Admission and answers, for the routes."""
 
@@ -62,7 +70,7 @@ class TranslationService:
         self._translations = TypeAdapter(Translation)
 
     @asynccontextmanager
-    async def admitted(self, query: TranslationQuery) -> AsyncIterator[ActiveTranslation]:
+    async def admitted(self, query: JobQuery) -> AsyncIterator[ActiveTranslation]:
         """Queue what is asked for; what has not been decoded when the context is left is cancelled."""
         try:
             with self._lifecycle.request():
@@ -75,7 +83,7 @@ class TranslationService:
             self._metrics.refused.labels(problem_of(error).slug).inc()
             raise
 
-    async def _admit(self, query: TranslationQuery) -> ActiveTranslation:
+    async def _admit(self, query: JobQuery) -> ActiveTranslation:
         job = query.to_job()
         self._check_limits(job)
         timeout_seconds = min(query.timeout_s or self._timeout_seconds, self._timeout_seconds)

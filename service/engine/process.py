@@ -34,7 +34,13 @@ class WorkerProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "service.engine.worker", str(theirs.fileno())),
+                *(
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "service.engine.worker",
+                    str(theirs.fileno()),
+                ),  # -P: not from where we stand
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )

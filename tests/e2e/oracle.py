@@ -30,6 +30,15 @@ class Oracle:
         sources = self.tokenizer.source_languages
         return [(source, target) for source in sources for target in self.tokenizer.targets_of(source)]
 
+    @torch.inference_mode()
+    def logits(self, sentence: str, source_lang: str, target_lang: str, token_ids: list[int]) -> torch.Tensor:
+        """Of the steps that chose `token_ids`, by one teacher-forced forward pass: [T, N]."""
+        source_ids = self.tokenizer.encode_source(sentence, source_lang=source_lang, target_lang=target_lang)
+        prompt = self.tokenizer.decoder_prompt(target_lang)
+        decoder_input_ids = torch.tensor([[*prompt, *token_ids[:-1]]])
+        logits = self._transformer(torch.tensor([source_ids]), torch.tensor([len(source_ids)]), decoder_input_ids)
+        return logits[0, len(prompt) - 1 :]
+
     def translate(self, sentence: str, source_lang: str, target_lang: str, *, max_new_tokens: int) -> str:
         source_ids = self.tokenizer.encode_source(sentence, source_lang=source_lang, target_lang=target_lang)
         prompt = self.tokenizer.decoder_prompt(target_lang)

@@ -1,0 +1,69 @@
+"""What `/v1/explain` shows is what the model computed."""
+
+import pytest
+import torch
+
+from model.attention import causal_mask
+from service.api.explain import LOWEST
+from tests.e2e.oracle import Oracle
+from tests.e2e.server import RunningServer
+
+BODY = {"text": "I saw a dog.", "source_lang": "en", "target_lang": "ja", "k": 3}
+
+
+def explain(server: RunningServer, **change: object) -> dict[str, object]:
+    answer = server.client.post("/v1/explain", json={**BODY, **change})
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def test_an_explanation_is_of_the_translation_itself(server: RunningServer) -> None:
+    explanation = explain(server)
+    assert explanation["text"] == server.text("I saw a dog.", "en", "ja")
+    assert explanation["source_tokens"] == ["__en__", "▁I", "▁saw", "▁a", "▁dog", ".", "</s>"]
+    assert explanation["decoder_prompt"] == ["</s>", "__ja__"]
+    assert explanation["target_tokens"] == [step["token"] for step in explanation["steps"]]
+    assert explanation["target_tokens"][-1] == "</s>"
+
+
+def test_probabilities_are_the_softmax_of_a_full_forward_pass(server: RunningServer, oracle: Oracle) -> None:
+    steps = explain(server)["steps"]
+    logits = oracle.logits("I saw a dog.", "en", "ja", [step["token_id"] for step in steps])
+    expected = logits.softmax(dim=-1).topk(3)
+    for step, ids, probabilities in zip(steps, expected.indices.tolist(), expected.values.tolist(), strict=True):
+        assert [each["token_id"] for each in step["top_tokens"]] == ids
+        assert [each["probability"] for each in step["top_tokens"]] == pytest.approx(probabilities, abs=1e-4)
+
+
+def test_cross_attention_has_a_distribution_over_the_source_for_each_token(server: RunningServer) -> None:
+    explanation = explain(server)
+    weights = torch.tensor(explanation["cross_attention"]["weights"])
+    assert weights.shape == (len(explanation["target_tokens"]), len(explanation["source_tokens"]))
+    assert weights.sum(dim=1).tolist() == pytest.approx([1.0] * len(weights), abs=1e-3)
+    assert explanation["cross_attention"]["layer"] == "decoder.layers.1"
+
+
+@pytest.mark.parametrize("compute_type", LOWEST)
+def test_the_mask_shown_is_the_mask_used(server: RunningServer, compute_type: str) -> None:
+    mask = explain(server)["causal_mask"]
+    used = causal_mask(torch.arange(len(mask))[None], len(mask), dtype=getattr(torch, compute_type))[0, 0]
+    assert [[value < 0 for value in row] for row in mask] == (used < 0).tolist()
+    assert used.min().item() == LOWEST[compute_type]
+    assert min(map(min, mask)) == LOWEST["float32"]
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "named"),
+    [
+        ({"text": "One. Two."}, 400, "text has 2 sentences"),
+        ({"source_lang": "de"}, 400, "there is no direct pair"),
+        ({"k": 0}, 422, "body.k"),
+        ({"beam_size": 2}, 422, "body.beam_size"),
+    ],
+)
+def test_what_cannot_be_explained_is_refused(
+    server: RunningServer, change: dict[str, object], status: int, named: str
+) -> None:
+    answer = server.client.post("/v1/explain", json={**BODY, **change})
+    assert (answer.status_code, answer.json()["detail"].startswith(named)) == (status, True)
+    server.wait_idle()
