@@ -34,13 +34,8 @@ class WorkerProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(
-                *(
-                    sys.executable,
-                    "-P",
-                    "-m",
-                    "service.engine.worker",
-                    str(theirs.fileno()),
-                ),  # -P: not from where we stand
+                # -P: no module of the working directory may take the place of ours
+                *(sys.executable, "-P", "-m", "service.engine.worker", str(theirs.fileno())),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )
