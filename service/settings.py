@@ -37,7 +37,8 @@ class Settings(BaseModel):
     port: int = Field(8000, ge=0, le=65535, description="port to listen on")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="`cpu`, `cuda`, `cuda:1`")
     compute_type: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="number format of weights and caches; auto: float32 on CPU, float16 on CUDA"
+        "auto",
+        description="number format of weights and caches; auto: float32 on CPU; on CUDA float16, and bfloat16 for T5",
     )
     workers: Auto | PositiveInt = Field("auto", description="worker processes; auto: one a core, or one a GPU")
     threads_per_worker: Auto | PositiveInt = Field(

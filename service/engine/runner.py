@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from model.attention import CrossWeights
 from model.checkpoint import load_transformer
-from model.config import read_checkpoint
+from model.config import ModelConfig, read_checkpoint
 from model.generate import ALIGNMENT_LAYER
 from model.kv_cache import KVCache
 from model.search import Search
@@ -39,10 +39,10 @@ class Runner:
         """Load the checkpoint. Raises CheckpointError, and RuntimeError where the device cannot be had."""
         torch.set_num_threads(spec.num_threads)
         self._device = torch.device(spec.device)
-        compute_type = _resolve_compute_type(spec.compute_type, self._device)
-        dtype = COMPUTE_DTYPES[compute_type]
         self.checkpoint = read_checkpoint(Path(checkpoint.directory), name=checkpoint.name)
         config = self.checkpoint.config
+        compute_type = _resolve_compute_type(spec.compute_type, self._device, config)
+        dtype = COMPUTE_DTYPES[compute_type]
         self._transformer = load_transformer(self.checkpoint, dtype=dtype, device=self._device)
 
         max_target_tokens = min(checkpoint.max_new_tokens + MAX_PROMPT_TOKENS, config.max_positions)
@@ -198,7 +198,10 @@ def _encoded(source: Source) -> Tensor:
     return source.encoded
 
 
-def _resolve_compute_type(compute_type: str, device: torch.device) -> str:
+def _resolve_compute_type(compute_type: str, device: torch.device, config: ModelConfig) -> str:
     if compute_type != "auto":
         return compute_type
-    return "float16" if device.type == "cuda" else "float32"
+    if device.type != "cuda":
+        return "float32"
+    # Published T5s overflow float16: their feed-forward layers were trained in bfloat16.
+    return "bfloat16" if config.positions == "relative" else "float16"
