@@ -96,9 +96,13 @@ class Catalogue:
         if route is not None:
             return route
         sources = dict.fromkeys(code for each in models for code in each.tokenizer.source_languages)
-        if match_code(source_lang, among=sources) is None:
+        source = match_code(source_lang, among=sources)
+        if source is None:
             raise UnsupportedLanguageError(f"source_lang {source_lang!r} is not one of {', '.join(sources)}")
-        raise UnsupportedLanguageError(f"target_lang {target_lang!r} cannot be reached from {source_lang!r}")
+        reached = ", ".join(Catalogue(models).languages()[source])
+        raise UnsupportedLanguageError(
+            f"target_lang {target_lang!r} is none that {source!r} is translated into: {reached}"
+        )
 
     def _route(self, models: Iterable[ServedModel], source_lang: str, target_lang: str) -> Route | None:
         models = list(models)

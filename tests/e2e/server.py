@@ -126,9 +126,9 @@ class RunningServer:
 
     def is_idle(self) -> bool:
         """Nothing waits, nothing runs, and every slot of every worker is free."""
-        model = self.model()
+        models = self.client.get("/v1/models").json()["models"]
         busy = ("kakehashi_rows_running", "kakehashi_requests_waiting", "kakehashi_queue_tokens")
-        num_slots = model["max_rows"] * model["workers"]
+        num_slots = sum(model["max_rows"] * model["workers"] for model in models)
         return not any(map(self.metric, busy)) and self.metric("kakehashi_slots_free") == num_slots
 
     def wait_idle(self) -> None:

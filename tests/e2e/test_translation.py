@@ -41,7 +41,8 @@ def runs(values: Iterator[object]) -> list[object]:
 def test_the_pairs_here_are_all_direct_pairs(server: RunningServer, oracle: Oracle) -> None:
     languages = server.client.get("/v1/languages").json()["languages"]
     served = {(each["code"], target) for each in languages for target in each["targets"]}
-    assert served == set(oracle.direct_pairs()) == set(PAIRS)
+    assert set(oracle.direct_pairs()) == set(PAIRS) < served
+    assert len(served) == 5 * 4  # all others go through English
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids="-".join)
