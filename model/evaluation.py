@@ -7,9 +7,8 @@ the checkpoint's own generation rules, without the repetition guard, which `tran
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from sacrebleu.metrics.bleu import BLEU
@@ -22,9 +21,9 @@ from model.generate import generate
 from model.search_types import Progress, SearchRequest
 from model.tokenizer import Tokenizer, load_tokenizer
 from model.transformer import Transformer
+from model.transformers_search import TransformersSearch
 
 CPU = torch.device("cpu")
-THEIR_BATCH_ROWS = 64
 _FILE_NAME = re.compile(r"(?P<name>.+)\.en-(?P<other>[A-Za-z]{2,3}(?:[-_]\w+)*)\.tsv")
 _BLEU_TOKENIZERS = {"ja": "char", "zh": "zh"}
 """By target language; others have 13a. Japanese by character needs no MeCab."""
@@ -105,7 +104,7 @@ class Evaluator:
         self._checkpoint = checkpoint
         self._tokenizer: Tokenizer = load_tokenizer(checkpoint)
         self._transformer: Transformer = load_transformer(checkpoint, dtype=torch.float32, device=CPU)
-        self._theirs = _load_theirs(checkpoint) if against_transformers else None
+        self._theirs = TransformersSearch(checkpoint) if against_transformers else None
 
     @property
     def num_searches(self) -> int:
@@ -117,6 +116,26 @@ class Evaluator:
 
     def evaluate(self, test_set: TestSet, beam_size: int, bar: tqdm) -> Outcome:
         """Raises EvaluationError for a pair that is not served, and for a source with too many tokens."""
+        sources, prompt = self._encode(test_set)
+        max_new_tokens = self._checkpoint.generation.max_length - len(prompt)
+        requests = [
+            SearchRequest(index, prompt, max_new_tokens, beam_size=beam_size, repetition_guard=False)
+            for index in range(len(sources))
+        ]
+        counts = _StepCounts(bar)
+        results = generate(self._transformer, self._checkpoint, requests, sources, on_step=counts)
+        targets = [list(hypotheses[0].token_ids) for hypotheses in results]
+        outputs = [self._tokenizer.decode(target) for target in targets]
+        outcome = Outcome(outputs, _score(outputs, test_set), counts.first_delta())
+        if self._theirs is None:
+            return outcome
+        their_targets = self._theirs.search(sources, prompt, beam_size=beam_size, on_done=bar.update)
+        theirs = _score([self._tokenizer.decode(target) for target in their_targets], test_set)
+        num_equal = sum(ours == their for ours, their in zip(targets, their_targets, strict=True))
+        return replace(outcome, theirs=theirs, num_equal=num_equal)
+
+    def _encode(self, test_set: TestSet) -> tuple[list[list[int]], tuple[int, ...]]:
+        """The sources, and the decoder prompt of all of them."""
         pair = self._pair(test_set)
         if pair is None:
             raise EvaluationError(
@@ -130,28 +149,7 @@ class Evaluator:
             if len(ids) > max_tokens:
                 raise EvaluationError(f"{test_set.path}:{line}: {len(ids)} tokens, more than {max_tokens} positions")
             sources.append(ids)
-        prompt = tuple(self._tokenizer.decoder_prompt(target_lang))
-        requests = [
-            SearchRequest(
-                index,
-                prompt,
-                self._checkpoint.generation.max_length - len(prompt),
-                beam_size=beam_size,
-                repetition_guard=False,
-            )
-            for index in range(len(sources))
-        ]
-        counts = _StepCounts(bar)
-        results = generate(self._transformer, self._checkpoint, requests, sources, on_step=counts)
-        targets = [list(hypotheses[0].token_ids) for hypotheses in results]
-        outputs = [self._tokenizer.decode(target) for target in targets]
-        score = _score(outputs, test_set)
-        if self._theirs is None:
-            return Outcome(outputs, score, counts.first_delta())
-        their_targets = self._search_theirs(sources, prompt, beam_size, bar)
-        theirs = _score([self._tokenizer.decode(target) for target in their_targets], test_set)
-        num_equal = sum(ours == their for ours, their in zip(targets, their_targets, strict=True))
-        return Outcome(outputs, score, counts.first_delta(), theirs, num_equal)
+        return sources, tuple(self._tokenizer.decoder_prompt(target_lang))
 
     def _pair(self, test_set: TestSet) -> tuple[str, str] | None:
         """The checkpoint's own codes of a direct pair."""
@@ -160,41 +158,6 @@ class Evaluator:
             return None
         target = self._tokenizer.match(test_set.target_lang, among=self._tokenizer.targets_of(source))
         return None if target is None else (source, target)
-
-    @torch.inference_mode()
-    def _search_theirs(
-        self, sources: Sequence[list[int]], prompt: tuple[int, ...], beam_size: int, bar: tqdm
-    ) -> list[list[int]]:
-        """The tokens after the prompt of `transformers`' `generate`, in padded batches of similar length."""
-        if self._theirs is None:
-            raise RuntimeError("no transformers model is loaded")
-        config = self._checkpoint.config
-        options: dict[str, Any] = {"early_stopping": self._checkpoint.generation.early_stopping}
-        if beam_size == 1:
-            options = {"early_stopping": False, "length_penalty": 1.0}  # else it warns that greedy search has no use
-        order = sorted(range(len(sources)), key=lambda index: len(sources[index]))
-        size = max(1, THEIR_BATCH_ROWS // beam_size)
-        targets: dict[int, list[int]] = {}
-        for batch in (order[start : start + size] for start in range(0, len(order), size)):
-            if len(prompt) == 2:
-                options["forced_bos_token_id"] = prompt[1]  # as one usually calls it; it counts for the length penalty
-            elif len(prompt) > 2:
-                options["decoder_input_ids"] = torch.tensor([prompt] * len(batch))
-            lengths = torch.tensor([len(sources[index]) for index in batch])
-            width = int(lengths.max())
-            rows = [sources[index] + [config.pad_token_id] * (width - len(sources[index])) for index in batch]
-            found = self._theirs.generate(
-                input_ids=torch.tensor(rows),
-                attention_mask=(torch.arange(width) < lengths[:, None]).long(),
-                num_beams=beam_size,
-                do_sample=False,
-                max_length=self._checkpoint.generation.max_length,
-                **options,
-            )
-            for index, target in zip(batch, found[:, len(prompt) :].tolist(), strict=True):
-                targets[index] = _until_end(target, config.eos_token_id, config.pad_token_id)
-            bar.update(len(batch))
-        return [targets[index] for index in range(len(sources))]
 
 
 def read_test_sets(directory: Path, *, limit: int | None) -> list[TestSet]:
@@ -229,19 +192,6 @@ def _read_pairs(path: Path, *, limit: int | None) -> tuple[list[str], list[str]]
         english.append(sides[0])
         other.append(sides[1])
     return english, other
-
-
-def _load_theirs(checkpoint: Checkpoint) -> Any:
-    from transformers import AutoModelForSeq2SeqLM
-
-    return AutoModelForSeq2SeqLM.from_pretrained(checkpoint.directory, dtype=torch.float32).eval()
-
-
-def _until_end(target: list[int], eos_token_id: int, pad_token_id: int) -> list[int]:
-    """Without what pads a batch: up to the end token or, where there is none, before the padding."""
-    if eos_token_id in target:
-        return target[: target.index(eos_token_id) + 1]
-    return target[: target.index(pad_token_id)] if pad_token_id in target else target
 
 
 def _score(outputs: list[str], test_set: TestSet) -> Score:

@@ -11,6 +11,9 @@ from service.log import configure_logging
 from service.server import Server
 from service.settings import BUNDLED_MODEL, Settings, SettingsError, load_settings, variable_name
 
+_EVALUATE_EXTRA = ("sacrebleu", "tqdm")
+"""The packages of the extra `evaluate`."""
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Exit status: 0 when done, 1 for a bad checkpoint, 2 for a wrong setting or bad data, 3 for an address in use."""
@@ -65,7 +68,7 @@ def _evaluate(flags: argparse.Namespace) -> int:
     try:
         from model.evaluation_command import run
     except ModuleNotFoundError as error:
-        if error.name not in ("sacrebleu", "tqdm"):
+        if error.name not in _EVALUATE_EXTRA:
             raise
         print(f"kakehashi: {error.name} is missing: pip install 'kakehashi[evaluate]'", file=sys.stderr)
         return 2
