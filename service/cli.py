@@ -68,9 +68,10 @@ def _evaluate(flags: argparse.Namespace) -> int:
     try:
         from model.evaluation_command import run
     except ModuleNotFoundError as error:
-        if error.name not in _EVALUATE_EXTRA:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EVALUATE_EXTRA:
             raise
-        print(f"kakehashi: {error.name} is missing: pip install 'kakehashi[evaluate]'", file=sys.stderr)
+        print(f"kakehashi: {package} is missing: pip install 'kakehashi[evaluate]'", file=sys.stderr)
         return 2
     return run(
         flags.data,
