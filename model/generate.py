@@ -3,7 +3,7 @@
 It does what an engine does, in the plainest way, for evaluation, benchmarks and tests.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -147,11 +147,13 @@ def generate(
     sources: Sequence[Sequence[int]],
     *,
     max_rows: int = 64,
+    on_step: Callable[[list[Progress]], None] | None = None,
 ) -> list[tuple[Hypothesis, ...]]:
     """The hypotheses of each request over its source, best first. Sequences join, longest source first, as others end.
 
     Each request needs a `sequence_id` of its own. Sequences wait until a quarter of the rows is free, so that their
-    sources are encoded several at once.
+    sources are encoded several at once. `on_step` is given what each step brought, with a Progress for every running
+    sequence.
     """
     if not requests:
         return []
@@ -174,7 +176,10 @@ def generate(
             free -= requests[joining[-1]].beam_size
         if joining:
             batch.join([requests[index] for index in joining], [sources[index] for index in joining])
-        results |= {progress.sequence_id: progress.hypotheses for progress in batch.step() if progress.hypotheses}
+        step = batch.step()
+        results |= {progress.sequence_id: progress.hypotheses for progress in step if progress.hypotheses}
+        if on_step is not None:
+            on_step(step)
     return [results[request.sequence_id] for request in requests]
 
 

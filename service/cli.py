@@ -1,17 +1,22 @@
-"""`kakehashi serve`."""
+"""`kakehashi serve`, and `kakehashi evaluate`, which serves nothing and runs the model in this process."""
 
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from model.config import CheckpointError
+from model.search_types import MAX_BEAM_SIZE
 from service.log import configure_logging
 from service.server import Server
-from service.settings import Settings, SettingsError, load_settings, variable_name
+from service.settings import BUNDLED_MODEL, Settings, SettingsError, load_settings, variable_name
+
+_EVALUATE_EXTRA = ("sacrebleu", "tqdm")
+"""The packages of the extra `evaluate`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Exit status: 0 after a drain, 1 for a bad checkpoint, 2 for a wrong setting, 3 for an address in use."""
+    """Exit status: 0 when done, 1 for a bad checkpoint, 2 for a wrong setting or bad data, 3 for an address in use."""
     parser = argparse.ArgumentParser(prog="kakehashi", description="A translation server.")
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="serve a checkpoint over HTTP", allow_abbrev=False)
@@ -22,9 +27,60 @@ def main(arguments: Sequence[str] | None = None) -> None:
             metavar="VALUE",
             help=f"{field.description} ({variable_name(name)}; default {field.default})".replace("%", "%%"),
         )
-    flags = vars(parser.parse_args(arguments))
-    del flags["command"]
-    sys.exit(_serve(flags))
+    _add_evaluate(commands)
+    flags = parser.parse_args(arguments)
+    if flags.command == "evaluate":
+        sys.exit(_evaluate(flags))
+    sys.exit(_serve({name: value for name, value in vars(flags).items() if name != "command"}))
+
+
+def _add_evaluate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    evaluate = commands.add_parser(
+        "evaluate", help="score a checkpoint's translations of parallel text", allow_abbrev=False
+    )
+    evaluate.add_argument(
+        "data", type=Path, metavar="DATA_DIR", help="directory of NAME.en-XX.tsv, one pair a line: English, tab, other"
+    )
+    evaluate.add_argument("--model", default=str(BUNDLED_MODEL), metavar="REF", help="checkpoint: directory or hub id")
+    evaluate.add_argument(
+        "--beam-sizes", type=_beam_size, nargs="+", default=[1, 4], metavar="N", help="1 is greedy (default 1 4)"
+    )
+    evaluate.add_argument("--limit", type=_count, metavar="N", help="lines of each file (default all)")
+    evaluate.add_argument("--against", choices=["transformers"], help="translate with it too, and show the difference")
+    evaluate.add_argument("--threads", type=_count, metavar="N", help="torch threads (default torch's own choice)")
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is less than 1")
+    return value
+
+
+def _beam_size(text: str) -> int:
+    value = _count(text)
+    if value > MAX_BEAM_SIZE:
+        raise argparse.ArgumentTypeError(f"{value} is more than {MAX_BEAM_SIZE}")
+    return value
+
+
+def _evaluate(flags: argparse.Namespace) -> int:
+    try:
+        from model.evaluation_command import run
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EVALUATE_EXTRA:
+            raise
+        print(f"kakehashi: {package} is missing: pip install 'kakehashi[evaluate]'", file=sys.stderr)
+        return 2
+    return run(
+        flags.data,
+        reference=flags.model,
+        beam_sizes=list(dict.fromkeys(flags.beam_sizes)),
+        limit=flags.limit,
+        against_transformers=flags.against is not None,
+        num_threads=flags.threads,
+    )
 
 
 def _serve(flags: dict[str, str]) -> int:
