@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from tests.checkpoint_families import random_bart, random_mbart, random_pegasus,
 from tests.checkpoints import BUNDLED, Shape, random_m2m100, random_marian
 from tests.model.lively import BUILDS, lively_pair
 from tests.model.pairs import Pair, load_pair
+
+FAMILY_END_GAIN = 1.5
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -87,3 +90,14 @@ def pair(request: pytest.FixtureRequest) -> Pair:
 def lively(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     """A random checkpoint of which beams compete and targets end early, late and never."""
     return lively_pair(request.param, tmp_path_factory.mktemp(request.param))
+
+
+@pytest.fixture(scope="session", params=["bart", "mbart", "pegasus", "t5", "mt5"])
+def family(request: pytest.FixtureRequest) -> Pair:
+    """A copy of which more targets end."""
+    loaded: Pair = deepcopy(request.getfixturevalue(request.param))
+    eos = loaded.checkpoint.config.eos_token_id
+    with torch.no_grad():
+        loaded.theirs.get_output_embeddings().weight[eos] *= FAMILY_END_GAIN
+        loaded.ours.output_projection.weight[eos] *= FAMILY_END_GAIN
+    return loaded

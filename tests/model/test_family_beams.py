@@ -1,29 +1,13 @@
 """Beams of every family say what those of `transformers`' `generate` say, as `test_beam_parity.py` has it for two."""
 
-from copy import deepcopy
 from itertools import product
-
-import pytest
-import torch
 
 from model.generate import generate
 from model.search_types import SearchRequest
 from tests.model.pairs import Pair, assert_equal_outputs, prompts_of, random_sources, their_outputs
 
 MAX_LENGTH = 22
-END_GAIN = 1.5
 SETTINGS = list(product((2, 4, 5), (0.6, 1.0, 2.0), (True, False, "never")))
-
-
-@pytest.fixture(params=["bart", "mbart", "pegasus", "t5", "mt5"])
-def family(request: pytest.FixtureRequest) -> Pair:
-    """A copy of which more targets end."""
-    loaded: Pair = deepcopy(request.getfixturevalue(request.param))
-    eos = loaded.checkpoint.config.eos_token_id
-    with torch.no_grad():
-        loaded.theirs.get_output_embeddings().weight[eos] *= END_GAIN
-        loaded.ours.output_projection.weight[eos] *= END_GAIN
-    return loaded
 
 
 def test_beams_of_a_family_equal_generate(family: Pair) -> None:

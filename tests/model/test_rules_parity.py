@@ -25,6 +25,9 @@ def said(lively: Pair) -> list[list[int]]:
 def theirs(pair: Pair, rules: Rules, *, num_beams: int, prompt: list[int] | None = None) -> list[Output]:
     """The best output for each source."""
     options = {"max_length": MAX_LENGTH, "early_stopping": num_beams > 1} | rules
+    options["use_cache"] = (
+        "t5" not in pair.checkpoint.config.model_type
+    )  # its cache has a layer for each of the encoder
     prompt = prompt or prompts_of(pair, 1)[0]
     sources = random_sources(pair, NUM_SOURCES, seed=6)
     return [outputs[0] for outputs in their_outputs(pair, sources, prompt, num_beams=num_beams, **options)]
