@@ -31,7 +31,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str = Field(
-        str(BUNDLED_MODEL), description="checkpoints, separated by commas: directories or hub ids (`org/name@revision`)"
+        str(BUNDLED_MODEL),
+        pattern=r"[^\s,]",
+        description="checkpoints, separated by commas: directories or hub ids (`org/name@revision`)",
     )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on")

@@ -153,7 +153,10 @@ class Scheduler:
     def _release(self, ended: list[Entry]) -> list[Move]:
         for entry in ended:
             del self._open[entry.sequence.sequence_id]
-        return self._slots.release([row for entry in ended for row in entry.rows])
+        moves = self._slots.release([row for entry in ended for row in entry.rows])
+        for entry in ended:
+            entry.rows = []  # a row names its entry: the cycle would keep the source alive until it is collected
+        return moves
 
     def _has_aged(self, now: float) -> bool:
         """Whether the oldest bulk sequence has waited long enough."""

@@ -23,6 +23,8 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path):
     ("field", "value"),
     [
         ("port", "70000"),
+        ("model", ""),
+        ("model", " , "),
         ("port", "eighty"),
         ("workers", "0"),
         ("max_rows", "many"),

@@ -105,6 +105,17 @@ def test_a_waiting_row_keeps_the_encoded_source_of_one_that_has_ended():
     assert scheduler.admit(now=0)[0].source.encoded == "encoded"
 
 
+def test_a_source_goes_with_the_last_of_its_sequences_at_once():
+    scheduler = make_scheduler()
+    for sequence_id in (1, 2, 3):
+        scheduler.submit(make_sequence(sequence_id, source=(7, EOS)), now=0)
+        (entry,) = scheduler.admit(now=0)
+        assert entry.source.encoded is None
+        entry.source.encoded = object()
+        del entry  # whoever looks on keeps it too
+        scheduler.advance([finished(sequence_id)])
+
+
 def test_a_finished_sequence_leaves_at_once_and_the_others_go_on():
     scheduler = make_scheduler()
     for sequence_id in (1, 2):
