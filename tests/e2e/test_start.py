@@ -112,7 +112,8 @@ def test_a_checkpoint_that_is_nowhere_stops_the_start_and_is_named(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("MODEL", ""), ("PORT", "http"), ("MAX_ROWS", "0"), ("COMPUTE_TYPE", "int3"), ("GRACE_SECONDS", "soon")]
+    ("name", "value"),
+    [("MODEL", ""), ("PORT", "http"), ("MAX_ROWS", "0"), ("COMPUTE_TYPE", "int3"), ("GRACE_SECONDS", "soon")],
 )
 def test_a_wrong_setting_stops_the_start_and_is_named(tmp_path: Path, name: str, value: str) -> None:
     assert f"KAKEHASHI_{name}: '{value}'" in failed_start(tmp_path, {name: value}, status=2)
