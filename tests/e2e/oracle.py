@@ -7,8 +7,9 @@ import torch
 
 from model.checkpoint import load_transformer
 from model.config import read_checkpoint
-from model.reference import translate, translate_request
-from model.search_types import Hypothesis, SearchRequest
+from model.generate import generate
+from model.reference import translate
+from model.search_types import SearchRequest
 from model.tokenizer import load_tokenizer
 from tests.checkpoints import read_sources
 
@@ -53,3 +54,20 @@ class Oracle:
         prompt = self.tokenizer.decoder_prompt(target_lang)
         result = translate(self._transformer, self._checkpoint, source_ids, prompt, max_new_tokens=max_new_tokens)
         return self.tokenizer.decode(result.token_ids)
+
+    def search(
+        self, sentences: list[str], source_lang: str, target_lang: str, *, max_new_tokens: int, beam_size: int
+    ) -> list[list[tuple[str, float]]]:
+        """All hypotheses of a beam search over each sentence, as text and score, best first."""
+        prompt = tuple(self.tokenizer.decoder_prompt(target_lang))
+        requests = [
+            SearchRequest(
+                index, prompt, max_new_tokens, beam_size=beam_size, num_hypotheses=beam_size, repetition_guard=False
+            )
+            for index in range(len(sentences))
+        ]
+        sources = [
+            self.tokenizer.encode_source(text, source_lang=source_lang, target_lang=target_lang) for text in sentences
+        ]
+        found = generate(self._transformer, self._checkpoint, requests, sources)
+        return [[(self.tokenizer.decode(each.token_ids), each.score) for each in ranked] for ranked in found]

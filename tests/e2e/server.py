@@ -97,8 +97,11 @@ class RunningServer:
 
     def model(self) -> dict[str, Any]:
         """What `/v1/models` says of the one checkpoint."""
-        (model,) = self.client.get("/v1/models").json()["models"]
-        return dict(model)
+        (model,) = self.models()
+        return model
+
+    def models(self) -> list[dict[str, Any]]:
+        return list(self.client.get("/v1/models").json()["models"])
 
     def metric_families(self) -> dict[str, Metric]:
         """By name; the name of a counter's family is without `_total`."""
@@ -126,9 +129,8 @@ class RunningServer:
 
     def is_idle(self) -> bool:
         """Nothing waits, nothing runs, and every slot of every worker is free."""
-        models = self.client.get("/v1/models").json()["models"]
         busy = ("kakehashi_rows_running", "kakehashi_requests_waiting", "kakehashi_queue_tokens")
-        num_slots = sum(model["max_rows"] * model["workers"] for model in models)
+        num_slots = sum(model["max_rows"] * model["workers"] for model in self.models())
         return not any(map(self.metric, busy)) and self.metric("kakehashi_slots_free") == num_slots
 
     def wait_idle(self) -> None:

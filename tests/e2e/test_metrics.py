@@ -84,14 +84,15 @@ def test_outcomes_are_those_of_the_contract(families: dict[str, Metric]) -> None
     assert {"ok", "invalid"} <= outcomes <= {"ok", "refused", "cancelled", "timeout", "invalid", "error"}
 
 
-def test_counters_grow_by_what_a_request_reports(server: RunningServer) -> None:
+@pytest.mark.parametrize("options", [{}, {"beam_size": 4}, {"seed": 1}], ids=["greedy", "beams", "sampled"])
+def test_counters_grow_by_what_a_request_reports(server: RunningServer, options: dict[str, int]) -> None:
     names = ("generated_tokens_total", "coalesced_total", "request_duration_seconds_count", "queue_time_seconds_count")
 
     def counts() -> list[float]:
         return [server.metric(PREFIX + name) for name in names]
 
     before = counts()
-    usage = server.translate("The ship is in the harbour.", "en", ["de", "fr", "es"])["usage"]
+    usage = server.translate("The ship is in the harbour.", "en", ["de", "fr", "es"], **options)["usage"]
     expected = [usage["generated_tokens"], usage["encoder_cache_hits"], 1, 3]
     assert usage["encoder_cache_hits"] == 2
     wait_until(lambda: counts()[2] > before[2], "the request is counted")

@@ -1,93 +1,133 @@
-"""Several checkpoints at once: a pair finds its checkpoint, or its way through two."""
+"""Several checkpoints in one server: a request goes to those that have its pair, or that it names."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.checkpoints import Shape, random_marian
-from tests.e2e.client import deltas, is_whole, request_body
-from tests.e2e.oracle import Oracle
-from tests.e2e.server import RunningServer, running_server, starting_server
+from tests.checkpoints import BUNDLED, random_marian
+from tests.e2e.client import deltas, is_whole, request_body, translate, translate_all
+from tests.e2e.oracle import Oracle, sentences
+from tests.e2e.server import RunningServer, running_server
 
-TEXT = "Where is my book?  I saw a dog.\nIt was late"
-SHAPE = Shape(d_model=48)
+BUNDLED_NAME = "kakehashi-bundled"
+OPTIONS = {"max_new_tokens": 30, "repetition_guard": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """A server of a pair each way through English, which is asked first, and of the bundled checkpoint."""
+
+    server: RunningServer
+    fr_en: str
+    en_de: str
+
+    def of(self, source_lang: str, target_lang: str | list[str], **options: Any) -> str:
+        model: str = self.server.translate("OK", source_lang, target_lang, **options)["model"]
+        return model
 
 
 @pytest.fixture(scope="module")
-def directories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    root = tmp_path_factory.mktemp("pairs")
-    return {
-        "fr-en": random_marian(root / "fr-en", seed=3, shape=SHAPE, source_lang="fr", target_lang="en"),
-        "en-de": random_marian(root / "en-de", seed=4, shape=SHAPE, source_lang="en", target_lang="de"),
-    }
+def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Models]:
+    directory = tmp_path_factory.mktemp("models")
+    fr_en = random_marian(directory / "fr-en", seed=4, source_lang="fr", target_lang="en")
+    en_de = random_marian(directory / "en-de", seed=3)
+    with running_server(directory, {"MODEL": f"{fr_en}, {en_de},{BUNDLED}"}) as server:
+        yield Models(server, str(fr_en), str(en_de))
+        server.wait_idle()
 
 
-@pytest.fixture(scope="module")
-def pairs(directories: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    models = ",".join(map(str, directories.values()))
-    with running_server(tmp_path_factory.mktemp("server"), {"MODEL": models, "WORKERS": 2}) as server:
-        yield server
+def test_all_checkpoints_and_the_union_of_their_languages_are_listed(models: Models) -> None:
+    assert [each["id"] for each in models.server.models()] == [models.fr_en, models.en_de, BUNDLED_NAME]
+    languages = models.server.client.get("/v1/languages").json()["languages"]
+    assert {each["code"] for each in languages} == {"en", "de", "fr", "es", "ja"}
+    assert all(len(each["targets"]) == 4 for each in languages)
 
 
-def test_languages_are_those_of_all_checkpoints_and_what_they_reach(pairs: RunningServer) -> None:
-    languages = {each["code"]: each["targets"] for each in pairs.client.get("/v1/languages").json()["languages"]}
-    assert languages == {"fr": ["en", "de"], "en": ["de"]}
+def test_a_pair_goes_to_the_first_checkpoint_that_has_it(models: Models) -> None:
+    assert models.of("en", "de") == models.en_de
+    assert models.of("fr", "en") == models.fr_en
+    assert models.of("en", "fr") == models.of("de", "en") == BUNDLED_NAME
+    assert models.of("fr", "de") == f"{models.fr_en}, {models.en_de}"
+    assert models.of("fr", "ja") == f"{models.fr_en}, {BUNDLED_NAME}"
+    assert models.of("en", ["de", "fr"]) == f"{models.en_de}, {BUNDLED_NAME}"
 
 
-def test_a_pair_goes_to_its_checkpoint(pairs: RunningServer, directories: dict[str, Path]) -> None:
-    for name, directory in directories.items():
-        source, target = name.split("-")
-        answer = pairs.translate("Hallo Paris", source, target, max_new_tokens=20, repetition_guard=False)
-        assert answer["model"] == str(directory)
-        expected = Oracle(directory).translate("Hallo Paris", source, target, max_new_tokens=20)
-        assert answer["translations"][0]["text"] == expected
-        assert "pivot_lang" not in answer["translations"][0]
-
-
-def test_a_pair_of_none_goes_through_english_and_says_so(pairs: RunningServer, directories: dict[str, Path]) -> None:
-    answer = pairs.translate("Bonjour Paris", "fr", "de")
-    assert answer["translations"][0]["pivot_lang"] == "en"
-    assert answer["model"] == ", ".join(map(str, directories.values()))
-    english = pairs.text("Bonjour Paris", "fr", "en")
-    assert answer["translations"][0]["text"] == pairs.text(english, "en", "de")
-    pairs.wait_idle()
-
-
-def test_a_stream_through_a_third_language_is_the_plain_answer(pairs: RunningServer) -> None:
+def test_a_request_goes_to_the_checkpoint_that_it_names(models: Models, server: RunningServer) -> None:
+    texts = sentences("en", most=5)
     for options in ({}, {"beam_size": 3}):
-        events = pairs.stream(TEXT, "fr", "de", **options)
+        named = models.server.translate(texts, "en", "de", model=BUNDLED_NAME, **options)
+        assert named["model"] == BUNDLED_NAME
+        assert named["translations"] == server.translate(texts, "en", "de", **options)["translations"]
+    assert models.of("fr", "de", model=BUNDLED_NAME) == BUNDLED_NAME
+
+
+def test_each_checkpoint_answers_as_its_oracle(models: Models) -> None:
+    oracle = Oracle(Path(models.en_de))
+    texts = [text for text in sentences("en", most=40) if oracle.tokenizer.count_tokens(text) < 30][:8]
+    expected = [oracle.translate(text, "en", "de", max_new_tokens=30) for text in texts]
+    answer = models.server.translate(texts, "en", "de", **OPTIONS)
+    assert [each["text"] for each in answer["translations"]] == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "slug"),
+    [
+        ({"model": "another"}, "unsupported-option"),
+        ({"model": ""}, "unsupported-option"),
+        ({"target_lang": "en"}, "unsupported-language"),
+        ({"model": "en_de", "source_lang": "fr"}, "unsupported-language"),
+        ({"model": "fr_en", "source_lang": "fr"}, "unsupported-language"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+def test_a_model_or_a_pair_that_it_lacks_is_refused(
+    models: Models, changes: dict[str, str], slug: str, stream: bool
+) -> None:
+    names = {"en_de": models.en_de, "fr_en": models.fr_en}
+    body = request_body("OK", "en", "de", stream=stream) | changes
+    body |= {"model": names.get(body["model"], body["model"])} if "model" in body else {}
+    answer = models.server.client.post("/v1/translations", json=body)
+    assert answer.status_code == 400
+    assert answer.json()["type"] == f"urn:kakehashi:problem:{slug}"
+
+
+@pytest.mark.parametrize("options", [{}, {"beam_size": 4}, {"seed": 7}], ids=["greedy", "beams", "sampled"])
+def test_a_pivot_over_two_checkpoints_is_translating_twice(models: Models, options: dict[str, int]) -> None:
+    for text in sentences("fr", most=6):
+        middle = models.server.text(text, "fr", "en", **options)
+        (through,) = models.server.translate(text, "fr", "de", **options)["translations"]
+        assert through["text"] == models.server.text(middle, "en", "de", **options)
+        assert through["pivot_lang"] == "en"
+
+
+def test_a_streamed_pivot_is_the_plain_answer_and_says_so(models: Models) -> None:
+    text = "  " + " ".join(sentences("fr", most=4)) + "\n\n" + sentences("fr", most=5)[-1]
+    for target in ("de", "es"):
+        events = models.server.stream(text, "fr", target)
         assert is_whole(events)
-        assert deltas(events) == pairs.text(TEXT, "fr", "de", **options)
-        assert [event.data["pivot_lang"] for event in events if event.name == "translation"] == ["en"]
+        (plain,) = models.server.translate(text, "fr", target)["translations"]
+        assert events[-2].data == plain
+        assert deltas(events) == plain["text"]
+        assert plain["pivot_lang"] == "en"
 
 
-def test_a_named_checkpoint_is_the_only_one_asked(pairs: RunningServer, directories: dict[str, Path]) -> None:
-    body = request_body("Hallo", "fr", "de", model=str(directories["fr-en"]))
-    answer = pairs.client.post("/v1/translations", json=body)
-    assert (answer.status_code, answer.json()["type"]) == (400, "urn:kakehashi:problem:unsupported-language")
-    answer = pairs.client.post("/v1/translations", json=body | {"target_lang": "en"})
-    assert answer.json()["model"] == str(directories["fr-en"])
+async def test_checkpoints_side_by_side_answer_as_alone_and_free_all_slots(models: Models) -> None:
+    pairs = [("en", "de"), ("fr", "en"), ("fr", "de"), ("fr", "ja"), ("en", "es"), ("de", "fr")]
+    kinds: list[dict[str, Any]] = [{}, {"beam_size": 3}, {"seed": 5}, {"stream": True}]
+    bodies = [
+        request_body(text, *pair, **kinds[(place + index) % len(kinds)])
+        for index, pair in enumerate(pairs)
+        for place, text in enumerate(sentences(pair[0], most=5))
+    ]
+    async with models.server.async_client() as client:
+        alone = [await translate(client, body) for body in bodies]
+        assert await translate_all(client, bodies) == alone
+    models.server.wait_idle()
 
 
-def test_a_pair_without_a_way_is_refused(pairs: RunningServer) -> None:
-    answer = pairs.client.post("/v1/translations", json=request_body("Hallo", "de", "fr"))
-    assert (answer.status_code, answer.json()["type"]) == (400, "urn:kakehashi:problem:unsupported-language")
-
-
-def test_each_checkpoint_has_caches_of_its_own(pairs: RunningServer, directories: dict[str, Path]) -> None:
-    models = pairs.client.get("/v1/models").json()["models"]
-    assert [model["id"] for model in models] == [str(directory) for directory in directories.values()]
-    assert all(model["kv_bytes"] > 0 for model in models)
-    pairs.text("Hallo", "fr", "de")
-    pairs.wait_idle()
-
-
-def test_a_checkpoint_that_fails_to_load_stops_the_start(directories: dict[str, Path], tmp_path: Path) -> None:
-    broken = random_marian(tmp_path / "broken", seed=5, shape=SHAPE)
-    weights = broken / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-100])
-    models = f"{directories['fr-en']},{broken}"
-    with starting_server(tmp_path, {"MODEL": models, "WORKERS": 1}) as server:
-        assert server.wait_exit() == 1
-        assert f"cannot serve {broken}" in server.log
+def test_the_build_has_a_series_for_each_checkpoint(models: Models) -> None:
+    samples = models.server.metric_families()["kakehashi_build_info"].samples
+    assert {each.labels["model"] for each in samples} == {models.fr_en, models.en_de, BUNDLED_NAME}

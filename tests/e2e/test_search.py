@@ -1,6 +1,7 @@
-"""Beams, samples and prefixes over HTTP: each request gets what it gets alone, whole or streamed."""
+"""Beams, samples, prefixes and rules: whole or streamed, alone or side by side, the answer is the search's own."""
 
-import asyncio
+from collections.abc import Iterator
+from math import exp
 from pathlib import Path
 from typing import Any
 
@@ -10,105 +11,185 @@ from tests.e2e.client import deltas, is_whole, request_body, translate, translat
 from tests.e2e.oracle import Oracle, sentences
 from tests.e2e.server import RunningServer, running_server
 
-TEXT = "The old man went to the market. He bought some bread,  and then he went home!\n\nIt was late."
+ALL = {"return": ["tokens", "top_tokens", "alignment"]}
+SCORE_TOLERANCE = 2e-4  # scores are said with four digits
+PROBABILITY_TOLERANCE = 1e-4
+KINDS: list[dict[str, Any]] = [
+    {},
+    {"beam_size": 4},
+    {"seed": 11},
+    {"beam_size": 2, "length_penalty": 0.5},
+    {"seed": 12, "temperature": 1.5, "top_k": 20},
+    {"stream": True, "beam_size": 5},
+    {"stream": True, "seed": 13, "top_p": 0.9},
+    {"stream": True, "prefix": "Ja,"},
+]
 
 
-def test_a_beam_is_the_oracles_with_its_score(server: RunningServer, oracle: Oracle) -> None:
-    for sentence in sentences("en", most=4):
-        best = oracle.beam(sentence, "en", "de", beam_size=4)
-        (answer,) = server.translate(sentence, "en", "de", beam_size=4)["translations"]
-        assert answer["text"] == oracle.tokenizer.decode(best.token_ids)
-        assert answer["score"] == pytest.approx(best.score, abs=1e-3)
+@pytest.fixture(scope="module")
+def looping_server(tmp_path_factory: pytest.TempPathFactory, random_checkpoint: Path) -> Iterator[RunningServer]:
+    """A random checkpoint, which says many things over and over, in a batch of two rows."""
+    settings = {"MODEL": random_checkpoint, "WORKERS": 1, "MAX_ROWS": 2}
+    with running_server(tmp_path_factory.mktemp("looping"), settings) as server:
+        yield server
 
 
-@pytest.mark.parametrize("pair", [("en", "de"), ("en", "ja"), ("de", "fr")], ids="-".join)
-def test_joined_deltas_of_a_beam_are_the_plain_answer(server: RunningServer, pair: tuple[str, str]) -> None:
-    events = server.stream(TEXT, *pair, beam_size=4)
+def check_hypotheses(found: list[dict[str, Any]], expected: list[tuple[str, float]]) -> None:
+    assert [each["text"] for each in found] == [text for text, _ in expected]
+    assert [each["score"] for each in found] == pytest.approx([score for _, score in expected], abs=SCORE_TOLERANCE)
+
+
+@pytest.mark.parametrize("beam_size", [2, 4])
+@pytest.mark.parametrize("pair", [("en", "de"), ("de", "en"), ("en", "ja")], ids="-".join)
+def test_beams_equal_the_oracles(server: RunningServer, oracle: Oracle, pair: tuple[str, str], beam_size: int) -> None:
+    texts = sentences(pair[0], most=8)
+    expected = oracle.search(texts, *pair, max_new_tokens=40, beam_size=beam_size)
+    options = {"max_new_tokens": 40, "repetition_guard": False, "num_hypotheses": beam_size}
+    answer = server.translate(texts, *pair, beam_size=beam_size, **options)
+    for translation, hypotheses in zip(answer["translations"], expected, strict=True):
+        check_hypotheses(translation["hypotheses"], hypotheses)
+        assert translation["text"] == hypotheses[0][0]
+
+
+def test_beams_of_a_random_checkpoint_equal_the_oracles(looping_server: RunningServer, random_checkpoint: Path) -> None:
+    oracle = Oracle(random_checkpoint)
+    texts = [text for text in sentences("en", most=40) if oracle.tokenizer.count_tokens(text) < 30][:8]
+    expected = oracle.search(texts, "en", "de", max_new_tokens=30, beam_size=2)
+    options = {"max_new_tokens": 30, "repetition_guard": False, "num_hypotheses": 2, "beam_size": 2}
+    answer = looping_server.translate(texts, "en", "de", **options)
+    for translation, hypotheses in zip(answer["translations"], expected, strict=True):
+        check_hypotheses(translation["hypotheses"], hypotheses)
+    looping_server.wait_idle()
+
+
+def test_hypotheses_come_best_first_and_the_first_is_the_text(server: RunningServer) -> None:
+    texts = [*sentences("en", most=6), " ".join(sentences("en", most=3))]
+    for each in server.translate(texts, "en", "de", beam_size=4, num_hypotheses=4)["translations"]:
+        scores = [hypothesis["score"] for hypothesis in each["hypotheses"]]
+        assert len(scores) == 4
+        assert each["hypotheses"][0] == {"text": each["text"], "score": each["score"]}
+        assert scores == sorted(scores, reverse=True)
+        assert len({hypothesis["text"] for hypothesis in each["hypotheses"]}) > 1
+
+
+@pytest.mark.parametrize("options", [{"beam_size": 4}, {"beam_size": 8}, {"seed": 3}], ids=str)
+def test_joined_deltas_of_a_search_equal_the_plain_text(server: RunningServer, options: dict[str, int]) -> None:
+    texts = [*sentences("en", most=10), "  " + " ".join(sentences("en", most=5)) + "\n\nIt is raining.\n"]
+    events = server.stream(texts, "en", ["de", "ja"], **options)
     assert is_whole(events)
-    assert deltas(events) == server.text(TEXT, *pair, beam_size=4)
-    (translation,) = (event.data for event in events if event.name == "translation")
-    assert translation["text"] == deltas(events)
-    assert translation.get("pivot_lang") == (None if "en" in pair else "en")
+    for plain in server.translate(texts, "en", ["de", "ja"], **options)["translations"]:
+        place = (plain["text_index"], plain["target_lang"])
+        mine = [each for each in events[1:-1] if (each.data["text_index"], each.data["target_lang"]) == place]
+        assert deltas(mine) == plain["text"]
+        assert mine[-1].data == plain
 
 
-def test_hypotheses_are_distinct_and_best_first(server: RunningServer) -> None:
-    (answer,) = server.translate("The old man went home.", "en", "de", beam_size=5, num_hypotheses=4)["translations"]
-    scores = [each["score"] for each in answer["hypotheses"]]
-    assert scores == sorted(scores, reverse=True)
-    assert len({each["text"] for each in answer["hypotheses"]}) == 4
-    assert answer["hypotheses"][0] == {"text": answer["text"], "score": answer["score"]}
+def test_a_beam_tells_its_first_tokens_before_its_last_step(server: RunningServer) -> None:
+    text = "My brother bought three old books at the market and gave them to his friends in the village."
+    body = request_body(text, "en", "de", beam_size=4, stream=True)
+    with server.client.stream("POST", "/v1/translations", json=body) as answer:
+        chunks = list(answer.iter_raw())
+    telling = [chunk for chunk in chunks if b"event: token" in chunk]
+    assert len(telling) > 1
+    assert b"event: translation" not in telling[0]
 
 
-async def test_each_kind_of_search_says_in_a_crowd_what_it_says_alone(server: RunningServer) -> None:
-    kinds: list[dict[str, Any]] = [{}, {"beam_size": 4}, {"temperature": 1.2, "seed": 5}, {"top_p": 0.8, "seed": 6}]
-    texts = sentences("en", most=12)
-    bodies = [
-        request_body(text, "en", "de", stream=place % 2 == 0, **kind)
-        for place, text in enumerate(texts)
-        for kind in kinds
-    ]
+async def test_searches_side_by_side_are_what_they_are_alone(server: RunningServer) -> None:
+    texts = sentences("en", most=32)
+    bodies = [request_body(text, "en", "de", **KINDS[place % len(KINDS)]) for place, text in enumerate(texts)]
     async with server.async_client() as client:
         alone = [await translate(client, body) for body in bodies]
-        assert await translate_all(client, bodies) == alone
-    assert any(alone[place] != alone[place + 2] for place in range(0, len(alone), 4))
-    await asyncio.to_thread(server.wait_idle)
+        assert len(set(alone)) > 24
+        for _ in range(2):
+            assert await translate_all(client, bodies) == alone
+    server.wait_idle()
 
 
-def test_another_seed_draws_another_text(server: RunningServer) -> None:
-    texts = {
-        server.text("The old man went to the market.", "en", "de", temperature=1.5, seed=seed) for seed in range(8)
-    }
-    assert len(texts) > 3
+def test_a_seed_gives_its_text_again_and_others_differ(server: RunningServer) -> None:
+    (text,) = sentences("en", most=1)
+    said = [server.text(text, "en", "de", seed=seed, temperature=1.3) for seed in range(8)]
+    assert said == [server.text(text, "en", "de", seed=seed, temperature=1.3) for seed in range(8)]
+    assert len(set(said)) > 1
+    assert len({server.text(text, "en", "de", temperature=1.3) for _ in range(8)}) > 1
 
 
-@pytest.mark.parametrize("options", [{}, {"beam_size": 4}], ids=["greedy", "beam"])
-def test_a_translation_starts_with_its_prefix(server: RunningServer, options: dict[str, Any]) -> None:
-    prefix = "Auf den Markt"
-    text = server.text(TEXT, "en", "de", prefix=prefix, **options)
-    assert text.startswith(prefix)
-    assert len(text) > len(prefix) + 20
-    assert deltas(server.stream(TEXT, "en", "de", prefix=prefix, **options)) == text
+def test_sampling_from_one_token_is_greedy(server: RunningServer) -> None:
+    for text in sentences("en", most=6):
+        assert server.text(text, "en", "de", top_k=1) == server.text(text, "en", "de")
 
 
-def test_details_come_where_they_are_asked_for_and_nowhere_else(server: RunningServer) -> None:
-    extras = ["tokens", "top_tokens", "alignment"]
-    (answer,) = server.translate("I saw a dog.", "en", "de", **{"return": extras})["translations"]
-    assert answer["source_tokens"] == [["__en__", "▁I", "▁saw", "▁a", "▁dog", ".", "</s>"]]
-    for token in answer["tokens"]:
-        probabilities = [each["probability"] for each in token["top_tokens"]]
+@pytest.mark.parametrize("options", [{}, {"beam_size": 4}, {"seed": 2}], ids=["greedy", "beams", "sampled"])
+@pytest.mark.parametrize(("target", "prefix"), [("de", "Ich sah"), ("de", "☃ Nun,"), ("ja", "私は"), ("de", "Gest")])
+def test_a_translation_starts_with_its_prefix(
+    server: RunningServer, target: str, prefix: str, options: dict[str, int]
+) -> None:
+    for text in ("I saw a dog.", "I saw a dog. It was big."):
+        (plain,) = server.translate(text, "en", target, prefix=prefix, **options)["translations"]
+        assert plain["text"].startswith(prefix)
+        assert len(plain["text"]) > len(prefix)
+        assert all(each["text"].startswith(prefix) for each in plain["hypotheses"])
+        events = server.stream(text, "en", target, prefix=prefix, **options)
+        assert deltas(events) == plain["text"] == events[-2].data["text"]
+
+
+def test_a_prefix_of_the_answer_leaves_it_as_it_is(server: RunningServer) -> None:
+    assert server.text("I saw a dog.", "en", "de", prefix="Ich habe einen") == "Ich habe einen Hund gesehen."
+    assert server.text("Ich habe einen Hund.", "de", "fr", prefix="Voici").startswith("Voici")
+
+
+def test_a_loop_ends_a_sentence_unless_the_guard_is_off(looping_server: RunningServer) -> None:
+    texts = [text for text in sentences("en", most=30) if len(text) < 60]
+    guarded = looping_server.translate(texts, "en", "de")["translations"]
+    free = looping_server.translate(texts, "en", "de", repetition_guard=False)["translations"]
+    assert "repetition" in {each["finish_reason"] for each in guarded}
+    assert "repetition" not in {each["finish_reason"] for each in free}
+    for ended, went_on in zip(guarded, free, strict=True):
+        assert went_on["text"].startswith(ended["text"])
+        assert (ended["text"] == went_on["text"]) or ended["finish_reason"] == "repetition"
+
+
+def test_a_beam_as_wide_as_the_batch_is_served_and_a_wider_one_refused(looping_server: RunningServer) -> None:
+    assert looping_server.text("I see.", "en", "de", beam_size=2)
+    answer = looping_server.client.post("/v1/translations", json=request_body("I see.", "en", "de", beam_size=3))
+    assert answer.status_code == 400
+    assert "beam_size is 3; a batch of this server has 2 rows" in answer.json()["detail"]
+    looping_server.wait_idle()
+
+
+@pytest.mark.parametrize("options", [{}, {"beam_size": 3}, {"seed": 4}], ids=["greedy", "beams", "sampled"])
+def test_tokens_come_with_their_rivals_and_alignment(server: RunningServer, options: dict[str, int]) -> None:
+    answer = server.translate(" ".join(sentences("en", most=3)), "en", "de", **ALL, **options)
+    (translation,) = answer["translations"]
+    tokens, sources = translation["tokens"], translation["source_tokens"]
+    assert len(tokens) == answer["usage"]["generated_tokens"]
+    assert sum(map(len, sources)) == answer["usage"]["source_tokens"]
+    for each in tokens:
+        probabilities = [rival["probability"] for rival in each["top_tokens"]]
         assert probabilities == sorted(probabilities, reverse=True)
-        assert sum(probabilities) <= 1.0001
-        assert sum(token["alignment"]) == pytest.approx(1.0, abs=1e-3)
-        assert len(token["alignment"]) == 7
-    (plain,) = server.translate("I saw a dog.", "en", "de")["translations"]
-    assert not {"tokens", "source_tokens"} & plain.keys()
+        assert len(probabilities) == 5
+        assert sum(probabilities) <= 1 + PROBABILITY_TOLERANCE
+        chosen = [rival for rival in each["top_tokens"] if rival["token_id"] == each["token_id"]]
+        assert all(rival["probability"] == pytest.approx(exp(each["logprob"]), abs=1e-4) for rival in chosen)
+        assert len(each["alignment"]) == len(sources[each["sentence_index"]])
+        assert sum(each["alignment"]) == pytest.approx(1, abs=PROBABILITY_TOLERANCE)
 
 
-def test_a_stream_carries_details_with_each_token(server: RunningServer) -> None:
-    extras = {"return": ["top_tokens", "alignment"]}
-    tokens = [event.data for event in server.stream("I saw a dog.", "en", "de", **extras) if event.name == "token"]
-    assert all(len(token["top_tokens"]) == 5 and len(token["alignment"]) == 7 for token in tokens)
-    bare = [event.data for event in server.stream("I saw a dog.", "en", "de") if event.name == "token"]
-    assert not any({"top_tokens", "alignment"} & token.keys() for token in bare)
+def test_a_stream_tells_the_same_of_its_tokens(server: RunningServer) -> None:
+    text = " ".join(sentences("en", most=2))
+    (plain,) = server.translate(text, "en", "de", **ALL)["translations"]
+    events = server.stream(text, "en", "de", **ALL)
+    told = [event.data for event in events if event.name == "token"]
+    names = ("sentence_index", "token_id", "logprob", "top_tokens", "alignment")
+    assert [[each[name] for name in names] for each in told] == [
+        [each[name] for name in names] for each in plain["tokens"]
+    ]
 
 
-def test_a_beam_wider_than_a_batch_is_refused(tmp_path: Path, random_checkpoint: Path) -> None:
-    with running_server(tmp_path, {"MODEL": random_checkpoint, "WORKERS": 1, "MAX_ROWS": 2}) as server:
-        answer = server.client.post("/v1/translations", json=request_body("Hello.", "en", "de", beam_size=3))
-        assert (answer.status_code, answer.json()["detail"]) == (
-            400,
-            "beam_size is 3; a batch of this server has 2 rows",
-        )
-        assert server.text("Hello.", "en", "de", beam_size=2) is not None
-
-
-def test_a_loop_ends_with_repetition_unless_it_may_go_on(tmp_path: Path, random_checkpoint: Path) -> None:
-    with running_server(tmp_path, {"MODEL": random_checkpoint, "WORKERS": 1}) as server:
-        guarded = reasons(server, repetition_guard=True)
-        assert "repetition" in guarded
-        assert "repetition" not in reasons(server, repetition_guard=False)
-
-
-def reasons(server: RunningServer, **options: Any) -> set[str]:
-    answer = server.translate(sentences("en", most=60), "en", ["de", "fr"], **options)
-    return {each["finish_reason"] for each in answer["translations"]}
+@pytest.mark.parametrize("asked", [[], ["tokens"], ["top_tokens"], ["alignment"]], ids=str)
+def test_what_was_not_asked_for_is_absent(server: RunningServer, asked: list[str]) -> None:
+    options = {"return": asked}
+    (translation,) = server.translate("I saw a dog.", "en", "de", **options)["translations"]
+    assert ("tokens" in translation) == ("source_tokens" in translation) == bool(asked)
+    told = [event.data for event in server.stream("I saw a dog.", "en", "de", **options) if event.name == "token"]
+    for each in [*translation.get("tokens", []), *told]:
+        assert each.keys() & {"top_tokens", "alignment"} == {*asked} - {"tokens"}

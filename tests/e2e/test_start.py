@@ -87,6 +87,24 @@ def test_a_damaged_checkpoint_stops_the_start_and_is_named(
     assert str(checkpoint) in log
 
 
+@pytest.mark.parametrize("damage", [without_tensor, with_misshapen_tensor])
+def test_a_second_checkpoint_that_cannot_be_loaded_stops_the_start_and_is_named(
+    tmp_path: Path, random_checkpoint: Path, damage: Callable[[Path], None]
+) -> None:
+    second = tmp_path / "second"
+    shutil.copytree(random_checkpoint, second)
+    damage(second)
+    log = failed_start(tmp_path, {"MODEL": f"{random_checkpoint},{second}", "WORKERS": 1})
+    assert f"cannot serve {second}: " in log
+    assert TENSOR in log
+
+
+def test_a_second_checkpoint_that_is_nowhere_stops_the_start_and_is_named(
+    tmp_path: Path, random_checkpoint: Path
+) -> None:
+    assert "./nowhere" in failed_start(tmp_path, {"MODEL": f"{random_checkpoint},./nowhere"})
+
+
 @pytest.mark.parametrize("reference", ["nowhere", "./nowhere", "no/where", "no/where@main", "a/b/c"])
 def test_a_checkpoint_that_is_nowhere_stops_the_start_and_is_named(tmp_path: Path, reference: str) -> None:
     log = failed_start(tmp_path, {"MODEL": reference})

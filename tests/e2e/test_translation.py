@@ -38,11 +38,35 @@ def runs(values: Iterator[object]) -> list[object]:
     return found
 
 
-def test_the_pairs_here_are_all_direct_pairs(server: RunningServer, oracle: Oracle) -> None:
-    languages = server.client.get("/v1/languages").json()["languages"]
-    served = {(each["code"], target) for each in languages for target in each["targets"]}
-    assert set(oracle.direct_pairs()) == set(PAIRS) < served
-    assert len(served) == 5 * 4  # all others go through English
+def test_every_pair_is_listed_the_direct_ones_first(server: RunningServer, oracle: Oracle) -> None:
+    assert set(oracle.direct_pairs()) == set(PAIRS)
+    for each in server.client.get("/v1/languages").json()["languages"]:
+        direct = [target for source, target in oracle.direct_pairs() if source == each["code"]]
+        assert each["targets"][: len(direct)] == direct
+        assert sorted([each["code"], *each["targets"]]) == ["de", "en", "es", "fr", "ja"]
+
+
+@pytest.mark.parametrize("pair", [("de", "fr"), ("ja", "es")], ids="-".join)
+def test_a_pair_without_a_direct_way_goes_through_english(server: RunningServer, pair: tuple[str, str]) -> None:
+    texts = sentences(pair[0], most=8)
+    halves = [server.text(server.text(text, pair[0], "en"), "en", pair[1]) for text in texts]
+    answer = server.translate(texts, *pair)
+    assert [each["text"] for each in answer["translations"]] == halves
+    assert {each["pivot_lang"] for each in answer["translations"]} == {"en"}
+    events = server.stream(" ".join(texts), *pair)
+    assert deltas(events) == events[-2].data["text"] == server.text(" ".join(texts), *pair)
+    assert events[-2].data["pivot_lang"] == "en"
+    assert "pivot_lang" not in server.translate(texts[0], pair[0], "en")["translations"][0]
+
+
+def test_the_usage_of_a_pivot_counts_both_halves(server: RunningServer) -> None:
+    (text,) = sentences("de", most=1)
+    first = server.translate(text, "de", "en")
+    second = server.translate(first["translations"][0]["text"], "en", "fr")
+    through = server.translate(text, "de", "fr")["usage"]
+    for name in ("source_tokens", "generated_tokens"):
+        assert through[name] == first["usage"][name] + second["usage"][name]
+    assert through["characters"] == len(text)
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids="-".join)
