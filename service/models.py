@@ -101,7 +101,7 @@ class Catalogue:
             raise UnsupportedLanguageError(f"source_lang {source_lang!r} is not one of {', '.join(sources)}")
         reached = ", ".join(Catalogue(models).languages()[source])
         raise UnsupportedLanguageError(
-            f"target_lang {target_lang!r} is none that {source!r} is translated into: {reached}"
+            f"target_lang {target_lang!r} cannot be reached from {source!r}, which is translated into {reached}"
         )
 
     def _route(self, models: Iterable[ServedModel], source_lang: str, target_lang: str) -> Route | None:

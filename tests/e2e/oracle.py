@@ -41,14 +41,6 @@ class Oracle:
         logits = self._transformer(torch.tensor([source_ids]), torch.tensor([len(source_ids)]), decoder_input_ids)
         return logits[0, len(prompt) - 1 :]
 
-    def beam(self, sentence: str, source_lang: str, target_lang: str, *, beam_size: int) -> Hypothesis:
-        """The best of a beam search without a cache or neighbours."""
-        source_ids = self.tokenizer.encode_source(sentence, source_lang=source_lang, target_lang=target_lang)
-        prompt = tuple(self.tokenizer.decoder_prompt(target_lang))
-        request = SearchRequest(0, prompt, 200, beam_size=beam_size)
-        _, hypotheses = translate_request(self._transformer, self._checkpoint, source_ids, request)
-        return hypotheses[0]
-
     def translate(self, sentence: str, source_lang: str, target_lang: str, *, max_new_tokens: int) -> str:
         source_ids = self.tokenizer.encode_source(sentence, source_lang=source_lang, target_lang=target_lang)
         prompt = self.tokenizer.decoder_prompt(target_lang)

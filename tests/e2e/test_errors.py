@@ -47,17 +47,20 @@ def _goes_on(server: RunningServer) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("option", "named"),
+    ("name", "value"),
     [
         ("format", "html"),
         ("return", ["timings"]),
         ("return", ["tokens", "timings"]),
     ],
 )
-def test_what_is_not_served_or_does_not_go_together_is_refused(
-    server: RunningServer, option: dict[str, Any], named: str
-) -> None:
-    for answer in (post(server, GOOD | option), post(server, GOOD | option | {"stream": True})):
+def test_an_option_that_is_not_served_yet_is_refused_by_name(server: RunningServer, name: str, value: Any) -> None:
+    option = {name: value}
+    for answer in (
+        post(server, GOOD | option),
+        post(server, GOOD | option | {"stream": True}),
+        get_stream(server, GOOD | option),
+    ):
         problem = check_problem(answer, 400, "unsupported-option")
         assert problem["detail"].startswith(f"{name} ")
         assert "is not supported" in problem["detail"]

@@ -44,7 +44,7 @@ def check_hypotheses(found: list[dict[str, Any]], expected: list[tuple[str, floa
 def test_beams_equal_the_oracles(server: RunningServer, oracle: Oracle, pair: tuple[str, str], beam_size: int) -> None:
     texts = sentences(pair[0], most=8)
     expected = oracle.search(texts, *pair, max_new_tokens=40, beam_size=beam_size)
-    options = {"max_new_tokens": 40, "repetition_guard": False, "num_hypotheses": beam_size}
+    options: dict[str, Any] = {"max_new_tokens": 40, "repetition_guard": False, "num_hypotheses": beam_size}
     answer = server.translate(texts, *pair, beam_size=beam_size, **options)
     for translation, hypotheses in zip(answer["translations"], expected, strict=True):
         check_hypotheses(translation["hypotheses"], hypotheses)
