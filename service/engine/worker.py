@@ -8,6 +8,7 @@ The worker ends when its channel does: it never outlives the service process.
 """
 
 import logging
+import os
 import signal
 import socket
 import sys
@@ -40,6 +41,8 @@ from service.engine.types import (
 from service.log import configure_logging
 
 logger = logging.getLogger(__name__)
+
+NICENESS = 5
 
 
 class StepRunner(Protocol):
@@ -212,6 +215,8 @@ def main() -> None:
     # A terminal's Ctrl-C and a supervisor's SIGTERM reach the whole group; the service process decides when to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # Where cores are few, the service process must not wait for a worker's time slice to hand on what others decoded.
+    os.nice(NICENESS)
     with socket.socket(fileno=int(sys.argv[1])) as connection:
         try:
             run(Channel(connection))
