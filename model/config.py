@@ -110,11 +110,3 @@ def read_checkpoint(directory: Path, *, name: str) -> Checkpoint:
         raw = {**LEGACY_GENERATION_DEFAULTS.get(config.model_type, {}), **fields.raw}
         generation = GenerationConfig.from_dict(raw, config, file=fields.file)
     return Checkpoint(directory=directory, name=name, config=config, generation=generation)
-
-
-def _special_tokens(config: ModelConfig) -> Mapping[str, int]:
-    return {
-        "pad_token_id": config.pad_token_id,
-        "eos_token_id": config.eos_token_id,
-        "decoder_start_token_id": config.decoder_start_token_id,
-    }

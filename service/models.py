@@ -104,8 +104,7 @@ class Catalogue:
             f"target_lang {target_lang!r} cannot be reached from {source!r}, which is translated into {reached}"
         )
 
-    def _route(self, models: Iterable[ServedModel], source_lang: str, target_lang: str) -> Route | None:
-        models = list(models)
+    def _route(self, models: list[ServedModel], source_lang: str, target_lang: str) -> Route | None:
         direct = _first_leg(models, source_lang, target_lang)
         if direct is not None:
             return Route((direct,))

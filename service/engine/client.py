@@ -1,8 +1,8 @@
 """The service side of the engine: `submit` gives a stream of events, closing the stream cancels.
 
 Work goes to the ready worker with the least outstanding source tokens. When a worker dies, its sequences are replayed
-once on another: greedy decoding says the same again, and what was delivered already is checked, not delivered twice.
-A sequence whose worker dies again fails, lest one that kills workers go round for ever.
+once on another: it says the same again, for draws are seeded, and what was delivered already is checked, not delivered
+twice. A sequence whose worker dies again fails, lest one that kills workers go round for ever.
 """
 
 import asyncio

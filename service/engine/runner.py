@@ -1,4 +1,4 @@
-"""Rows to tensors to chosen tokens: the only module of the service that knows torch and `model`.
+"""Rows to tensors to chosen tokens: the only module of the service that knows torch.
 
 State by slot (last token, position, source length) lies in host tensors beside the caches, so that a step
 is a fixed number of batched operations, whatever the number of rows, and one copy back from the device.
