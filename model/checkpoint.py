@@ -14,8 +14,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from model.compute_types import ComputeType
 from model.config import Checkpoint, CheckpointError, ModelConfig
 from model.fields import Fields
+from model.linear import DTYPES, PACKED_LINEARS, pack_linears
 from model.positions import positions_table
 from model.transformer import Transformer
 from model.weight_names import Aliases, WeightTable, weight_table
@@ -25,8 +27,21 @@ Tensors = Mapping[str, Tensor]
 SINUSOID_TOLERANCE = 2**-8
 
 
-def load_transformer(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device) -> Transformer:
-    """The transformer of `checkpoint` in `dtype` on `device`, in evaluation mode and without gradients."""
+def load_transformer(checkpoint: Checkpoint, *, compute_type: ComputeType, device: torch.device) -> Transformer:
+    """The transformer of `checkpoint` on `device`, ready to compute: on CPU its linear layers are packed.
+
+    Raises CheckpointError, and ValueError for a compute type that the device does not have.
+    """
+    if device.type != "cpu" and compute_type == "int8":
+        raise ValueError("int8 is for CPUs; on CUDA the fast compute types are float16 and bfloat16")
+    transformer = load_unpacked(checkpoint, dtype=DTYPES[compute_type], device=device)
+    if device.type == "cpu" and compute_type in PACKED_LINEARS:
+        pack_linears(transformer, compute_type)
+    return transformer
+
+
+def load_unpacked(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device) -> Transformer:
+    """With all weights as plain parameters, in evaluation mode and without gradients. Raises CheckpointError."""
     tensors = read_tensors(checkpoint.directory)
     config = _with_ties_as_stored(checkpoint.config, tensors)
     table = weight_table(config)

@@ -103,7 +103,7 @@ class Evaluator:
         """Raises CheckpointError."""
         self._checkpoint = checkpoint
         self._tokenizer: Tokenizer = load_tokenizer(checkpoint)
-        self._transformer: Transformer = load_transformer(checkpoint, dtype=torch.float32, device=CPU)
+        self._transformer: Transformer = load_transformer(checkpoint, compute_type="float32", device=CPU)
         self._theirs = TransformersSearch(checkpoint) if against_transformers else None
 
     @property

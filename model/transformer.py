@@ -47,6 +47,7 @@ class Transformer(nn.Module):
         self.output_projection = Linear(d_model, config.decoder_vocab_size, bias=config.output_bias)
         if config.tie_output:
             self.output_projection.weight = self.target_embed_tokens.weight
+        self.num_parameters = sum(parameter.numel() for parameter in self.parameters())
 
     @property
     def device(self) -> torch.device:

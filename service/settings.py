@@ -12,6 +12,7 @@ from typing import Annotated, Literal, get_args
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from model.compute_types import ComputeType
 from service.log import LogFormat, LogLevel
 
 PREFIX = "KAKEHASHI_"
@@ -38,7 +39,7 @@ class Settings(BaseModel):
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="`cpu`, `cuda`, `cuda:1`")
-    compute_type: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+    compute_type: Auto | ComputeType = Field(
         "auto",
         description="number format of weights and caches; auto: float32 on CPU; on CUDA float16, and bfloat16 for T5",
     )

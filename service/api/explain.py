@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from model.compute_types import ComputeType
 from service.api.schemas import (
     CrossAttention,
     ExplainAnswer,
@@ -22,7 +23,12 @@ from service.engine.client import EngineClient
 from service.errors import UnsupportedOptionError
 from service.translator import ActiveTranslation, Job
 
-LOWEST = {"float32": -3.4028234663852886e38, "bfloat16": -3.3895313892515355e38, "float16": -65504.0}
+LOWEST: dict[ComputeType, float] = {
+    "float32": -3.4028234663852886e38,
+    "bfloat16": -3.3895313892515355e38,
+    "float16": -65504.0,
+    "int8": -3.4028234663852886e38,  # whose activations are float32
+}
 """What M has where a position may not be seen: the lowest number of each compute type."""
 
 

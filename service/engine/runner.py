@@ -7,6 +7,7 @@ Legend: B rows, S source tokens, T decoder tokens, D model width, N vocabulary, 
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,16 +15,17 @@ from torch.nn.utils.rnn import pad_sequence
 
 from model.attention import CrossWeights
 from model.checkpoint import load_transformer
+from model.compute_types import ComputeType
 from model.config import ModelConfig, read_checkpoint
 from model.generate import ALIGNMENT_LAYER
 from model.kv_cache import KVCache
+from model.linear import DTYPES
 from model.search import Search
 from model.search_types import Progress
 from service.engine.scheduler import Entry, Row, Source
 from service.engine.slots import Move
 from service.engine.types import CheckpointInfo, CheckpointSpec, WorkerSpec
 
-COMPUTE_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 MAX_AUTO_ROWS = 64
 AUTO_KV_BYTES = 2**30
 """For the caches of all checkpoints of a worker together."""
@@ -42,8 +44,8 @@ class Runner:
         self.checkpoint = read_checkpoint(Path(checkpoint.directory), name=checkpoint.name)
         config = self.checkpoint.config
         compute_type = _resolve_compute_type(spec.compute_type, self._device, config)
-        dtype = COMPUTE_DTYPES[compute_type]
-        self._transformer = load_transformer(self.checkpoint, dtype=dtype, device=self._device)
+        dtype = DTYPES[compute_type]
+        self._transformer = load_transformer(self.checkpoint, compute_type=compute_type, device=self._device)
 
         max_target_tokens = min(checkpoint.max_new_tokens + MAX_PROMPT_TOKENS, config.max_positions)
         bytes_per_row = KVCache.bytes_per_row(
@@ -70,7 +72,7 @@ class Runner:
             device=str(self._device),
             compute_type=compute_type,
             max_rows=max_rows,
-            num_parameters=sum(parameter.numel() for parameter in self._transformer.parameters()),
+            num_parameters=self._transformer.num_parameters,
             kv_bytes=self._cache.num_bytes,
         )
 
@@ -198,7 +200,9 @@ def _encoded(source: Source) -> Tensor:
     return source.encoded
 
 
-def _resolve_compute_type(compute_type: str, device: torch.device, config: ModelConfig) -> str:
+def _resolve_compute_type(
+    compute_type: ComputeType | Literal["auto"], device: torch.device, config: ModelConfig
+) -> ComputeType:
     if compute_type != "auto":
         return compute_type
     if device.type != "cuda":

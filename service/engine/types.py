@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from model.compute_types import ComputeType
 from model.search_types import Hypothesis, SearchRequest, Token
 from service.log import LogFormat, LogLevel
 
@@ -44,7 +45,7 @@ class WorkerSpec(msgspec.Struct, frozen=True):
 
     checkpoints: list[CheckpointSpec]
     device: str
-    compute_type: str
+    compute_type: ComputeType | Literal["auto"]
     num_threads: int
     max_rows: int
     max_encode_tokens: int
@@ -72,7 +73,7 @@ class CheckpointInfo(msgspec.Struct, frozen=True):
     """What a worker has loaded. `kv_bytes` is reserved for both caches over all rows."""
 
     device: str
-    compute_type: str
+    compute_type: ComputeType
     max_rows: int
     num_parameters: int
     kv_bytes: int

@@ -25,7 +25,7 @@ def sentences(language: str, *, most: int) -> list[str]:
 class Oracle:
     def __init__(self, directory: Path) -> None:
         self._checkpoint = read_checkpoint(directory, name="oracle")
-        self._transformer = load_transformer(self._checkpoint, dtype=torch.float32, device=torch.device("cpu"))
+        self._transformer = load_transformer(self._checkpoint, compute_type="float32", device=torch.device("cpu"))
         self.tokenizer = load_tokenizer(self._checkpoint)
 
     def direct_pairs(self) -> list[tuple[str, str]]:

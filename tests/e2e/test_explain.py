@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from model.attention import causal_mask
+from model.compute_types import ComputeType
+from model.linear import DTYPES
 from service.api.explain import LOWEST
 from tests.e2e.oracle import Oracle
 from tests.e2e.server import RunningServer
@@ -44,9 +46,9 @@ def test_cross_attention_has_a_distribution_over_the_source_for_each_token(serve
 
 
 @pytest.mark.parametrize("compute_type", LOWEST)
-def test_the_mask_shown_is_the_mask_used(server: RunningServer, compute_type: str) -> None:
+def test_the_mask_shown_is_the_mask_used(server: RunningServer, compute_type: ComputeType) -> None:
     mask = explain(server)["causal_mask"]
-    used = causal_mask(torch.arange(len(mask))[None], len(mask), dtype=getattr(torch, compute_type))[0, 0]
+    used = causal_mask(torch.arange(len(mask))[None], len(mask), dtype=DTYPES[compute_type])[0, 0]
     assert [[value < 0 for value in row] for row in mask] == (used < 0).tolist()
     assert used.min().item() == LOWEST[compute_type]
     assert min(map(min, mask)) == LOWEST["float32"]

@@ -36,7 +36,7 @@ class Pair:
 def load_pair(directory: Path) -> Pair:
     checkpoint = read_checkpoint(directory, name="test")
     theirs = AutoModelForSeq2SeqLM.from_pretrained(directory, dtype=torch.float32).eval()
-    return Pair(checkpoint, load_transformer(checkpoint, dtype=torch.float32, device=CPU), theirs)
+    return Pair(checkpoint, load_transformer(checkpoint, compute_type="float32", device=CPU), theirs)
 
 
 def random_sources(pair: Pair, count: int, *, seed: int, max_tokens: int = 30) -> list[list[int]]:

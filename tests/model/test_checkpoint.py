@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from model.checkpoint import load_transformer
+from model.checkpoint import load_unpacked
 from model.config import CheckpointError, read_checkpoint
 from model.transformer import Transformer
 from tests.checkpoints import BUNDLED
@@ -20,7 +20,7 @@ Tensors = dict[str, Tensor]
 
 
 def load(directory: Path, dtype: torch.dtype = torch.float32) -> Transformer:
-    return load_transformer(read_checkpoint(directory, name="test"), dtype=dtype, device=CPU)
+    return load_unpacked(read_checkpoint(directory, name="test"), dtype=dtype, device=CPU)
 
 
 @pytest.fixture
@@ -130,9 +130,13 @@ def test_tied_weights_under_any_one_name_are_found(t5: Pair, m2m100: Pair, tmp_p
 
 
 def test_t5_output_projection_is_tied_as_its_file_has_it(t5: Pair, mt5: Pair, tmp_path: Path) -> None:
-    assert t5.ours.config.tie_output
-    assert not mt5.ours.config.tie_output
-    assert mt5.ours.output_projection.weight.ne(mt5.ours.source_embed_tokens.weight).any()
+    assert load(t5.checkpoint.directory).config.tie_output
+    assert not load(mt5.checkpoint.directory).config.tie_output
+    assert (
+        load(mt5.checkpoint.directory)
+        .output_projection.weight.ne(load(mt5.checkpoint.directory).source_embed_tokens.weight)
+        .any()
+    )
     directory = copy(t5, tmp_path)
     rewrite(directory, lambda tensors: tensors.update({"lm_head.weight": tensors["shared.weight"].clone()}))
     assert load(directory).config.tie_output
@@ -144,7 +148,7 @@ def test_t5_names_of_older_files_are_known(t5: Pair, tmp_path: Path) -> None:
     directory = copy(t5, tmp_path)
     unread = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
     rewrite(directory, lambda tensors: tensors.update({unread: torch.zeros(8, 4)}))
-    assert_same_weights(load(directory), t5.ours)
+    assert_same_weights(load(directory), load(t5.checkpoint.directory))
 
 
 @pytest.mark.parametrize("family", ["bart", "mbart", "pegasus"])

@@ -36,7 +36,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def expected(directory: Path) -> list[list[int]]:
     """What each source says alone."""
     checkpoint = read_checkpoint(directory, name="random")
-    transformer = load_transformer(checkpoint, dtype=torch.float32, device=torch.device("cpu"))
+    transformer = load_transformer(checkpoint, compute_type="float32", device=torch.device("cpu"))
     return [
         list(translate(transformer, checkpoint, list(source), list(PROMPT), max_new_tokens=MAX_NEW_TOKENS).token_ids)
         for source in SOURCES

@@ -1,0 +1,5 @@
+"""The number formats that a model computes in. Nothing here imports torch, so that settings can name them."""
+
+from typing import Literal
+
+ComputeType = Literal["float32", "bfloat16", "float16", "int8"]
