@@ -20,7 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from model.blocks import Blocks
+from model.blocks import Choices
 from model.search_types import Details, FinishReason, Goal, Hypothesis, Progress, SearchRequest, Target, Token
 
 DEAD = -1.0e9
@@ -164,16 +164,17 @@ class BeamSearch:
         return [best.target, *live]
 
 
-def best_continuations(scores: Blocks, logprobs: Tensor, searches: Sequence[BeamSearch]) -> list[Tensor]:
+def best_continuations(ruled: Choices, choices: Choices, searches: Sequence[BeamSearch]) -> list[Tensor]:
     """For searches of one size K: scores, beams, token ids and log-probabilities [G, 2K] of their best continuations.
 
-    `scores` [B, N] are log-probabilities after the rules, `logprobs` [B, N] before them.
+    `ruled` are the choices after the rules, `choices` those before them.
     """
-    device = logprobs.device
+    device = choices.normalizers.device
     rows = torch.tensor([[beam.slot for beam in search.beams] for search in searches], device=device)
     running = torch.tensor([[beam.score for beam in search.beams] for search in searches], device=device)
-    best = scores.best_of_groups(rows, running, 2 * rows.shape[1])
-    return [best.values, best.members, best.columns, logprobs[rows.gather(1, best.members), best.columns]]
+    best = ruled.blocks.best_of_groups(rows, running - ruled.normalizers[rows], 2 * rows.shape[1])
+    logprobs = choices.logprobs(rows.gather(1, best.members), best.columns)
+    return [best.values, best.members, best.columns, logprobs]
 
 
 def _score(finished: Finished) -> float:

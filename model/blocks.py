@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from model import kernels
+
 _BLOCK = 128
 
 
@@ -68,6 +70,36 @@ class Blocks:
     def _columns(self, blocks: Tensor) -> Tensor:
         """[...] -> [..., 128]; the last block may reach beyond the last column."""
         return blocks[..., None] * _BLOCK + torch.arange(_BLOCK, device=blocks.device)
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What can be chosen from in each row: scores whose log-probabilities are less by the row's normalizer."""
+
+    blocks: Blocks
+    token_ids: Tensor
+    """[B] int64: the first of each row's largest."""
+    normalizers: Tensor
+    """[B]: log(sum(exp(scores))), or zeros where the scores are log-probabilities already."""
+
+    @classmethod
+    def of(cls, logits: Tensor) -> "Choices":
+        """Of logits [B, N] float32."""
+        if logits.device.type == "cpu" and kernels.is_available():
+            token_ids, normalizers, maxima = kernels.choose(logits, block=_BLOCK)
+            return cls(Blocks(logits, maxima), token_ids, normalizers)
+        blocks = Blocks.of(logits)
+        return cls(blocks, blocks.first_argmax(), logits.logsumexp(dim=1))
+
+    @classmethod
+    def of_logprobs(cls, logprobs: Tensor) -> "Choices":
+        """Of log-probabilities [B, N], or numbers to choose by as if they were."""
+        blocks = Blocks.of(logprobs)
+        return cls(blocks, blocks.first_argmax(), torch.zeros(len(logprobs), device=logprobs.device))
+
+    def logprobs(self, rows: Tensor, token_ids: Tensor) -> Tensor:
+        """Of tokens [...] in rows [...]."""
+        return self.blocks.scores[rows, token_ids] - self.normalizers[rows]
 
 
 def first_argmax(scores: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from model import kernels
 from model.compute_types import ComputeType
 from model.config import Checkpoint, CheckpointError, ModelConfig
 from model.fields import Fields
@@ -37,6 +38,8 @@ def load_transformer(checkpoint: Checkpoint, *, compute_type: ComputeType, devic
     transformer = load_unpacked(checkpoint, dtype=DTYPES[compute_type], device=device)
     if device.type == "cpu" and compute_type in PACKED_LINEARS:
         pack_linears(transformer, compute_type)
+    if compute_type == "int8" and kernels.is_available():
+        transformer.use_kernels()
     return transformer
 
 

@@ -54,8 +54,9 @@ class RunningBatch:
             max_rows=max_rows,
             max_target_tokens=max_target_tokens,
             max_source_tokens=max_source_tokens,
-            dtype=transformer.dtype,
+            dtype=transformer.kv_dtype,
             device=self._device,
+            follows_origins=transformer.decoder_kernel is not None,
         )
         self._search = Search(checkpoint, max_rows=max_rows, max_target_tokens=max_target_tokens, device=self._device)
 

@@ -26,6 +26,8 @@ class KVView:
     """[L, B, T, 2, H, d]"""
     cross_kv: Tensor
     """[L, B, S, 2, H, d]"""
+    origins: Tensor | None = None
+    """[B, T] int32: the slots that hold K and V of each row's tokens; None: its own. A step writes into its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,9 @@ class KVCache:
         max_source_tokens: int,
         dtype: torch.dtype,
         device: torch.device,
+        follows_origins: bool = False,
     ) -> None:
+        """`follows_origins`: whoever reads the self cache looks up where tokens are, so that beams share them."""
         layers, heads, head_dim = config.decoder_layers, config.decoder_heads, config.decoder_head_dim
         self._self_kv = torch.zeros(
             (layers, max_rows, max_target_tokens, 2, heads, head_dim), dtype=dtype, device=device
@@ -69,6 +73,9 @@ class KVCache:
         self._cross_kv = torch.zeros(
             (layers, max_rows, max_source_tokens, 2, heads, head_dim), dtype=dtype, device=device
         )
+
+        self._own = torch.arange(max_rows, dtype=torch.int32, device=device)[:, None]
+        self._origins = self._own.repeat(1, max_target_tokens) if follows_origins else None
 
     @staticmethod
     def bytes_per_row(
@@ -86,10 +93,12 @@ class KVCache:
         """Slots start..stop-1, cut to the first `self_tokens` and `source_tokens`.
 
         `self_tokens` counts the tokens that this step writes. Raises RuntimeError when a slice is out of bounds.
+        Slots from elsewhere than 0 on are taken to have no tokens in other slots: they have just been filled.
         """
         return KVView(
             self_kv=self._self_kv.narrow(1, start, stop - start).narrow(2, 0, self_tokens),
             cross_kv=self._cross_kv.narrow(1, start, stop - start).narrow(2, 0, source_tokens),
+            origins=self._origins if start == 0 else None,
         )
 
     def write_cross(self, start: int, cross_kv: Tensor, sources: Tensor | None = None) -> None:
@@ -101,20 +110,29 @@ class KVCache:
             cross_kv = cross_kv.index_select(1, sources)
         num_rows, num_tokens = cross_kv.shape[1:3]
         self._cross_kv.narrow(1, start, num_rows).narrow(2, 0, num_tokens).copy_(cross_kv)
+        if self._origins is not None:
+            self._origins[start : start + num_rows] = self._own[start : start + num_rows]
 
     def move(self, source: int, target: int, *, self_tokens: int, source_tokens: int) -> None:
         """Copy the filled part of slot `source` over slot `target`."""
         for cache, num_tokens in ((self._self_kv, self_tokens), (self._cross_kv, source_tokens)):
             cache[:, target, :num_tokens].copy_(cache[:, source, :num_tokens])
+        if self._origins is not None:
+            self._origins[target] = self._origins[source]
+            self._origins[self._origins == source] = target
 
     def reorder(self, targets: Sequence[int], sources: Sequence[int], *, self_tokens: int) -> None:
-        """Copy the first `self_tokens` of the self cache of each slot in `sources` over that in `targets`.
+        """Give each slot in `targets` the first `self_tokens` of the self cache of that in `sources`.
 
-        All are read before any is written. Both slots of each pair hold the same source.
+        All are read before any is written. Both slots of each pair hold the same source. Where origins are followed,
+        only these are copied: what a slot holds stays as it is for all that look there.
         """
         if targets:
             target_index, source_index = (
                 torch.tensor(slots, device=self._self_kv.device) for slots in (targets, sources)
             )
+            if self._origins is not None:
+                self._origins.index_copy_(0, target_index, self._origins.index_select(0, source_index))
+                return
             filled = self._self_kv.narrow(2, 0, self_tokens)
             filled.index_copy_(1, target_index, filled.index_select(1, source_index))

@@ -6,12 +6,15 @@ Shapes: K inputs, N outputs.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
 
+from model import kernels
 from model.compute_types import ComputeType
+from model.kernels import LinearKernel
 
 _PACKED_FOR_ROWS = 64
 """What the order of packed weights is chosen for; other numbers of rows are about as fast in that order."""
@@ -57,16 +60,30 @@ class Int8Linear(nn.Module):
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
         weight = linear.weight.detach().float()
-        self.scales = (weight.abs().amax(dim=1) / 127).clamp_(min=torch.finfo(torch.float32).tiny)
-        quantized = (weight / self.scales[:, None]).round_().to(torch.int8)
-        self.packed = torch.ops.onednn.qlinear_prepack(quantized, [_PACKED_FOR_ROWS, weight.shape[1]])
-        self.zero_points = torch.zeros(len(weight), dtype=torch.int64)
-        self.bias = linear.bias
+        scales = (weight.abs().amax(dim=1) / 127).clamp_(min=torch.finfo(torch.float32).tiny)
+        quantized = (weight / scales[:, None]).round_().to(torch.int8)
+        library = kernels.library()
+        kind = partial(LinearKernel, library) if library else OneDnnInt8
+        self.product = kind(quantized, scales, linear.bias)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """[..., K] float32 -> [..., N] float32."""
+        return self.product(inputs)
+
+
+class OneDnnInt8:
+    """The same product where our own kernels are not to be had."""
+
+    def __init__(self, weight: Tensor, scales: Tensor, bias: Tensor | None) -> None:
+        self.packed = torch.ops.onednn.qlinear_prepack(weight, [_PACKED_FOR_ROWS, weight.shape[1]])
+        self.scales = scales
+        self.zero_points = torch.zeros(len(weight), dtype=torch.int64)
+        self.bias = bias
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """[..., K] float32 -> [..., N] float32."""
         largest = inputs.abs().amax(dim=-1, keepdim=True).clamp_(min=torch.finfo(torch.float32).tiny)
-        quantized = (inputs * (127 / largest)).add_(_ZERO_POINT + 0.5).to(torch.uint8)
+        quantized = (inputs * (127 / largest)).round_().add_(_ZERO_POINT).to(torch.uint8)
         products: Tensor = torch.ops.onednn.qlinear_pointwise(
             quantized, 1.0, _ZERO_POINT, self.packed, self.scales, self.zero_points, None, 1.0, 0, torch.float32,
             "none", [], "",

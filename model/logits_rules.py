@@ -69,6 +69,17 @@ class LogitsRules:
             generation.repetition_penalty != 1 or generation.no_repeat_ngram_size or self._bad_words
         )
 
+    def act(self, places: Sequence[Place]) -> bool:
+        """Whether at this step a rule may change a score."""
+        generation = self._generation
+        return (
+            self.needs_history
+            or bool(len(self._bad_tokens) or len(self._suppressed))
+            or self.rewrite(places)
+            or (generation.min_length > 0 and any(place.length < generation.min_length for place in places))
+            or (len(self._begin_suppressed) > 0 and any(map(self._begins, places)))
+        )
+
     def rewrite(self, places: Sequence[Place]) -> bool:
         """Whether at this step a rule does more than forbid tokens."""
         generation = self._generation

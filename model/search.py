@@ -8,13 +8,13 @@ Shapes: B rows, N vocabulary, S sampled rows, R slots, T decoder tokens.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from model.beam_search import BeamSearch, Continuation, Copy, best_continuations
-from model.blocks import Blocks, first_argmax
+from model.blocks import Choices, first_argmax
 from model.config import Checkpoint
 from model.logits_rules import History, LogitsRules
 from model.sampling import Draw, perturb
@@ -73,6 +73,7 @@ class Search:
         self._device = device
         self._rules = LogitsRules(checkpoint, device=device)
         self._rows: list[Row | None] = [None] * max_rows
+        self._every_row = torch.arange(max_rows, device=device)
         size = (max_rows, max_target_tokens) if self._rules.needs_history else (0, 0)
         self._history = torch.zeros(size, dtype=torch.int64, device=device)
 
@@ -118,48 +119,50 @@ class Search:
         for search in dict.fromkeys(row for row in rows if isinstance(row, BeamSearch)):
             groups.setdefault(len(search.beams), []).append(search)
 
-        logprobs = logits.float().log_softmax(dim=-1)
-        details = self._top_tokens(logprobs, rows)
+        choices = Choices.of(logits.float())
+        details = self._top_tokens(choices, rows)
         if alignments is not None:
             details.append(alignments.float())
-        scores = self._ruled(logits, logprobs, rows)
-        blocks = Blocks.of(scores)
-        token_ids = blocks.first_argmax()
+        ruled = self._ruled(choices, rows)
+        token_ids = ruled.token_ids
         if sampled:
             sampled_rows = self._index(row.slot for row in sampled)
-            drawn = first_argmax(perturb(scores[sampled_rows], [_draw(row) for row in sampled]))
+            drawn = first_argmax(perturb(ruled.blocks.scores[sampled_rows], [_draw(row) for row in sampled]))
             token_ids.index_copy_(0, sampled_rows, drawn)
-        results = [token_ids, logprobs.gather(1, token_ids[:, None])[:, 0]]
+        results = [token_ids, choices.logprobs(self._every_row[: len(rows)], token_ids)]
         for group in groups.values():
-            results += best_continuations(blocks, logprobs, group)
+            results += best_continuations(ruled, choices, group)
         results += details
         return self._advance(rows, groups, results)
 
-    def _ruled(self, logits: Tensor, logprobs: Tensor, rows: list[Row]) -> Tensor:
-        """The scores [B, N] to choose by.
+    def _ruled(self, choices: Choices, rows: list[Row]) -> Choices:
+        """What is to be chosen from under the rules of this step.
 
-        Rules that only forbid tokens, in the log-probabilities themselves: then these order tokens as logits do, and
-        what was forbidden is never asked for. Rules that put other numbers leave them alone.
+        Rules that only forbid tokens do so in the logits themselves: what was forbidden is never asked for. Rules that
+        put other numbers leave them alone: they change a copy, or of beams the log-probabilities.
         """
-        scores, beam_rows = logprobs, None
         goals = [row.goal for row in rows]
-        if self._rules.rewrite(goals):
-            scores = logits.float()
-            slots = [slot for slot, row in enumerate(rows) if isinstance(row, BeamSearch)]
-            if slots:
-                beam_rows = self._index(slots)
-                scores.index_copy_(0, beam_rows, logprobs[beam_rows])
+        if not self._rules.act(goals):
+            return choices
+        if not self._rules.rewrite(goals):
+            self._rules.apply(choices.blocks.scores, goals, self._history_of(rows), beam_rows=None)
+            return replace(Choices.of(choices.blocks.scores), normalizers=choices.normalizers)
+        scores, beam_rows = choices.blocks.scores.clone(), None
+        slots = [slot for slot, row in enumerate(rows) if isinstance(row, BeamSearch)]
+        if slots:
+            beam_rows = self._index(slots)
+            scores[beam_rows] -= choices.normalizers[beam_rows, None]
         self._rules.apply(scores, goals, self._history_of(rows), beam_rows=beam_rows)
-        return scores
+        return Choices.of_logprobs(scores)
 
-    def _top_tokens(self, logprobs: Tensor, rows: list[Row]) -> list[Tensor]:
+    def _top_tokens(self, choices: Choices, rows: list[Row]) -> list[Tensor]:
         """Token ids and probabilities [asked, k] for the rows that ask, k being the most that any asks for."""
         asking = [slot for slot, row in enumerate(rows) if row.request.num_top_tokens]
         if not asking:
             return []
-        k = min(max(rows[slot].request.num_top_tokens for slot in asking), logprobs.shape[1])
+        k = min(max(rows[slot].request.num_top_tokens for slot in asking), choices.blocks.scores.shape[1])
         groups = self._index(asking)[:, None]
-        best = Blocks.of(logprobs).best_of_groups(groups, torch.zeros_like(groups, dtype=torch.float32), k)
+        best = choices.blocks.best_of_groups(groups, -choices.normalizers[groups], k)
         return [best.columns, best.values.exp()]
 
     def _advance(self, rows: list[Row], groups: dict[int, list[BeamSearch]], results: list[Tensor]) -> SearchStep:

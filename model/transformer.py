@@ -16,6 +16,7 @@ from model.kv_cache import KVView, LayerSelfKV
 from model.layers import DecoderLayer, EncoderLayer, make_norm
 from model.linear import Embedding, Linear
 from model.positions import RelativeBias, source_and_target_positions
+from model.stack_kernels import DecoderKernel, EncoderKernel
 
 
 class Transformer(nn.Module):
@@ -48,6 +49,8 @@ class Transformer(nn.Module):
         if config.tie_output:
             self.output_projection.weight = self.target_embed_tokens.weight
         self.num_parameters = sum(parameter.numel() for parameter in self.parameters())
+        self.encoder_kernel: EncoderKernel | None = None
+        self.decoder_kernel: DecoderKernel | None = None
 
     @property
     def device(self) -> torch.device:
@@ -57,21 +60,50 @@ class Transformer(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.source_embed_tokens.weight.dtype
 
+    def use_kernels(self) -> None:
+        """Let our own kernels run both stacks, once all linear layers are of int8."""
+        encoder_layers = [layer for layer in self.encoder_layers if isinstance(layer, EncoderLayer)]
+        decoder_layers = [layer for layer in self.decoder_layers if isinstance(layer, DecoderLayer)]
+        self.encoder_kernel = EncoderKernel(self.config, encoder_layers, self.encoder_norm)
+        self.decoder_kernel = DecoderKernel(self.config, decoder_layers, self.decoder_norm)
+
+    @property
+    def kv_dtype(self) -> torch.dtype:
+        """Of the caches."""
+        return self.dtype if self.decoder_kernel is None else torch.bfloat16
+
     def encode(self, input_ids: Tensor, source_lengths: Tensor) -> Tensor:
         """input_ids [B, S] padded at the end, source_lengths [B] >= 1 -> encoder_hidden_states [B, S, D].
 
         What stands in the padding of the result is finite and means nothing.
         """
         num_tokens = input_ids.shape[1]
-        hidden_states = self.source_embed_tokens(input_ids).mul_(self.config.embed_scale)
-        hidden_states = self.source_embed_norm(self.source_positions(hidden_states, slice(num_tokens)))
-        bias = None
-        if self.encoder_bias is not None:
-            bias = self.encoder_bias(torch.arange(num_tokens, device=input_ids.device)[None], num_tokens)
+        places = torch.arange(num_tokens, device=input_ids.device)
+        bias = None if self.encoder_bias is None else self.encoder_bias(places[None], num_tokens)
+        if self.encoder_kernel is not None:
+            return self._encode_unpadded(self.encoder_kernel, input_ids, source_lengths, bias)
+        hidden_states = self._embed_source(input_ids, places)
         mask = self._source_mask(source_lengths, num_tokens, bias=bias)
         for layer in self.encoder_layers:
             hidden_states = layer(hidden_states, mask)
         output: Tensor = self.encoder_norm(hidden_states)
+        return output
+
+    def _encode_unpadded(
+        self, kernel: EncoderKernel, input_ids: Tensor, source_lengths: Tensor, bias: Tensor | None
+    ) -> Tensor:
+        """As `encode`, with zeros in the padding."""
+        places = torch.arange(input_ids.shape[1])
+        is_token = places < source_lengths[:, None]
+        hidden_states = self._embed_source(input_ids[is_token], places.expand_as(is_token)[is_token])
+        output = torch.zeros(*input_ids.shape, self.config.d_model)
+        output[is_token] = kernel(hidden_states, source_lengths, None if bias is None else bias[0].contiguous())
+        return output
+
+    def _embed_source(self, input_ids: Tensor, positions: Tensor) -> Tensor:
+        """X = E * embed_scale + positions, and its norm: [...] and [... or T] -> [..., D]."""
+        hidden_states = self.source_embed_tokens(input_ids).mul_(self.config.embed_scale)
+        output: Tensor = self.source_embed_norm(self.source_positions(hidden_states, positions))
         return output
 
     def cross_kv(self, encoder_hidden_states: Tensor) -> Tensor:
@@ -95,6 +127,12 @@ class Transformer(nn.Module):
         there, and each token sees the cache up to itself. The view must reach over the last of them. `cross_weights`
         is filled in.
         """
+        if self.decoder_kernel is not None:
+            steps = [
+                self._decode_token(token_ids, positions + index, source_lengths, kv, cross_weights)
+                for index, token_ids in enumerate(input_ids.unbind(1))
+            ]
+            return torch.stack(steps, dim=1)
         token_positions = positions[:, None] + torch.arange(input_ids.shape[1], device=input_ids.device)
         rows = torch.arange(input_ids.shape[0], device=input_ids.device)[:, None]
         return self._decoder_stack(
@@ -115,7 +153,25 @@ class Transformer(nn.Module):
         cross_weights: CrossWeights | None = None,
     ) -> Tensor:
         """One token a row: input_ids [B], positions [B] -> logits [B, N]. Shapes decide all control flow."""
+        if self.decoder_kernel is not None:
+            return self.project(self._decode_token(input_ids, positions, source_lengths, kv, cross_weights))
         return self.project(self.decode(input_ids[:, None], positions, source_lengths, kv, cross_weights)[:, 0])
+
+    def _decode_token(
+        self,
+        input_ids: Tensor,
+        positions: Tensor,
+        source_lengths: Tensor,
+        kv: KVView,
+        cross_weights: CrossWeights | None,
+    ) -> Tensor:
+        """By the kernel: input_ids [B], positions [B] -> Z' [B, D]."""
+        assert self.decoder_kernel is not None
+        bias = None
+        if self.decoder_bias is not None:
+            bias = self.decoder_bias(positions[:, None], kv.self_kv.shape[2])[:, :, 0].contiguous()
+        hidden_states = self._embed_target(input_ids, positions)
+        return self.decoder_kernel(hidden_states, positions, source_lengths, kv, bias=bias, cross_weights=cross_weights)
 
     def project(self, decoder_hidden_state: Tensor) -> Tensor:
         """Z'W: [..., D] -> logits [..., N]."""

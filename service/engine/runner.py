@@ -19,7 +19,6 @@ from model.compute_types import ComputeType
 from model.config import ModelConfig, read_checkpoint
 from model.generate import ALIGNMENT_LAYER
 from model.kv_cache import KVCache
-from model.linear import DTYPES
 from model.search import Search
 from model.search_types import Progress
 from service.engine.scheduler import Entry, Row, Source
@@ -44,9 +43,9 @@ class Runner:
         self.checkpoint = read_checkpoint(Path(checkpoint.directory), name=checkpoint.name)
         config = self.checkpoint.config
         compute_type = _resolve_compute_type(spec.compute_type, self._device, config)
-        dtype = DTYPES[compute_type]
         self._transformer = load_transformer(self.checkpoint, compute_type=compute_type, device=self._device)
 
+        dtype = self._transformer.kv_dtype
         max_target_tokens = min(checkpoint.max_new_tokens + MAX_PROMPT_TOKENS, config.max_positions)
         bytes_per_row = KVCache.bytes_per_row(
             config, max_target_tokens=max_target_tokens, max_source_tokens=checkpoint.max_source_tokens, dtype=dtype
@@ -60,6 +59,7 @@ class Runner:
             max_source_tokens=checkpoint.max_source_tokens,
             dtype=dtype,
             device=self._device,
+            follows_origins=self._transformer.decoder_kernel is not None,
         )
         self._search = Search(
             self.checkpoint, max_rows=max_rows, max_target_tokens=max_target_tokens, device=self._device

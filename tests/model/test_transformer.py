@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from model.checkpoint import load_unpacked
 from model.kv_cache import KVCache, KVView
 from model.transformer import Transformer
 from tests.model.pairs import CPU, Pair, padded, random_sources
@@ -111,6 +112,7 @@ def test_decode_step_exports_with_static_shapes_and_writes_the_cache(decoding: D
 
 def test_gradients_reach_every_parameter_through_the_full_forward(decoding: Decoding, pair: Pair) -> None:
     model = Transformer(pair.checkpoint.config)
-    model.load_state_dict(pair.ours.state_dict())
+    unpacked = load_unpacked(pair.checkpoint, dtype=torch.float32, device=CPU)
+    model.load_state_dict(unpacked.state_dict())
     model(decoding.input_ids, decoding.lengths, decoding.targets).logsumexp(dim=-1).sum().backward()
     assert all(parameter.grad is not None for parameter in model.parameters())

@@ -1,0 +1,153 @@
+"""Our own kernels for x86-64 CPUs with AVX512-VNNI (`kernels.cpp`): what torch and oneDNN do in several times the time.
+
+At one row oneDNN spends 17 to 30 microseconds on a product that takes 3 to 10, and a decode step is a hundred calls;
+here a linear layer quantizes, multiplies, scales, activates and adds in one pass, and a whole stack of layers is one
+call (`stack_kernels.py`). Each row is computed by itself and in a fixed order, so that it does not depend on its batch.
+The structs mirror those of `kernels.cpp`; whoever owns one keeps the tensors alive that it points to.
+Shapes: B rows, K inputs, N outputs.
+"""
+
+from ctypes import CDLL, POINTER, Structure, byref, c_float, c_int, c_int64, c_long, c_void_p
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+_PANEL = 64
+_QUAD = 4
+_ZERO_POINT = 128
+
+
+class LinearStruct(Structure):
+    _fields_ = (
+        ("panels", c_void_p),
+        ("scales", c_void_p),
+        ("offsets", c_void_p),
+        ("bias", c_void_p),
+        ("num_inputs", c_int64),
+        ("num_outputs", c_int64),
+    )
+
+
+class NormStruct(Structure):
+    _fields_ = (("weight", c_void_p), ("bias", c_void_p), ("eps", c_float))
+
+
+class EncoderLayerStruct(Structure):
+    _fields_ = (
+        *((name, LinearStruct) for name in ("qkv", "out", "fc1", "fc2")),
+        *((name, NormStruct) for name in ("self_norm", "ffn_norm")),
+    )
+
+
+class DecoderLayerStruct(Structure):
+    _fields_ = (
+        *((name, LinearStruct) for name in ("qkv", "self_out", "q", "cross_out", "fc1", "fc2")),
+        *((name, NormStruct) for name in ("self_norm", "cross_norm", "ffn_norm")),
+    )
+
+
+class StackStruct(Structure):
+    _fields_ = (
+        ("layers", c_void_p),
+        ("final_norm", NormStruct),
+        *((name, c_int64) for name in ("num_layers", "num_heads", "head_dim", "d_model")),
+        *((name, c_int64) for name in ("activation", "is_pre_norm", "is_gated")),
+        ("scale", c_float),
+    )
+
+
+class CacheStruct(Structure):
+    _fields_ = (
+        ("kv", c_void_p),
+        ("layer_stride", c_int64),
+        ("row_stride", c_int64),
+        ("origins", c_void_p),
+        ("origins_stride", c_int64),
+    )
+
+
+class BiasStruct(Structure):
+    _fields_ = (("values", c_void_p), ("row_stride", c_int64), ("head_stride", c_int64))
+
+
+class StepStruct(Structure):
+    _fields_ = (
+        ("hidden_states", c_void_p),
+        ("num_rows", c_int64),
+        ("self_kv", CacheStruct),
+        ("cross_kv", CacheStruct),
+        ("positions", c_void_p),
+        ("source_lengths", c_void_p),
+        ("self_bias", BiasStruct),
+        ("cross_weights", c_void_p),
+        ("cross_weights_stride", c_int64),
+        ("cross_weights_layer", c_int64),
+    )
+
+
+@cache
+def library() -> CDLL | None:
+    """None where it was not built, as without a C++ compiler, or where the CPU lacks what it needs."""
+    paths = sorted(Path(__file__).parent.glob("_kernels*.so"))
+    if not paths:
+        return None
+    loaded = CDLL(str(paths[0]))
+    loaded.kakehashi_supported.restype = c_int
+    if not loaded.kakehashi_supported():
+        return None
+    loaded.linear_int8.argtypes = (POINTER(LinearStruct), c_void_p, c_long, c_void_p)
+    loaded.encode_stack.argtypes = (POINTER(StackStruct), c_void_p, c_void_p, c_long, c_void_p, c_long, c_long)
+    loaded.decode_stack.argtypes = (POINTER(StackStruct), POINTER(StepStruct))
+    loaded.choose.argtypes = (c_void_p, c_long, c_long, c_long, c_void_p, c_void_p, c_void_p)
+    for function in (loaded.linear_int8, loaded.encode_stack, loaded.decode_stack, loaded.choose):
+        function.restype = None
+    return loaded
+
+
+def is_available() -> bool:
+    return library() is not None
+
+
+class LinearKernel:
+    """int8 weights [N, K] with a scale [N] and a bias [N] for each output, in the order in which VNNI takes them."""
+
+    def __init__(self, library: CDLL, weight: Tensor, scales: Tensor, bias: Tensor | None) -> None:
+        num_outputs, num_inputs = weight.shape
+        rows, columns = -num_outputs % _PANEL, -num_inputs % _QUAD
+        panels = pad(weight, (0, columns, 0, rows)).view(-1, _PANEL, (num_inputs + columns) // _QUAD, _QUAD)
+        offsets = weight.sum(dim=1, dtype=torch.int32) * _ZERO_POINT
+        bias = torch.zeros(num_outputs) if bias is None else bias.float()
+        self._tensors = [
+            panels.transpose(1, 2).contiguous(),
+            *(pad(each, (0, rows)) for each in (scales, offsets, bias)),
+        ]
+        self._function = library.linear_int8
+        self._num_outputs = num_outputs
+        self.struct = LinearStruct(*(tensor.data_ptr() for tensor in self._tensors), num_inputs, num_outputs)
+        self._pointer = byref(self.struct)
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """[..., K] float32 -> [..., N] float32."""
+        inputs = inputs.contiguous()
+        outputs = torch.empty(*inputs.shape[:-1], self._num_outputs)
+        num_rows = outputs.numel() // self._num_outputs
+        self._function(self._pointer, inputs.data_ptr(), num_rows, outputs.data_ptr())
+        return outputs
+
+
+def choose(logits: Tensor, *, block: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Of logits [B, N] float32: argmax [B] int64, logsumexp [B], and the maximum of each `block` columns [B, C].
+
+    `block` is a multiple of 16. Of equal logits the first is the largest.
+    """
+    loaded = library()
+    assert loaded is not None, "there are no kernels here"
+    num_rows, num_columns = logits.shape
+    columns, normalizers = torch.empty(num_rows, dtype=torch.int64), torch.empty(num_rows)
+    maxima = torch.empty(num_rows, -(-num_columns // block))
+    pointers = columns.data_ptr(), normalizers.data_ptr(), maxima.data_ptr()
+    loaded.choose(logits.contiguous().data_ptr(), num_rows, num_columns, block, *pointers)
+    return columns, normalizers, maxima
