@@ -16,6 +16,7 @@ from sacrebleu.metrics.chrf import CHRF
 from tqdm import tqdm
 
 from model.checkpoint import load_transformer
+from model.compute_types import ComputeType
 from model.config import Checkpoint
 from model.generate import generate
 from model.search_types import Progress, SearchRequest
@@ -97,13 +98,13 @@ class _StepCounts:
 
 
 class Evaluator:
-    """A checkpoint in float32 on the CPU and, with `against_transformers`, the same weights in `transformers`."""
+    """A checkpoint on the CPU and, with `against_transformers`, the same weights in `transformers`, in float32."""
 
-    def __init__(self, checkpoint: Checkpoint, *, against_transformers: bool) -> None:
+    def __init__(self, checkpoint: Checkpoint, *, compute_type: ComputeType, against_transformers: bool) -> None:
         """Raises CheckpointError."""
         self._checkpoint = checkpoint
         self._tokenizer: Tokenizer = load_tokenizer(checkpoint)
-        self._transformer: Transformer = load_transformer(checkpoint, compute_type="float32", device=CPU)
+        self._transformer: Transformer = load_transformer(checkpoint, compute_type=compute_type, device=CPU)
         self._theirs = TransformersSearch(checkpoint) if against_transformers else None
 
     @property

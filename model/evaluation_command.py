@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from model.compute_types import ComputeType
 from model.config import CheckpointError, read_checkpoint
 from model.evaluation import EvaluationError, Evaluator, evaluate, read_test_sets
 from model.evaluation_tables import first_delta_table, score_table
@@ -15,6 +16,7 @@ def run(
     data: Path,
     *,
     reference: str,
+    compute_type: ComputeType,
     beam_sizes: list[int],
     limit: int | None,
     against_transformers: bool,
@@ -26,7 +28,7 @@ def run(
     try:
         test_sets = read_test_sets(data, limit=limit)
         checkpoint = read_checkpoint(resolve_checkpoint(reference), name=reference)
-        evaluator = Evaluator(checkpoint, against_transformers=against_transformers)
+        evaluator = Evaluator(checkpoint, compute_type=compute_type, against_transformers=against_transformers)
         served = [test_set for test_set in test_sets if evaluator.serves(test_set)]
         for test_set in test_sets:
             if test_set not in served:

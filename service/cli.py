@@ -4,7 +4,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
+from model.compute_types import ComputeType
 from model.config import CheckpointError
 from model.search_types import MAX_BEAM_SIZE
 from service.log import configure_logging
@@ -42,6 +44,7 @@ def _add_evaluate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         "data", type=Path, metavar="DATA_DIR", help="directory of NAME.en-XX.tsv, one pair a line: English, tab, other"
     )
     evaluate.add_argument("--model", default=str(BUNDLED_MODEL), metavar="REF", help="checkpoint: directory or hub id")
+    evaluate.add_argument("--compute-type", choices=get_args(ComputeType), default="float32", help="default float32")
     evaluate.add_argument(
         "--beam-sizes", type=_beam_size, nargs="+", default=[1, 4], metavar="N", help="1 is greedy (default 1 4)"
     )
@@ -76,6 +79,7 @@ def _evaluate(flags: argparse.Namespace) -> int:
     return run(
         flags.data,
         reference=flags.model,
+        compute_type=flags.compute_type,
         beam_sizes=list(dict.fromkeys(flags.beam_sizes)),
         limit=flags.limit,
         against_transformers=flags.against is not None,

@@ -41,7 +41,8 @@ class Settings(BaseModel):
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="`cpu`, `cuda`, `cuda:1`")
     compute_type: Auto | ComputeType = Field(
         "auto",
-        description="number format of weights and caches; auto: float32 on CPU; on CUDA float16, and bfloat16 for T5",
+        description="`float32`, `bfloat16`, `float16`, `int8`; auto: int8 on a CPU with VNNI or AMX, else float32; "
+        "float16 on CUDA, bfloat16 for T5 there",
     )
     workers: Auto | PositiveInt = Field("auto", description="worker processes; auto: one a core, or one a GPU")
     threads_per_worker: Auto | PositiveInt = Field(

@@ -7,7 +7,6 @@ Legend: B rows, S source tokens, T decoder tokens, D model width, N vocabulary, 
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,10 +14,10 @@ from torch.nn.utils.rnn import pad_sequence
 
 from model.attention import CrossWeights
 from model.checkpoint import load_transformer
-from model.compute_types import ComputeType
-from model.config import ModelConfig, read_checkpoint
+from model.config import read_checkpoint
 from model.generate import ALIGNMENT_LAYER
 from model.kv_cache import KVCache
+from model.linear import fastest_compute_type
 from model.search import Search
 from model.search_types import Progress
 from service.engine.scheduler import Entry, Row, Source
@@ -42,7 +41,9 @@ class Runner:
         self._device = torch.device(spec.device)
         self.checkpoint = read_checkpoint(Path(checkpoint.directory), name=checkpoint.name)
         config = self.checkpoint.config
-        compute_type = _resolve_compute_type(spec.compute_type, self._device, config)
+        compute_type = spec.compute_type
+        if compute_type == "auto":
+            compute_type = fastest_compute_type(config, self._device)
         self._transformer = load_transformer(self.checkpoint, compute_type=compute_type, device=self._device)
 
         dtype = self._transformer.kv_dtype
@@ -198,14 +199,3 @@ def _slot(row: Row) -> int:
 def _encoded(source: Source) -> Tensor:
     assert isinstance(source.encoded, Tensor), "an admitted source is encoded"
     return source.encoded
-
-
-def _resolve_compute_type(
-    compute_type: ComputeType | Literal["auto"], device: torch.device, config: ModelConfig
-) -> ComputeType:
-    if compute_type != "auto":
-        return compute_type
-    if device.type != "cuda":
-        return "float32"
-    # Published T5s overflow float16: their feed-forward layers were trained in bfloat16.
-    return "bfloat16" if config.positions == "relative" else "float16"

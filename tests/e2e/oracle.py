@@ -1,4 +1,8 @@
-"""The plain offline translation that the server's answers are compared with."""
+"""The offline translation that the server's answers are compared with: each sentence by itself.
+
+In float32 it has no caches and computes all of a target anew for each token; in other compute types it is the engine's
+own search with one sequence in it.
+"""
 
 import re
 from pathlib import Path
@@ -6,13 +10,16 @@ from pathlib import Path
 import torch
 
 from model.checkpoint import load_transformer
+from model.compute_types import ComputeType
 from model.config import read_checkpoint
 from model.generate import generate
+from model.linear import fastest_compute_type
 from model.reference import translate
 from model.search_types import SearchRequest
 from model.tokenizer import load_tokenizer
 from tests.checkpoints import read_sources
 
+CPU = torch.device("cpu")
 ONE_SENTENCE = re.compile(r"[^.!?。！？…:;]+[.!?。！？]")
 
 
@@ -23,9 +30,11 @@ def sentences(language: str, *, most: int) -> list[str]:
 
 
 class Oracle:
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, compute_type: ComputeType | None = None) -> None:
+        """None: what a server chooses."""
         self._checkpoint = read_checkpoint(directory, name="oracle")
-        self._transformer = load_transformer(self._checkpoint, compute_type="float32", device=torch.device("cpu"))
+        self._compute_type = compute_type or fastest_compute_type(self._checkpoint.config, CPU)
+        self._transformer = load_transformer(self._checkpoint, compute_type=self._compute_type, device=CPU)
         self.tokenizer = load_tokenizer(self._checkpoint)
 
     def direct_pairs(self) -> list[tuple[str, str]]:
@@ -42,6 +51,9 @@ class Oracle:
         return logits[0, len(prompt) - 1 :]
 
     def translate(self, sentence: str, source_lang: str, target_lang: str, *, max_new_tokens: int) -> str:
+        if self._compute_type != "float32":
+            (found,) = self.search([sentence], source_lang, target_lang, max_new_tokens=max_new_tokens, beam_size=1)
+            return found[0][0]
         source_ids = self.tokenizer.encode_source(sentence, source_lang=source_lang, target_lang=target_lang)
         prompt = self.tokenizer.decoder_prompt(target_lang)
         result = translate(self._transformer, self._checkpoint, source_ids, prompt, max_new_tokens=max_new_tokens)

@@ -7,6 +7,8 @@ from model.attention import causal_mask
 from model.compute_types import ComputeType
 from model.linear import DTYPES
 from service.api.explain import LOWEST
+from tests.checkpoints import BUNDLED
+from tests.e2e.conftest import StartServer
 from tests.e2e.oracle import Oracle
 from tests.e2e.server import RunningServer
 
@@ -28,9 +30,9 @@ def test_an_explanation_is_of_the_translation_itself(server: RunningServer) -> N
     assert explanation["target_tokens"][-1] == "</s>"
 
 
-def test_probabilities_are_the_softmax_of_a_full_forward_pass(server: RunningServer, oracle: Oracle) -> None:
-    steps = explain(server)["steps"]
-    logits = oracle.logits("I saw a dog.", "en", "ja", [step["token_id"] for step in steps])
+def test_probabilities_are_the_softmax_of_a_full_forward_pass(start_server: StartServer) -> None:
+    steps = explain(start_server({"COMPUTE_TYPE": "float32"}))["steps"]
+    logits = Oracle(BUNDLED, "float32").logits("I saw a dog.", "en", "ja", [step["token_id"] for step in steps])
     expected = logits.softmax(dim=-1).topk(3)
     for step, ids, probabilities in zip(steps, expected.indices.tolist(), expected.values.tolist(), strict=True):
         assert [each["token_id"] for each in step["top_tokens"]] == ids

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
+from model.compute_types import ComputeType
 from tests.checkpoints import random_m2m100, random_marian
 from tests.e2e.client import deltas, is_whole
 from tests.e2e.oracle import Oracle, sentences
@@ -145,14 +146,17 @@ def test_a_device_that_is_not_there_stops_the_start(tmp_path: Path, random_check
     assert "cannot serve" in log
 
 
+@pytest.mark.parametrize("compute_type", ["float32", "int8"])
 @pytest.mark.parametrize("make", [random_marian, random_m2m100])
-def test_another_checkpoint_is_served_as_the_oracle_translates(tmp_path: Path, make: Callable[..., Path]) -> None:
+def test_another_checkpoint_is_served_as_the_oracle_translates(
+    tmp_path: Path, make: Callable[..., Path], compute_type: ComputeType
+) -> None:
     checkpoint = make(tmp_path / "checkpoint", seed=3)
-    oracle = Oracle(checkpoint)
+    oracle = Oracle(checkpoint, compute_type)
     texts = [text for text in sentences("en", most=60) if oracle.tokenizer.count_tokens(text) < 30][:16]
     expected = [oracle.translate(text, "en", "de", max_new_tokens=40) for text in texts]
     assert len(set(expected)) > 10
-    with running_server(tmp_path, {"MODEL": checkpoint}) as server:
+    with running_server(tmp_path, {"MODEL": checkpoint, "COMPUTE_TYPE": compute_type}) as server:
         options = {"max_new_tokens": 40, "repetition_guard": False}
         answer = server.translate(texts, "en", "de", **options)
         assert [each["text"] for each in answer["translations"]] == expected

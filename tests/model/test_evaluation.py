@@ -40,7 +40,7 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def evaluator() -> Evaluator:
-    return Evaluator(read_checkpoint(BUNDLED, name="bundled"), against_transformers=True)
+    return Evaluator(read_checkpoint(BUNDLED, name="bundled"), compute_type="float32", against_transformers=True)
 
 
 def evaluated(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
