@@ -66,6 +66,7 @@ class KVCache:
         follows_origins: bool = False,
     ) -> None:
         """`follows_origins`: whoever reads the self cache looks up where tokens are, so that beams share them."""
+        self.max_rows, self.max_target_tokens, self.max_source_tokens = max_rows, max_target_tokens, max_source_tokens
         layers, heads, head_dim = config.decoder_layers, config.decoder_heads, config.decoder_head_dim
         self._self_kv = torch.zeros(
             (layers, max_rows, max_target_tokens, 2, heads, head_dim), dtype=dtype, device=device

@@ -16,6 +16,7 @@ from model.attention import CrossWeights
 from model.checkpoint import load_transformer
 from model.config import read_checkpoint
 from model.generate import ALIGNMENT_LAYER
+from model.graphed_step import GraphedStep, cuda_graphs
 from model.kv_cache import KVCache
 from model.linear import fastest_compute_type
 from model.search import Search
@@ -65,10 +66,11 @@ class Runner:
         self._search = Search(
             self.checkpoint, max_rows=max_rows, max_target_tokens=max_target_tokens, device=self._device
         )
-        self._last_token_ids = torch.zeros(max_rows, dtype=torch.long)
-        self._positions = torch.zeros(max_rows, dtype=torch.long)
-        self._source_lengths = torch.ones(max_rows, dtype=torch.long)
-        self._state = (self._last_token_ids, self._positions, self._source_lengths)
+        self._state = torch.zeros((3, max_rows), dtype=torch.long, pin_memory=self._device.type == "cuda")
+        self._last_token_ids, self._positions, self._source_lengths = self._state
+        self._graphed = None
+        if self._device.type == "cuda":
+            self._graphed = GraphedStep(self._transformer, self._cache, cuda_graphs())
         self.info = CheckpointInfo(
             device=str(self._device),
             compute_type=compute_type,
@@ -108,17 +110,15 @@ class Runner:
     def step(self, num_rows: int) -> list[Progress]:
         """Decode one token for each of the rows in slots 0..num_rows-1: what it brought to each sequence."""
         positions, source_lengths = self._positions[:num_rows], self._source_lengths[:num_rows]
-        self_tokens = int(positions.max()) + 1
-        view = self._cache.view(0, num_rows, self_tokens=self_tokens, source_tokens=int(source_lengths.max()))
+        self_tokens, source_tokens = int(positions.max()) + 1, int(source_lengths.max())
         aligned = self._search.aligned_slots(num_rows)
         weights = CrossWeights(ALIGNMENT_LAYER, self._to_device(torch.tensor(aligned))) if aligned else None
-        logits = self._transformer.decode_step(
-            self._to_device(self._last_token_ids[:num_rows]),
-            self._to_device(positions),
-            self._to_device(source_lengths),
-            view,
-            weights,
-        )
+        if self._graphed is not None and weights is None:
+            logits = self._graphed(self._state[:, :num_rows], self_tokens=self_tokens, source_tokens=source_tokens)
+        else:
+            view = self._cache.view(0, num_rows, self_tokens=self_tokens, source_tokens=source_tokens)
+            token_ids, places, lengths = self._to_device(self._state[:, :num_rows])
+            logits = self._transformer.decode_step(token_ids, places, lengths, view, weights)
         alignments = weights.weights[:, 0] if weights is not None and weights.weights is not None else None
         step = self._search.step(logits, alignments)
         self._last_token_ids[:num_rows] = step.next_token_ids
@@ -138,8 +138,7 @@ class Runner:
             source_tokens=int(self._source_lengths[move.source]),
         )
         self._search.move(move.source, move.target)
-        for state in self._state:
-            state[move.target] = state[move.source]
+        self._state[:, move.target] = self._state[:, move.source]
 
     def _encode(self, sources: list[Source]) -> int:
         """Encode `sources` as one padded batch; each keeps its own [S, D]. Returns the number of padding tokens."""
