@@ -13,6 +13,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import count
 
+from service.engine.process import NurseryProcess
 from service.engine.stream import EngineStream
 from service.engine.supervisor import Worker
 from service.engine.types import (
@@ -65,7 +66,8 @@ class EngineClient:
         on_fatal: Callable[[str], None],
     ) -> None:
         """One worker a spec. `warm_up` builds a sequence for each checkpoint; `on_fatal` is told of a failed start."""
-        self._workers = [Worker(str(index), spec, self) for index, spec in enumerate(specs)]
+        self._nursery = NurseryProcess()
+        self._workers = [Worker(str(index), spec, self, self._nursery) for index, spec in enumerate(specs)]
         self._max_queue_tokens = max_queue_tokens
         self._make_warm_up = warm_up
         self._metrics = metrics
@@ -126,6 +128,7 @@ class EngineClient:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._nursery.aclose()
 
     def submit(self, sequences: list[Sequence], *, deadline: float | None = None) -> EngineStream:
         """Queue sequences; equal sources go to the same worker, which encodes them once.

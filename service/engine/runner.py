@@ -6,6 +6,7 @@ Legend: B rows, S source tokens, T decoder tokens, D model width, N vocabulary, 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,13 +15,15 @@ from torch.nn.utils.rnn import pad_sequence
 
 from model.attention import CrossWeights
 from model.checkpoint import load_transformer
-from model.config import read_checkpoint
+from model.compute_types import ComputeType
+from model.config import Checkpoint, read_checkpoint
 from model.generate import ALIGNMENT_LAYER
 from model.graphed_step import GraphedStep, cuda_graphs
 from model.kv_cache import KVCache
 from model.linear import fastest_compute_type
 from model.search import Search
 from model.search_types import Progress
+from model.transformer import Transformer
 from service.engine.scheduler import Entry, Row, Source
 from service.engine.slots import Move
 from service.engine.types import CheckpointInfo, CheckpointSpec, WorkerSpec
@@ -33,20 +36,30 @@ MAX_PROMPT_TOKENS = 2
 """The longest decoder prompt: the start token and a language token."""
 
 
-class Runner:
-    """One checkpoint in memory with its caches."""
+@dataclass(frozen=True, slots=True)
+class LoadedCheckpoint:
+    checkpoint: Checkpoint
+    compute_type: ComputeType
+    transformer: Transformer
 
-    def __init__(self, checkpoint: CheckpointSpec, spec: WorkerSpec) -> None:
-        """Load the checkpoint. Raises CheckpointError, and RuntimeError where the device cannot be had."""
+
+def load_checkpoint(checkpoint: CheckpointSpec, spec: WorkerSpec) -> LoadedCheckpoint:
+    """Raises CheckpointError, and RuntimeError where the device cannot be had."""
+    device = torch.device(spec.device)
+    read = read_checkpoint(Path(checkpoint.directory), name=checkpoint.name)
+    compute_type = fastest_compute_type(read.config, device) if spec.compute_type == "auto" else spec.compute_type
+    return LoadedCheckpoint(read, compute_type, load_transformer(read, compute_type=compute_type, device=device))
+
+
+class Runner:
+    """One checkpoint with its caches."""
+
+    def __init__(self, loaded: LoadedCheckpoint, checkpoint: CheckpointSpec, spec: WorkerSpec) -> None:
         torch.set_num_threads(spec.num_threads)
         self._device = torch.device(spec.device)
-        self.checkpoint = read_checkpoint(Path(checkpoint.directory), name=checkpoint.name)
+        self.checkpoint = loaded.checkpoint
+        self._transformer = loaded.transformer
         config = self.checkpoint.config
-        compute_type = spec.compute_type
-        if compute_type == "auto":
-            compute_type = fastest_compute_type(config, self._device)
-        self._transformer = load_transformer(self.checkpoint, compute_type=compute_type, device=self._device)
-
         dtype = self._transformer.kv_dtype
         max_target_tokens = min(checkpoint.max_new_tokens + MAX_PROMPT_TOKENS, config.max_positions)
         bytes_per_row = KVCache.bytes_per_row(
@@ -73,7 +86,7 @@ class Runner:
             self._graphed = GraphedStep(self._transformer, self._cache, cuda_graphs())
         self.info = CheckpointInfo(
             device=str(self._device),
-            compute_type=compute_type,
+            compute_type=loaded.compute_type,
             max_rows=max_rows,
             num_parameters=self._transformer.num_parameters,
             kv_bytes=self._cache.num_bytes,

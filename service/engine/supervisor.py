@@ -7,7 +7,7 @@ import asyncio
 import logging
 from typing import Protocol
 
-from service.engine.process import WorkerProcess, WorkerStartError
+from service.engine.process import NurseryProcess, WorkerProcess, WorkerStartError
 from service.engine.types import CheckpointInfo, FromWorker, Loaded, LoadFailed, StepReport, ToWorker, WorkerSpec
 
 logger = logging.getLogger(__name__)
@@ -31,12 +31,13 @@ class WorkerOwner(Protocol):
 
 
 class Worker:
-    def __init__(self, name: str, spec: WorkerSpec, owner: WorkerOwner) -> None:
+    def __init__(self, name: str, spec: WorkerSpec, owner: WorkerOwner, nursery: NurseryProcess) -> None:
         self.name = name
         self.checkpoints: list[CheckpointInfo] = []
         self.is_ready = False
         self._spec = spec
         self._owner = owner
+        self._nursery = nursery
         self._process: WorkerProcess | None = None
         self._warming: asyncio.Task[None] | None = None
 
@@ -71,7 +72,7 @@ class Worker:
 
     async def _run(self) -> None:
         """The life of one process. Raises WorkerStartError when it ends before it was ready."""
-        async with WorkerProcess.start(self._spec) as process:
+        async with WorkerProcess.start(self._spec, self._nursery) as process:
             self._process = process
             try:
                 async for message in process.messages():

@@ -8,12 +8,9 @@ The worker ends when its channel does: it never outlives the service process.
 """
 
 import logging
-import os
-import signal
-import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Sequence as SequenceOf
 from typing import Protocol
 
@@ -22,11 +19,12 @@ import msgspec
 from model.config import CheckpointError
 from model.search_types import Progress
 from service.engine.channel import Channel
-from service.engine.runner import Runner
+from service.engine.runner import LoadedCheckpoint, Runner, load_checkpoint
 from service.engine.scheduler import Entry, Scheduler
 from service.engine.slots import Move
 from service.engine.types import (
     Cancel,
+    CheckpointSpec,
     Loaded,
     LoadFailed,
     Sequence,
@@ -38,11 +36,8 @@ from service.engine.types import (
     ToWorker,
     WorkerSpec,
 )
-from service.log import configure_logging
 
 logger = logging.getLogger(__name__)
-
-NICENESS = 5
 
 
 class StepRunner(Protocol):
@@ -184,15 +179,12 @@ def serve(channel: Channel, engine: Engine) -> None:
         channel.send(encoder.encode(engine.step()))
 
 
-def run(channel: Channel) -> None:
-    """Load what the first message says, then serve. Raises SystemExit where it cannot be loaded."""
-    (payload,) = channel.receive(block=True)
-    spec = msgspec.msgpack.decode(payload, type=WorkerSpec)
-    configure_logging(log_format=spec.log_format, log_level=spec.log_level)
+def run(channel: Channel, spec: WorkerSpec, loaded: Mapping[CheckpointSpec, LoadedCheckpoint]) -> None:
+    """Load of `spec` what is not in `loaded`, then serve. Raises SystemExit where a checkpoint cannot be served."""
     runners = []
     for checkpoint in spec.checkpoints:
         try:
-            runners.append(Runner(checkpoint, spec))
+            runners.append(Runner(loaded.get(checkpoint) or load_checkpoint(checkpoint, spec), checkpoint, spec))
         except Exception as error:  # whatever it is, the service process must be told and the server not start
             cause = str(error) if isinstance(error, CheckpointError) else f"{type(error).__name__}: {error}"
             channel.send(msgspec.msgpack.encode(LoadFailed(f"cannot serve {checkpoint.name}: {cause}")))
@@ -208,21 +200,3 @@ def _make_loop(runner: Runner, spec: WorkerSpec) -> EngineLoop:
         max_bulk_wait_seconds=spec.max_bulk_wait_seconds,
     )
     return EngineLoop(runner, scheduler, clock=time.monotonic)
-
-
-def main() -> None:
-    """Run as `python -m service.engine.worker FD`: the number of the channel's inherited file descriptor."""
-    # A terminal's Ctrl-C and a supervisor's SIGTERM reach the whole group; the service process decides when to stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    # Where cores are few, the service process must not wait for a worker's time slice to hand on what others decoded.
-    os.nice(NICENESS)
-    with socket.socket(fileno=int(sys.argv[1])) as connection:
-        try:
-            run(Channel(connection))
-        except (EOFError, ConnectionError):
-            logger.debug("the service process is gone")
-
-
-if __name__ == "__main__":
-    main()

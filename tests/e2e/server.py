@@ -140,9 +140,10 @@ class RunningServer:
         wait_until(lambda: self.metric("kakehashi_rows_running"), "rows are running")
 
     def workers(self) -> list[psutil.Process]:
-        """The worker processes that have come so far as to run their own program."""
+        """The worker processes: the children of the nursery."""
         children = psutil.Process(self.process.pid).children()
-        return [child for child in children if "service.engine.worker" in _command_line(child)]
+        nurseries = [child for child in children if "service.engine.nursery" in _command_line(child)]
+        return [worker for nursery in nurseries for worker in nursery.children()]
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
