@@ -172,7 +172,8 @@ def best_continuations(ruled: Choices, choices: Choices, searches: Sequence[Beam
     device = choices.normalizers.device
     rows = torch.tensor([[beam.slot for beam in search.beams] for search in searches], device=device)
     running = torch.tensor([[beam.score for beam in search.beams] for search in searches], device=device)
-    best = ruled.blocks.best_of_groups(rows, running - ruled.normalizers[rows], 2 * rows.shape[1])
+    # in this order a score is the same whether the rules take scores or log-probabilities, as other rows may decide
+    best = ruled.blocks.best_of_groups(rows, ruled.normalizers[rows], running, 2 * rows.shape[1])
     logprobs = choices.logprobs(rows.gather(1, best.members), best.columns)
     return [best.values, best.members, best.columns, logprobs]
 

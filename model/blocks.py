@@ -48,18 +48,19 @@ class Blocks:
         places = self.scores.gather(1, columns).argmax(dim=1, keepdim=True)
         return columns.gather(1, places)[:, 0]
 
-    def best_of_groups(self, rows: Tensor, added: Tensor, k: int) -> Best:
-        """The k largest of `scores` + `added` over each group's rows [G, n], `added` [G, n] by row.
+    def best_of_groups(self, rows: Tensor, normalizers: Tensor, added: Tensor, k: int) -> Best:
+        """The k largest of (`scores` - `normalizers`) + `added` over each group's rows [G, n], both [G, n] by row.
 
         Rounding keeps order, so the k largest are in the k blocks with the largest maxima.
         """
         num_groups, num_columns = len(rows), self.scores.shape[1]
-        maxima = self.maxima[rows] + added[:, :, None]  # [G, n, C]
+        maxima = (self.maxima[rows] - normalizers[:, :, None]).add_(added[:, :, None])  # [G, n, C]
         num_blocks = maxima.shape[2]
         best = maxima.flatten(1).topk(min(k, maxima[0].numel()), dim=1).indices  # [G, k]
         members, columns = best // num_blocks, self._columns(best % num_blocks)  # [G, k], [G, k, 128]
         values = self.scores[rows.gather(1, members)[:, :, None], columns.clamp(max=num_columns - 1)]
-        values = values.add_(added.gather(1, members)[:, :, None]).masked_fill_(columns >= num_columns, -torch.inf)
+        values = values.sub_(normalizers.gather(1, members)[:, :, None]).add_(added.gather(1, members)[:, :, None])
+        values.masked_fill_(columns >= num_columns, -torch.inf)
         top = values.flatten(1).topk(k, dim=1)
         return Best(
             values=top.values,

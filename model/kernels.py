@@ -145,9 +145,10 @@ def choose(logits: Tensor, *, block: int) -> tuple[Tensor, Tensor, Tensor]:
     """
     loaded = library()
     assert loaded is not None, "there are no kernels here"
+    logits = logits.contiguous()
     num_rows, num_columns = logits.shape
     columns, normalizers = torch.empty(num_rows, dtype=torch.int64), torch.empty(num_rows)
     maxima = torch.empty(num_rows, -(-num_columns // block))
     pointers = columns.data_ptr(), normalizers.data_ptr(), maxima.data_ptr()
-    loaded.choose(logits.contiguous().data_ptr(), num_rows, num_columns, block, *pointers)
+    loaded.choose(logits.data_ptr(), num_rows, num_columns, block, *pointers)
     return columns, normalizers, maxima

@@ -162,7 +162,8 @@ class Search:
             return []
         k = min(max(rows[slot].request.num_top_tokens for slot in asking), choices.blocks.scores.shape[1])
         groups = self._index(asking)[:, None]
-        best = choices.blocks.best_of_groups(groups, -choices.normalizers[groups], k)
+        normalizers = choices.normalizers[groups]
+        best = choices.blocks.best_of_groups(groups, normalizers, torch.zeros_like(normalizers), k)
         return [best.columns, best.values.exp()]
 
     def _advance(self, rows: list[Row], groups: dict[int, list[BeamSearch]], results: list[Tensor]) -> SearchStep:

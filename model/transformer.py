@@ -128,6 +128,7 @@ class Transformer(nn.Module):
         is filled in.
         """
         if self.decoder_kernel is not None:
+            assert cross_weights is None or input_ids.shape[1] == 1, "the kernel gives those of one token"
             steps = [
                 self._decode_token(token_ids, positions + index, source_lengths, kv, cross_weights)
                 for index, token_ids in enumerate(input_ids.unbind(1))

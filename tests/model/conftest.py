@@ -6,12 +6,14 @@ import pytest
 import torch
 from transformers import M2M100Tokenizer
 
+from model import kernels
 from tests.checkpoint_families import random_bart, random_mbart, random_pegasus, random_t5
 from tests.checkpoints import BUNDLED, Shape, random_m2m100, random_marian
 from tests.model.lively import BUILDS, lively_pair
 from tests.model.pairs import Pair, load_pair
 
 FAMILY_END_GAIN = 1.5
+KERNELS_NEED = ("avx512_f", "avx512_bw", "avx512_vl", "avx512_dq", "avx512_vnni")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -20,6 +22,21 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(num_threads)
+
+
+@pytest.fixture(scope="session")
+def own_kernels() -> None:
+    """Whoever tests our own kernels: it fails where they could run and were not built."""
+    if not all(torch.cpu.get_capabilities().get(name, False) for name in KERNELS_NEED):
+        pytest.skip("our own kernels are for CPUs with AVX512-VNNI")
+    assert kernels.is_available(), "our own kernels were not built"
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForSeq2SeqLM, PreTrainedModel
 
 from model.checkpoint import load_transformer
+from model.compute_types import ComputeType
 from model.config import Checkpoint, read_checkpoint
 from model.generate import generate
 from model.search_types import Hypothesis, SearchRequest
@@ -31,6 +32,10 @@ class Pair:
         """The same weights under other generation rules; `theirs` takes them as arguments."""
         generation = replace(self.checkpoint.generation, **rules)
         return replace(self, checkpoint=replace(self.checkpoint, generation=generation))
+
+    def computing_in(self, compute_type: ComputeType) -> "Pair":
+        """Ours in another compute type."""
+        return replace(self, ours=load_transformer(self.checkpoint, compute_type=compute_type, device=CPU))
 
 
 def load_pair(directory: Path) -> Pair:

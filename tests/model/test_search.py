@@ -160,3 +160,19 @@ def test_request_that_makes_no_sense_is_refused(name: str, options: dict[str, ob
 def test_results_are_plain_data() -> None:
     assert Token(3, -0.5) == (3, -0.5, NO_DETAILS)
     assert Hypothesis((3, 2), (-0.5, -0.1), -0.3, "stop").finish_reason == "stop"
+
+
+def beams_after_steps(checkpoint: Checkpoint, *neighbours: SearchRequest) -> tuple[Hypothesis, ...]:
+    """Four beams in slots 0..3 over six steps, with new `neighbours` of one step behind them at each."""
+    search = Search(checkpoint, max_rows=5, max_target_tokens=20, device=CPU)
+    search.join(request(0, max_new_tokens=6, beam_size=4, num_hypotheses=4), range(4))
+    for seed in range(6):
+        for neighbour in neighbours:
+            search.join(neighbour, [4])
+        step = search.step(random_logits(5, seed=seed)[: 4 + len(neighbours)])
+    return step.progress[0].hypotheses
+
+
+def test_beam_scores_are_the_same_to_the_bit_beside_a_row_that_is_forced_to_end(checkpoint: Checkpoint) -> None:
+    rules = with_rules(checkpoint, forced_eos_token_id=EOS)
+    assert beams_after_steps(rules, request(1, max_new_tokens=1)) == beams_after_steps(rules)
