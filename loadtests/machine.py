@@ -1,0 +1,39 @@
+"""What kind of machine this is."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+CPUINFO = Path("/proc/cpuinfo")
+KINDS = (
+    ("AMX", "amx_tile"),
+    ("AVX512-BF16", "avx512_bf16"),
+    ("AVX512-VNNI", "avx512_vnni"),
+    ("AVX-VNNI", "avx_vnni"),
+)
+"""What multiplies matrices in reduced precision, with the flag in cpuinfo, the strongest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    model_name: str
+    num_cores: int
+    """That this process may use."""
+    kinds: tuple[str, ...]
+
+    @classmethod
+    def read(cls) -> "Machine":
+        return cls.from_cpuinfo(CPUINFO.read_text(encoding="utf-8"), num_cores=len(os.sched_getaffinity(0)))
+
+    @classmethod
+    def from_cpuinfo(cls, cpuinfo: str, *, num_cores: int) -> "Machine":
+        fields = {
+            key.strip(): value.strip() for key, _, value in (line.partition(":") for line in cpuinfo.splitlines())
+        }
+        flags = fields.get("flags", "").split()
+        kinds = tuple(kind for kind, flag in KINDS if flag in flags)
+        return cls(fields.get("model name", "unknown CPU"), num_cores, kinds)
+
+    def __str__(self) -> str:
+        cores = "1 core" if self.num_cores == 1 else f"{self.num_cores} cores"
+        return f"{self.model_name}, {cores}, {' and '.join(self.kinds) or 'none of AMX, AVX512-BF16 and VNNI'}"

@@ -1,0 +1,55 @@
+"""What every side is given to translate, and what it answers: plain data, which goes to other processes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+Targets = list[list[int]]
+"""A target for each source: the tokens after the decoder prompt, the end token included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Sources with their decoder prompts, all in token ids."""
+
+    sources: tuple[tuple[int, ...], ...]
+    prompts: tuple[tuple[int, ...], ...]
+    beam_size: int
+    batch_size: int
+    """The most sentences that are decoded side by side."""
+    max_new_tokens: int
+    fixed_length: bool = False
+    """Each target has exactly `max_new_tokens`, and the end token is not among them."""
+
+    @property
+    def target_length(self) -> int:
+        """The most tokens of a target with its prompt; prompts are of one length."""
+        return len(self.prompts[0]) + self.max_new_tokens
+
+    def part(self, start: int, size: int) -> "Work":
+        end = start + size
+        return replace(self, sources=self.sources[start:end], prompts=self.prompts[start:end])
+
+    def only(self, indices: Sequence[int]) -> "Work":
+        sources = tuple(self.sources[index] for index in indices)
+        return replace(self, sources=sources, prompts=tuple(self.prompts[index] for index in indices))
+
+    def share(self, index: int, count: int) -> "Work":
+        """One of `count` parts, which are about equal."""
+        return replace(self, sources=self.sources[index::count], prompts=self.prompts[index::count])
+
+
+def joined(shares: Sequence[Targets]) -> Targets:
+    """The targets of all shares of some work, in its order."""
+    targets: Targets = [[] for _ in range(sum(map(len, shares)))]
+    for index, share in enumerate(shares):
+        targets[index :: len(shares)] = share
+    return targets
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`began` and `ended` are the system's monotonic clock, the same one in all processes."""
+
+    began: float
+    ended: float
+    targets: list[Targets]

@@ -1,0 +1,56 @@
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from loadtests.conversion import convert
+from loadtests.engine import KakehashiEngine
+from loadtests.peers import CTranslate2Engine, TransformersEngine
+from loadtests.sides import Engine, Shape
+from loadtests.work import Work
+from tests.model.lively import lively_pair
+from tests.model.pairs import prompts_of, random_sources
+
+NUM_SENTENCES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A tiny checkpoint in all three engines, and sentences for it."""
+
+    directory: Path
+    ours: Engine
+    ctranslate2: Engine
+    transformers: Engine
+    work: Work
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(num_threads)
+
+
+@pytest.fixture(scope="session", params=["m2m100", "marian"])
+def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    directory = tmp_path_factory.mktemp(request.param)
+    pair = lively_pair(request.param, directory)
+    converted = convert(directory, directory / "converted", compute_type="float32")
+    work = Work(
+        sources=tuple(map(tuple, random_sources(pair, NUM_SENTENCES, seed=3))),
+        prompts=tuple(map(tuple, prompts_of(pair, NUM_SENTENCES))),
+        beam_size=1,
+        batch_size=8,
+        max_new_tokens=30,
+    )
+    return Stage(
+        directory,
+        KakehashiEngine(directory, compute_type="float32"),
+        CTranslate2Engine(converted, compute_type="float32", shape=Shape(1, 1)),
+        TransformersEngine(directory),
+        work,
+    )
