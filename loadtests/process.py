@@ -12,6 +12,7 @@ from typing import Self
 
 from loadtests.sides import EngineSpec
 from loadtests.work import Answer, Work
+from service.engine.process import KEEP_FREED_MEMORY
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -26,7 +27,9 @@ class EngineProcess:
         variables = dict.fromkeys(THREAD_VARIABLES, str(spec.shape.num_threads))
         command = [sys.executable, "-m", "loadtests.child", str(theirs.fileno())]
         with theirs:
-            self._process = subprocess.Popen(command, env={**os.environ, **variables}, pass_fds=[theirs.fileno()])
+            self._process = subprocess.Popen(
+                command, env={**os.environ, **variables, **KEEP_FREED_MEMORY}, pass_fds=[theirs.fileno()]
+            )
         self._connection.send(spec)
 
     @property

@@ -1,153 +1,184 @@
-"""A server of its own under closed-loop load: python -m loadtests.bench served [-- flags of kakehashi serve].
+"""A server of its own under load: python -m loadtests.bench served [-- flags of kakehashi serve].
 
-Each client sends its next request when it has its answer. Every combination of clients and kind of answer is run
-`--rounds` times over the same sentences, in turns, and the table shows the median round.
+1. Closed loop: each of 1, 16 and 64 clients sends its next request when it has its answer; plain answers and streams,
+   `--rounds` times in turns over the same sentences. The median round with the most clients is the capacity.
+2. Open loop: Poisson arrivals at a share of that capacity. Latency counts from the time at which a request was due.
+3. The server stops, and as many processes as it had workers decode the same sentences without it.
 """
 
 import argparse
-import asyncio
-import os
-import platform
-import socket
+import queue
+import shlex
 import statistics
-import subprocess
 import sys
-import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-import httpx
-from httpx_sse import aconnect_sse
 from tqdm import tqdm
 
-SOURCES = Path(__file__).parent.parent / "tests" / "data" / "sources.tsv"
-START_SECONDS = 120
-REQUEST_SECONDS = 120
+from loadtests.arrivals import poisson_arrivals
+from loadtests.engine_reference import EngineRound, measure_engine
+from loadtests.generator import Generator, Measured
+from loadtests.latency import Targets, summarize
+from loadtests.running_server import BenchServer, ProcessMemory, ServedCheckpoint, machine, running_server
+from loadtests.sentences import SOURCES, Sentence, read_sentences
+from loadtests.served_report import Cell, engine_table, load_table, memory_table
+
+KINDS = (False, True)
+"""Plain answers, then streams."""
+ENGINE_SECONDS = 600.0
+QUICK_REQUESTS = 64
+QUICK_SECONDS = 1.5
+LEGEND = """\
+Times are p50 / p95 / p99 in ms, from when a request was due; tokens that one read brought together are 0 apart. Good \
+requests met their targets: {targets}. CPU is in percent of one core. Late is what the generator sent after it was \
+due: where it or the generator's CPU is large, the figures are the generator's."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """Seconds from the request to its first token (None where it was not streamed) and to its end."""
-
-    num_tokens: int
-    first_token_seconds: float | None
-    seconds: float
+class Plan:
+    sentences: list[Sentence]
+    clients: list[int]
+    num_rounds: int
+    shares: list[float]
+    open_seconds: float
+    seed: int
+    targets: Targets
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
-    seconds: float
-    answers: list[Answer]
+class Results:
+    checkpoint: ServedCheckpoint
+    ready_seconds: float
+    closed: list[Cell]
+    opened: list[Cell]
+    memory: list[ProcessMemory]
 
-    @property
-    def tokens_per_second(self) -> float:
-        return sum(answer.num_tokens for answer in self.answers) / self.seconds
-
-
-async def ask(client: httpx.AsyncClient, body: dict[str, object], *, stream: bool) -> Answer:
-    """Raises RuntimeError where a stream does not end with `done`."""
-    began = time.perf_counter()
-    if not stream:
-        response = await client.post("/v1/translations", json=body)
-        usage = response.raise_for_status().json()["usage"]
-        return Answer(usage["generated_tokens"], None, time.perf_counter() - began)
-    num_tokens, first = 0, None
-    async with aconnect_sse(client, "POST", "/v1/translations", json={**body, "stream": True}) as source:
-        async for event in source.aiter_sse():
-            if event.event == "token":
-                num_tokens += 1
-                first = first or time.perf_counter() - began
-    if event.event != "done":
-        raise RuntimeError(f"the stream ended with {event.event}: {event.data}")
-    return Answer(num_tokens, first, time.perf_counter() - began)
-
-
-async def run_round(url: str, bodies: list[dict[str, object]], *, num_clients: int, stream: bool) -> Round:
-    left = list(reversed(bodies))
-    answers: list[Answer] = []
-    limits = httpx.Limits(max_connections=num_clients)
-    async with httpx.AsyncClient(base_url=url, timeout=REQUEST_SECONDS, limits=limits) as client:
-
-        async def work() -> None:
-            while left:
-                answers.append(await ask(client, left.pop(), stream=stream))
-
-        began = time.perf_counter()
-        async with asyncio.TaskGroup() as group:
-            for _ in range(num_clients):
-                group.create_task(work())
-        return Round(time.perf_counter() - began, answers)
-
-
-def wait_ready(url: str, server: subprocess.Popen[bytes]) -> float:
-    """Seconds from the process's start to ready."""
-    began = time.perf_counter()
-    while time.perf_counter() - began < START_SECONDS:
-        if server.poll() is not None:
-            raise SystemExit(f"the server ended with status {server.returncode}")
-        try:
-            if httpx.get(f"{url}/health/ready").status_code == 200:
-                return time.perf_counter() - began
-        except httpx.TransportError:
-            pass
-        time.sleep(0.02)
-    raise SystemExit("the server did not get ready")
-
-
-def make_bodies(num_requests: int) -> list[dict[str, object]]:
-    """One short text a request, all five languages."""
-    lines = [line.split("\t") for line in SOURCES.read_text(encoding="utf-8").splitlines()]
-    return [
-        {"text": text, "source_lang": source_lang, "target_lang": target_lang}
-        for source_lang, target_lang, text in (lines[index % len(lines)] for index in range(num_requests))
-    ]
-
-
-def milliseconds(values: list[float]) -> str:
-    """Median and 95th percentile."""
-    if len(values) < 2:
-        return "–"
-    return f"{statistics.median(values) * 1000:.0f} / {statistics.quantiles(values, n=20)[-1] * 1000:.0f}"
-
-
-def show(clients: int, stream: bool, rounds: list[Round]) -> str:
-    middle = sorted(rounds, key=lambda each: each.tokens_per_second)[len(rounds) // 2]
-    first = [each.first_token_seconds for each in middle.answers if each.first_token_seconds is not None]
-    speeds = [each.tokens_per_second for each in rounds]
-    return (
-        f"| {clients} | {'stream' if stream else 'plain'} | {middle.tokens_per_second:.0f} "
-        f"({min(speeds):.0f}–{max(speeds):.0f}) | {len(middle.answers) / middle.seconds:.0f} "
-        f"| {milliseconds(first)} | {milliseconds([each.seconds for each in middle.answers])} |"
-    )
+    def at_most_clients(self) -> list[Cell]:
+        return self.closed[-len(KINDS) :]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--clients", type=int, nargs="+", default=[1, 16, 64])
-    parser.add_argument("--requests", type=int, default=250, help="requests in a round")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 16, 64], help="of the closed loop")
+    parser.add_argument("--requests", type=int, default=250, help="in a round of the closed loop")
+    parser.add_argument("--rounds", type=int, default=3, help="of the closed loop, and of the engine by itself")
+    parser.add_argument(
+        "--loads", type=float, nargs="+", default=[50, 70, 90], help="of the open loop, in percent of the capacity"
+    )
+    parser.add_argument("--seconds", type=float, default=15.0, help="of arrivals in each open loop")
+    parser.add_argument("--seed", type=int, default=1, help="of the arrivals")
+    parser.add_argument("--slo-first-token-ms", type=float, default=200.0, help="target of a stream's first token")
+    parser.add_argument("--slo-token-ms", type=float, default=50.0, help="target of the mean time between its tokens")
+    parser.add_argument("--slo-seconds", type=float, default=2.0, help="target of a plain answer")
+    parser.add_argument("--sources", type=Path, default=SOURCES, help="TSV: source language, target language, text")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the loops, too")
+    parser.add_argument("--quick", action="store_true", help="one round, few requests: to see that it works")
     parser.add_argument("serve", nargs="*", metavar="-- FLAGS", help="flags of kakehashi serve")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    bodies = make_bodies(arguments.requests)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "service.cli", "serve", "--log-level", "warning", "--port", str(port)]
-    with subprocess.Popen([*command, *arguments.serve]) as server:
-        try:
-            ready_seconds = wait_ready(url, server)
-            shapes = list(product(arguments.clients, (False, True)))
-            rounds: dict[tuple[int, bool], list[Round]] = {shape: [] for shape in shapes}
-            for _, shape in tqdm(list(product(range(arguments.rounds), shapes)), unit="round"):
-                clients, stream = shape
-                rounds[shape].append(asyncio.run(run_round(url, bodies, num_clients=clients, stream=stream)))
-        finally:
-            server.terminate()
-    print(f"{platform.machine()}, {os.cpu_count()} cores; serve {' '.join(arguments.serve) or 'with defaults'}")
-    print(f"from the process's start to ready: {ready_seconds:.1f} s")
-    print("| clients | answers | tokens/s (least–most) | requests/s | first token p50 / p95 ms | whole p50 / p95 ms |")
-    print("|---|---|---|---|---|---|")
-    for (clients, stream), of_shape in rounds.items():
-        print(show(clients, stream, of_shape))
+    """Raises SystemExit where the server does not start; whatever else goes wrong is in the tables."""
+    plan = _plan(arguments)
+    with running_server(arguments.serve) as server:
+        results = _measure(server, plan)
+    print(f"{machine()}; `kakehashi {shlex.join(['serve', *arguments.serve])}`; `{shlex.join(sys.orig_argv[1:])}`")
+    _show(results, plan)
+    rounds = _measure_engine(results.checkpoint, plan)
+    if rounds:
+        print(f"\n### The engine without a server\n\n{engine_table(rounds, results.at_most_clients())}")
+    if arguments.plot is not None:
+        from loadtests.served_plot import draw
+
+        engine_speed = statistics.median(each.tokens_per_second for each in rounds) if rounds else None
+        draw(arguments.plot, closed=results.closed, opened=results.opened, engine_speed=engine_speed)
+
+
+def _plan(arguments: argparse.Namespace) -> Plan:
+    num_requests = min(arguments.requests, QUICK_REQUESTS) if arguments.quick else arguments.requests
+    return Plan(
+        sentences=read_sentences(arguments.sources, num_requests),
+        clients=sorted(arguments.clients),
+        num_rounds=1 if arguments.quick else arguments.rounds,
+        shares=[percent / 100 for percent in sorted(arguments.loads)],
+        open_seconds=min(arguments.seconds, QUICK_SECONDS) if arguments.quick else arguments.seconds,
+        seed=arguments.seed,
+        targets=Targets(
+            first_token_seconds=arguments.slo_first_token_ms / 1000,
+            token_seconds=arguments.slo_token_ms / 1000,
+            plain_seconds=arguments.slo_seconds,
+        ),
+    )
+
+
+def _measure(server: BenchServer, plan: Plan) -> Results:
+    generator = Generator(server, plan.sentences)
+    shapes = list(product(plan.clients, KINDS))
+    num_cells = len(shapes) * plan.num_rounds + len(plan.shares) * len(KINDS)
+    with tqdm(total=num_cells, unit="cell") as bar:
+        for stream in KINDS:
+            generator.closed(num_clients=max(plan.clients), stream=stream)  # warms it
+        rounds: dict[tuple[int, bool], list[Measured]] = {shape: [] for shape in shapes}
+        for _, (num_clients, stream) in product(range(plan.num_rounds), shapes):
+            rounds[num_clients, stream].append(generator.closed(num_clients=num_clients, stream=stream))
+            bar.update()
+        closed = [_closed_cell(measured, plan, *shape) for shape, measured in rounds.items()]
+        opened = []
+        for capacity, share in product(closed[-len(KINDS) :], plan.shares):
+            opened.append(_open_cell(generator, plan, capacity, share))
+            bar.update()
+    return Results(server.checkpoint(), server.ready_seconds, closed, opened, server.memory())
+
+
+def _closed_cell(rounds: Sequence[Measured], plan: Plan, num_clients: int, stream: bool) -> Cell:
+    middle = sorted(rounds, key=lambda each: each.load.tokens_per_second)[len(rounds) // 2]
+    return Cell(
+        load=f"{num_clients} client{'s' * (num_clients > 1)}",
+        is_stream=stream,
+        seconds=middle.load.seconds,
+        offered_per_second=len(middle.load.answers) / middle.load.seconds,
+        summary=summarize(middle.load.answers, plan.targets, stream=stream),
+        cpu=middle.cpu,
+        speeds=tuple(each.load.tokens_per_second for each in rounds),
+    )
+
+
+def _open_cell(generator: Generator, plan: Plan, capacity: Cell, share: float) -> Cell:
+    stream = capacity.is_stream
+    rate = max(share * capacity.summary.num_completed / capacity.seconds, 1 / plan.open_seconds)
+    arrivals = poisson_arrivals(rate=rate, seconds=plan.open_seconds, seed=plan.seed)
+    measured = generator.open(arrivals, stream=stream)
+    return Cell(
+        load=f"{100 * share:.0f} %",
+        is_stream=stream,
+        seconds=max(measured.load.seconds, plan.open_seconds),
+        offered_per_second=len(arrivals) / plan.open_seconds,
+        summary=summarize(measured.load.answers, plan.targets, stream=stream),
+        cpu=measured.cpu,
+        speeds=(measured.load.tokens_per_second,),
+    )
+
+
+def _measure_engine(checkpoint: ServedCheckpoint, plan: Plan) -> list[EngineRound]:
+    try:
+        return measure_engine(checkpoint, plan.sentences, num_rounds=plan.num_rounds, seconds_limit=ENGINE_SECONDS)
+    except (queue.Empty, OSError) as error:  # the other tables are worth more than this one
+        print(f"the engine without a server could not be measured: {error!r}", file=sys.stderr)
+        return []
+
+
+def _show(results: Results, plan: Plan) -> None:
+    targets, checkpoint = plan.targets, results.checkpoint
+    goals = (
+        f"a stream's first token within {targets.first_token_seconds * 1000:g} ms and its tokens "
+        f"{targets.token_seconds * 1000:g} ms apart on average, a plain answer within {targets.plain_seconds:g} s"
+    )
+    print(
+        f"{checkpoint.name}, {checkpoint.compute_type} on {checkpoint.device}, {checkpoint.workers} workers of "
+        f"{checkpoint.max_rows} rows; ready {results.ready_seconds:.1f} s after the start of the process\n\n"
+        f"### Closed loop\n\n{load_table(results.closed)}\n\n{LEGEND.format(targets=goals)}\n\n"
+        f"### Open loop\n\nIn percent of the requests/s of {results.at_most_clients()[0].load}, "
+        f"{plan.open_seconds:g} s of Poisson arrivals each.\n\n{load_table(results.opened)}\n\n"
+        f"### Memory after the load\n\n{memory_table(results.memory, checkpoint)}"
+    )

@@ -35,7 +35,7 @@ class Sentence:
     num_tokens: int = 0
     hypotheses: tuple[search_types.Hypothesis, ...] = ()
     is_over: bool = False
-    last_token_at: float = 0.0
+    last_token_at: float | None = None
 
     def receive(self, event: SequenceProgress) -> list[tuple[str, search_types.Token | None]]:
         """Take what a step brought; return deltas, each with its token; the last one may have none."""
@@ -65,15 +65,19 @@ class Sentence:
         return f"{self.before}{text}{self.after}"
 
     def top_tokens(self, token: search_types.Token) -> list[TopToken] | None:
+        if not token.details.top_tokens:
+            return None
         names = self.leg.model.tokenizer.target_names
         return [
             TopToken(names.get(token_id, ""), token_id, round(probability, PROBABILITY_DIGITS))
             for token_id, probability in token.details.top_tokens
-        ] or None
+        ]
 
     def alignment(self, token: search_types.Token) -> list[float] | None:
+        if not token.details.alignment:
+            return None
         weights = token.details.alignment[: len(self.sequence.source_ids)]
-        return [round(weight, PROBABILITY_DIGITS) for weight in weights] or None
+        return [round(weight, PROBABILITY_DIGITS) for weight in weights]
 
 
 @dataclass(slots=True, eq=False)

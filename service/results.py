@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import msgspec
+
 from model.search_types import FinishReason
 
 
@@ -12,8 +14,7 @@ class TopToken:
     probability: float
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(msgspec.Struct, frozen=True, omit_defaults=True):
     """One chosen token. `text` is the delta; joined over a text and target, the deltas are the translation.
 
     Text that no token stands for has no token id: what has no letter or digit in it and stays as it is, and what a beam

@@ -66,6 +66,10 @@ class ActiveTranslation:
         ]
 
     @property
+    def num_texts(self) -> int:
+        return len(self._job.texts)
+
+    @property
     def models(self) -> list[str]:
         """The names of the checkpoints that it goes through, in the order of their first use."""
         return list(dict.fromkeys(leg.model.name for unit in self.units for leg in unit.route.legs))
@@ -73,7 +77,7 @@ class ActiveTranslation:
     def submit(self, *, deadline: float) -> None:
         """Queue all first legs. Raises NotReadyError and QueueFullError."""
         sequences = [sentence.sequence for unit in self.units for sentence in unit.sentences]
-        self._stream = self._client.submit(sequences, deadline=deadline)
+        self._stream = self._client.submit(sequences, deadline=deadline, on_event=self._observe_pace)
 
     async def __aiter__(self) -> AsyncIterator[list[Token | Translation]]:
         """Raises EngineFailedError and DeadlineExceededError."""
@@ -82,13 +86,14 @@ class ActiveTranslation:
         if passed_through:
             yield passed_through
         async for events in self._stream:
-            now = time.monotonic()
-            released = [each for event in events for each in self._receive(event, now)]
+            released = [each for event in events for each in self._receive(event)]
             if released:
                 yield released
 
     async def drain(self) -> list[Translation]:
         """All translations, by text, then by target, as asked."""
+        assert self._stream is not None, "drained before it was submitted"
+        self._stream.read_only_ends()
         translations = [each async for batch in self for each in batch if isinstance(each, Translation)]
         order = {(unit.text_index, unit.route.target_lang): place for place, unit in enumerate(self.units)}
         return sorted(translations, key=lambda each: order[each.text_index, each.target_lang])
@@ -97,7 +102,7 @@ class ActiveTranslation:
         if self._stream is not None:
             await self._stream.aclose()
 
-    def _receive(self, event: SequenceEvent, now: float) -> list[Token | Translation]:
+    def _receive(self, event: SequenceEvent) -> list[Token | Translation]:
         unit, sentence = self._by_id[event.sequence_id]
         match event:
             case SequenceStarted(encoded=encoded):
@@ -109,8 +114,6 @@ class ActiveTranslation:
             case SequenceProgress():
                 self.usage.generated_tokens += len(event.tokens)
                 if sentence.is_last_leg:
-                    if event.tokens:
-                        self._observe_pace(sentence, now)
                     return unit.receive(sentence, event)
                 sentence.receive(event)
                 return self._start_next_leg(unit, sentence) if event.hypotheses else []
@@ -197,8 +200,15 @@ class ActiveTranslation:
         source_ids = tokenizer.encode_source(text, source_lang=leg.source_lang, target_lang=leg.target_lang)
         return Sequence(request, leg.model.index, tuple(source_ids), job.priority)
 
-    def _observe_pace(self, sentence: Sentence, now: float) -> None:
-        if sentence.num_tokens:
+    def _observe_pace(self, event: SequenceEvent) -> None:
+        """As the event comes, since a plain answer is not woken for it."""
+        if not isinstance(event, SequenceProgress) or not event.tokens:
+            return
+        _, sentence = self._by_id[event.sequence_id]
+        if not sentence.is_last_leg:
+            return
+        now = time.monotonic()
+        if sentence.last_token_at is not None:
             self._metrics.inter_token_latency.observe(now - sentence.last_token_at)
         elif not self._has_spoken:
             self._has_spoken = True

@@ -5,7 +5,7 @@ Pure, because a middleware that buffers or wraps the receive channel would hide 
 
 import re
 import time
-from uuid import uuid4
+from secrets import token_hex
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -31,7 +31,7 @@ class RequestRecorder:
             await self._app(scope, receive, send)
             return
         given = Headers(scope=scope).get("x-request-id", "")
-        record = RequestRecord(given if SANE_REQUEST_ID.fullmatch(given) else f"req-{uuid4().hex}")
+        record = RequestRecord(given if SANE_REQUEST_ID.fullmatch(given) else f"req-{token_hex(16)}")
         set_record(scope, record)
 
         async def send_with_id(message: Message) -> None:

@@ -6,13 +6,13 @@ Refused before the first byte: 400, 413, 422, 429, 503; 504 when the deadline pa
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from secrets import token_hex
 from typing import Annotated, Any, Protocol
-from uuid import uuid4
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import TypeAdapter
+from starlette.types import Receive, Scope, Send
 
 from service.api.errors import PROBLEMS, problem_body, problem_of, record_failure
 from service.api.record import RequestRecord, record_of
@@ -27,13 +27,6 @@ from service.translator import ActiveTranslation, Job, Translator
 EVENT_STREAM: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {}}, "description": "Server-Sent Events"}
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    active: ActiveTranslation
-    num_texts: int
-    is_stream: bool
 
 
 class JobQuery(Protocol):
@@ -66,7 +59,6 @@ class TranslationService:
         for error in (QueueFullError, NotReadyError, DrainingError):
             metrics.refused.labels(PROBLEMS[error].slug)  # so that each starts at 0
         self._answers = TypeAdapter(TranslationAnswer)
-        self._tokens = TypeAdapter(Token)
         self._translations = TypeAdapter(Translation)
 
     @asynccontextmanager
@@ -89,37 +81,34 @@ class TranslationService:
         timeout_seconds = min(query.timeout_s or self._timeout_seconds, self._timeout_seconds)
         return await self._translator.admit(job, timeout_seconds=timeout_seconds)
 
-    async def answer(self, request: Request, admitted: Admitted) -> Response:
-        active = admitted.active
-        translations = await until_gone(request.receive, active.drain())
+    async def answer(self, receive: Receive, active: ActiveTranslation) -> Response:
+        translations = await until_gone(receive, active.drain())
         answer = TranslationAnswer(_new_id(), ", ".join(active.models), translations, active.usage)
         return Response(self._answers.dump_json(answer, exclude_none=True), media_type="application/json")
 
-    def stream(self, request: Request, admitted: Admitted) -> EventStreamResponse:
-        record = record_of(request.scope)
+    def stream(self, record: RequestRecord, active: ActiveTranslation) -> EventStreamResponse:
         # Until an event says otherwise: a stream that is cut short was cut by its client.
         record.is_stream, record.outcome = True, "cancelled"
-        return EventStreamResponse(self._events(record, admitted))
+        return EventStreamResponse(self._events(record, active))
 
-    async def _events(self, record: RequestRecord, admitted: Admitted) -> AsyncGenerator[bytes, None]:
+    async def _events(self, record: RequestRecord, active: ActiveTranslation) -> AsyncGenerator[bytes, None]:
         """All events of a stream, one chunk for all that one step brought; an error is the last event, not raised."""
-        active = admitted.active
-        start = {"id": _new_id(), "model": ", ".join(active.models), "texts": admitted.num_texts}
-        yield encode_event("start", encode_json(start))
+        start = {"id": _new_id(), "model": ", ".join(active.models), "texts": active.num_texts}
+        yield encode_event(b"start", encode_json(start))
         try:
             async for batch in active:
                 yield b"".join(self._encode(item) for item in batch)
-            last = encode_event("done", encode_json({"usage": asdict(active.usage)}))
+            last = encode_event(b"done", encode_json({"usage": active.usage}))
             record.outcome = "ok"
         except Exception as error:  # whatever it is, the stream must say that it ended badly
             record_failure(error, record)
-            last = encode_event("error", encode_json(problem_body(error, request_id=record.request_id)))
+            last = encode_event(b"error", encode_json(problem_body(error, request_id=record.request_id)))
         yield last
 
     def _encode(self, item: Token | Translation) -> bytes:
         if isinstance(item, Token):
-            return encode_event("token", self._tokens.dump_json(item, exclude_defaults=True))
-        return encode_event("translation", self._translations.dump_json(item, exclude_none=True))
+            return encode_event(b"token", encode_json(item))
+        return encode_event(b"translation", self._translations.dump_json(item, exclude_none=True))
 
     def _check_limits(self, job: Job) -> None:
         if len(job.texts) > self._max_texts:
@@ -129,29 +118,43 @@ class TranslationService:
             raise TooLargeError(f"the texts have {num_characters} characters; the limit is {self._max_text_characters}")
 
 
+class TranslationResponse(Response):
+    """Admits when it is sent, and answers: a refusal is raised before the first byte, where it keeps its status.
+
+    A dependency would do the same, but those that end after the response take FastAPI as long as tokenizing a text.
+    """
+
+    def __init__(self, service: TranslationService, query: JobQuery, *, stream: bool) -> None:
+        super().__init__()
+        self._service = service
+        self._query = query
+        self._is_stream = stream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        service = self._service
+        async with service.admitted(self._query) as active:
+            if self._is_stream:
+                response: Response = service.stream(record_of(scope), active)
+            else:
+                response = await service.answer(receive, active)
+            await response(scope, receive, send)
+
+
 def create_router(service: TranslationService) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["translation"])
 
-    async def admit_body(body: TranslationBody) -> AsyncIterator[Admitted]:
-        async with service.admitted(body) as active:
-            yield Admitted(active, num_texts=len(body.text), is_stream=body.stream)
-
-    async def admit_query(query: Annotated[TranslationQuery, Query()]) -> AsyncIterator[Admitted]:
-        async with service.admitted(query) as active:
-            yield Admitted(active, num_texts=len(query.text), is_stream=True)
-
     @router.post("/translations", response_model=TranslationAnswer, responses=EVENT_STREAM)
-    async def translate(request: Request, admitted: Annotated[Admitted, Depends(admit_body)]) -> Response:
+    async def translate(body: TranslationBody) -> Response:
         """Translate one text or many into one language or many."""
-        return service.stream(request, admitted) if admitted.is_stream else await service.answer(request, admitted)
+        return TranslationResponse(service, body, stream=body.stream)
 
     @router.get("/translations/stream", response_class=Response, responses=EVENT_STREAM)
-    async def translate_stream(request: Request, admitted: Annotated[Admitted, Depends(admit_query)]) -> Response:
+    async def translate_stream(query: Annotated[TranslationQuery, Query()]) -> Response:
         """Translate as Server-Sent Events, for a browser's EventSource; close it on `done`, or it asks again."""
-        return service.stream(request, admitted)
+        return TranslationResponse(service, query, stream=True)
 
     return router
 
 
 def _new_id() -> str:
-    return f"tr-{uuid4().hex}"
+    return f"tr-{token_hex(16)}"

@@ -77,6 +77,8 @@ class EngineClient:
             metrics.worker_restarts.labels(worker.name)  # so that it starts at 0
         self._ids = count()
         self._tickets: dict[int, _Ticket] = {}
+        self._outstanding = dict.fromkeys(self._workers, 0)
+        """Source tokens that each worker has to decode: kept up to date, since with many waiting a sum takes long."""
         self._queue_tokens = 0
         self._num_waiting = 0
         self._was_ready = False
@@ -130,11 +132,17 @@ class EngineClient:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._nursery.aclose()
 
-    def submit(self, sequences: list[Sequence], *, deadline: float | None = None) -> EngineStream:
+    def submit(
+        self,
+        sequences: list[Sequence],
+        *,
+        deadline: float | None = None,
+        on_event: Callable[[SequenceEvent], None] | None = None,
+    ) -> EngineStream:
         """Queue sequences; equal sources go to the same worker, which encodes them once.
 
-        `deadline` is in the event loop's time. Raises NotReadyError, and QueueFullError when more than
-        `max_queue_tokens` source tokens would wait.
+        `deadline` is in the event loop's time; `on_event` is told of each event as it comes. Raises NotReadyError, and
+        QueueFullError when more than `max_queue_tokens` source tokens would wait.
         """
         if not self.is_ready:
             raise NotReadyError("no worker is ready yet", retry_after_seconds=1)
@@ -145,7 +153,9 @@ class EngineClient:
                 f"the limit is {self._max_queue_tokens}",
                 retry_after_seconds=1,
             )
-        return self._open(sequences, deadline=deadline)
+        stream = EngineStream(deadline=deadline, cancel=self._cancel, on_event=on_event)
+        self._add(stream, sequences)
+        return stream
 
     def extend(self, stream: EngineStream, sequences: list[Sequence]) -> None:
         """More sequences for a stream that was admitted: what follows from its first ones is never refused."""
@@ -155,7 +165,8 @@ class EngineClient:
 
     async def warm_up(self, worker: Worker) -> bool:
         self._on_loaded(worker.checkpoints)
-        async with aclosing(self._open(self._make_warm_up(), deadline=None, worker=worker)) as stream:
+        async with aclosing(EngineStream(deadline=None, cancel=self._cancel)) as stream:
+            self._add(stream, self._make_warm_up(), worker=worker)
             return not any([isinstance(event, SequenceFailed) async for events in stream for event in events])
 
     def on_ready(self, worker: Worker) -> None:
@@ -173,6 +184,7 @@ class EngineClient:
     def on_lost(self, worker: Worker) -> None:
         self._metrics.observe_slots(worker.name, num_free=0, num_running=0)
         lost = [ticket for ticket in self._tickets.values() if ticket.worker is worker]
+        self._outstanding[worker] = 0
         for ticket in lost:
             ticket.worker = None
             if ticket.was_replayed:
@@ -195,11 +207,6 @@ class EngineClient:
 
     # Tickets.
 
-    def _open(self, sequences: list[Sequence], *, deadline: float | None, worker: Worker | None = None) -> EngineStream:
-        stream = EngineStream(deadline=deadline, cancel=self._cancel)
-        self._add(stream, sequences, worker=worker)
-        return stream
-
     def _add(self, stream: EngineStream, sequences: list[Sequence], *, worker: Worker | None = None) -> None:
         tickets = [_Ticket(sequence, stream) for sequence in sequences]
         for ticket in tickets:
@@ -216,16 +223,12 @@ class EngineClient:
         ready = [worker] if worker else [each for each in self._workers if each.is_ready]
         if not by_source or not ready:
             return
-        load = dict.fromkeys(ready, 0)
-        for ticket in self._tickets.values():
-            if ticket.worker in load:
-                load[ticket.worker] += ticket.num_source_tokens
         batches: defaultdict[Worker, list[Sequence]] = defaultdict(list)
         for group in by_source.values():
-            target = min(load, key=load.__getitem__)
+            target = min(ready, key=self._outstanding.__getitem__)
             for ticket in group:
                 ticket.worker = target
-                load[target] += ticket.num_source_tokens
+                self._outstanding[target] += ticket.num_source_tokens
                 batches[target].append(ticket.sequence)
         for target, sequences in batches.items():
             target.send(Submit(sequences))
@@ -272,6 +275,8 @@ class EngineClient:
 
     def _forget(self, ticket: _Ticket) -> None:
         del self._tickets[ticket.sequence.sequence_id]
+        if ticket.worker is not None:
+            self._outstanding[ticket.worker] -= ticket.num_source_tokens
         self._stop_waiting(ticket)
 
     def _stop_waiting(self, ticket: _Ticket) -> None:

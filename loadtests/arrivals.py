@@ -1,0 +1,14 @@
+"""When the requests of an open loop are due."""
+
+from random import Random
+
+
+def poisson_arrivals(*, rate: float, seconds: float, seed: int) -> list[float]:
+    """Seconds after the start, ascending, of a Poisson process with `rate` arrivals a second on average."""
+    random = Random(seed)
+    arrivals: list[float] = []
+    due = random.expovariate(rate)
+    while due < seconds:
+        arrivals.append(due)
+        due += random.expovariate(rate)
+    return arrivals

@@ -1,0 +1,28 @@
+"""The sentences that a benchmark asks for."""
+
+from dataclasses import dataclass
+from itertools import cycle, islice
+from pathlib import Path
+
+SOURCES = Path(__file__).parent.parent / "tests" / "data" / "sources.tsv"
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    source_lang: str
+    target_lang: str
+    text: str
+
+    def body(self, *, stream: bool) -> dict[str, object]:
+        return {
+            "text": self.text,
+            "source_lang": self.source_lang,
+            "target_lang": self.target_lang,
+            "stream": stream,
+        }
+
+
+def read_sentences(path: Path, count: int) -> list[Sentence]:
+    """`count` of them, from the first line again where the file has fewer. A line: source, tab, target, tab, text."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [Sentence(*line.split("\t")) for line in islice(cycle(lines), count)]
