@@ -82,7 +82,8 @@ class RunningBatch:
             self._rows += [_Row(request.sequence_id, len(sources[index]), len(prompt) - 1, prompt[-1]) for _ in slots]
             source_of_row += [index] * request.beam_size
         source_index = torch.tensor(source_of_row, device=self._device)
-        self._cache.write_cross(start, self._transformer.cross_kv(encoder_hidden_states), source_index)
+        cross_kv = self._transformer.cross_kv(encoder_hidden_states)
+        self._cache.write_cross(start, cross_kv, source_index if len(source_of_row) > len(sources) else None)
 
         prompt_ids, _ = self._padded([requests[index].decoder_prompt for index in source_of_row])
         num_tokens = prompt_ids.shape[1] - 1

@@ -311,6 +311,13 @@ struct Tokens {
     const int32_t* origins;
 
     const T* at(long token) const { return values + token * token_stride + (origins ? origins[token] * row_stride : 0); }
+
+    // Inline, for GCC drops calls of a function that does nothing but this.
+    __attribute__((always_inline)) void prefetch(long token, long size) const {
+        if (sizeof(T) != sizeof(uint16_t)) return;  // what is of float32 was computed just now
+        const char* start = reinterpret_cast<const char*>(at(token));
+        for (long i = 0; i < size * static_cast<long>(sizeof(T)); i += 64) _mm_prefetch(start + i, _MM_HINT_T1);
+    }
 };
 
 // The sums over each of four vectors.
@@ -327,71 +334,105 @@ constexpr long GROUP = 4;  // tokens whose scores, and vectors of a head whose w
 
 inline long scores_stride(long num_tokens) { return (num_tokens + LANES - 1) / LANES * LANES; }
 
-// scores [H, C] of one row's q [H, d]: QK^T, scaled.
-template <typename T>
-void score(const Stack& stack, const float* q, const Tokens<T>& tokens, long num_tokens, float* scores) {
-    const long head_dim = stack.head_dim, width = stack.num_heads * head_dim;
-    const __m128 scale = _mm_set1_ps(stack.scale);
-    for (long token = 0; token < num_tokens; token += GROUP) {
-        const T* k[GROUP];
-        for (long i = 0; i < GROUP; ++i) {
-            k[i] = tokens.at(token + i < num_tokens ? token + i : num_tokens - 1);
-            if (token + i + AHEAD_TOKENS >= num_tokens) continue;
-            const char* ahead = reinterpret_cast<const char*>(tokens.at(token + i + AHEAD_TOKENS));
-            for (long at = 0; at < 2 * width * static_cast<long>(sizeof(T)); at += 64) _mm_prefetch(ahead + at, _MM_HINT_T1);
-        }
-        for (long head = 0; head < stack.num_heads; ++head) {
-            __m512 sums[GROUP] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
-            for (long i = 0; i < head_dim; i += LANES) {
-                const __mmask16 mask = first_lanes(head_dim - i);
-                const long at = head * head_dim + i;
-                const __m512 x = load(q + at, mask);
-#pragma GCC unroll 4
-                for (long j = 0; j < GROUP; ++j) sums[j] = _mm512_fmadd_ps(x, load(k[j] + at, mask), sums[j]);
-            }
-            const __m128 group = _mm_mul_ps(reduce_add(sums[0], sums[1], sums[2], sums[3]), scale);
-            _mm_storeu_ps(scores + head * scores_stride(num_tokens) + token, group);
-        }
-    }
-}
+// Some queries over the same tokens, side by side so that K and V are loaded once for all of them. What is computed for
+// one does not depend on the others. scores [Q, H, C] are left as attention weights.
+template <typename T, int QUERIES>
+struct Attention {
+    const Stack& stack;
+    const float* q;  // [Q, H, d]
+    long q_stride;
+    const Tokens<T>& tokens;
+    long num_tokens;
+    float* scores;
+    float* outputs;  // [Q, H, d], dense
 
-// outputs [H, d] = weights [H, C] times V.
-template <typename T>
-void weigh(const Stack& stack, const float* weights, const Tokens<T>& tokens, long num_tokens, float* outputs) {
-    const long head_dim = stack.head_dim, width = stack.num_heads * head_dim;
-    for (long head = 0; head < stack.num_heads; ++head) {
-        const float* row = weights + head * scores_stride(num_tokens);
-        for (long start = 0; start < head_dim; start += GROUP * LANES) {
-            const long at = head * head_dim + start;
-            __mmask16 masks[GROUP];
-            __m512 sums[GROUP];
-#pragma GCC unroll 4
+    long width() const { return stack.num_heads * stack.head_dim; }
+    float* row(long query, long head) const {
+        return scores + (query * stack.num_heads + head) * scores_stride(num_tokens);
+    }
+
+    // QK^T, scaled.
+    void score() const {
+        const __m128 scale = _mm_set1_ps(stack.scale);
+        for (long token = 0; token < num_tokens; token += GROUP) {
+            const T* k[GROUP];
             for (long i = 0; i < GROUP; ++i) {
-                const long left = head_dim - start - i * LANES;
-                masks[i] = left > 0 ? first_lanes(left) : 0;
-                sums[i] = _mm512_setzero_ps();
+                k[i] = tokens.at(token + i < num_tokens ? token + i : num_tokens - 1);
+                if (token + i + AHEAD_TOKENS < num_tokens) tokens.prefetch(token + i + AHEAD_TOKENS, 2 * width());
             }
-            for (long token = 0; token < num_tokens; ++token) {
-                const T* v = tokens.at(token) + width + at;
-                const __m512 weight = splat(row[token]);
+            for (long head = 0; head < stack.num_heads; ++head) {
+                __m512 sums[QUERIES][GROUP];
 #pragma GCC unroll 4
-                for (long i = 0; i < GROUP; ++i) sums[i] = _mm512_fmadd_ps(weight, load(v + i * LANES, masks[i]), sums[i]);
+                for (int query = 0; query < QUERIES; ++query)
+#pragma GCC unroll 4
+                    for (long j = 0; j < GROUP; ++j) sums[query][j] = _mm512_setzero_ps();
+                for (long i = 0; i < stack.head_dim; i += LANES) {
+                    const __mmask16 mask = first_lanes(stack.head_dim - i);
+                    const long at = head * stack.head_dim + i;
+                    __m512 keys[GROUP];
+#pragma GCC unroll 4
+                    for (long j = 0; j < GROUP; ++j) keys[j] = load(k[j] + at, mask);
+#pragma GCC unroll 4
+                    for (int query = 0; query < QUERIES; ++query) {
+                        const __m512 x = load(q + query * q_stride + at, mask);
+#pragma GCC unroll 4
+                        for (long j = 0; j < GROUP; ++j) sums[query][j] = _mm512_fmadd_ps(x, keys[j], sums[query][j]);
+                    }
+                }
+#pragma GCC unroll 4
+                for (int query = 0; query < QUERIES; ++query) {
+                    const __m512* s = sums[query];
+                    _mm_storeu_ps(row(query, head) + token, _mm_mul_ps(reduce_add(s[0], s[1], s[2], s[3]), scale));
+                }
             }
-#pragma GCC unroll 4
-            for (long i = 0; i < GROUP; ++i) store(outputs + at + i * LANES, sums[i], masks[i]);
         }
     }
-}
 
-// One row's q [H, d] over its tokens -> outputs [H, d]; scores [H, C] are left as attention weights.
-template <typename T>
-void attend(const Stack& stack, const float* q, const Tokens<T>& tokens, long num_tokens, const float* bias,
-            long bias_stride, float* scores, float* outputs) {
-    score(stack, q, tokens, num_tokens, scores);
-    for (long head = 0; head < stack.num_heads; ++head)
-        softmax(scores + head * scores_stride(num_tokens), num_tokens, bias ? bias + head * bias_stride : nullptr);
-    weigh(stack, scores, tokens, num_tokens, outputs);
-}
+    // The attention weights times V.
+    void weigh() const {
+        for (long head = 0; head < stack.num_heads; ++head)
+            for (long start = 0; start < stack.head_dim; start += GROUP * LANES) {
+                const long at = head * stack.head_dim + start;
+                __mmask16 masks[GROUP];
+                __m512 sums[QUERIES][GROUP];
+#pragma GCC unroll 4
+                for (long i = 0; i < GROUP; ++i) {
+                    const long left = stack.head_dim - start - i * LANES;
+                    masks[i] = left > 0 ? first_lanes(left) : 0;
+#pragma GCC unroll 4
+                    for (int query = 0; query < QUERIES; ++query) sums[query][i] = _mm512_setzero_ps();
+                }
+                for (long token = 0; token < num_tokens; ++token) {
+                    const T* v = tokens.at(token) + width() + at;
+                    __m512 values[GROUP];
+#pragma GCC unroll 4
+                    for (long i = 0; i < GROUP; ++i) values[i] = load(v + i * LANES, masks[i]);
+#pragma GCC unroll 4
+                    for (int query = 0; query < QUERIES; ++query) {
+                        const __m512 weight = splat(row(query, head)[token]);
+#pragma GCC unroll 4
+                        for (long i = 0; i < GROUP; ++i) sums[query][i] = _mm512_fmadd_ps(weight, values[i], sums[query][i]);
+                    }
+                }
+#pragma GCC unroll 4
+                for (int query = 0; query < QUERIES; ++query)
+#pragma GCC unroll 4
+                    for (long i = 0; i < GROUP; ++i)
+                        store(outputs + query * width() + at + i * LANES, sums[query][i], masks[i]);
+            }
+    }
+
+    // `bias` [Q, H, C] or none is added to the scores.
+    void run(const float* bias, long bias_query_stride, long bias_head_stride) const {
+        score();
+        for (int query = 0; query < QUERIES; ++query)
+            for (long head = 0; head < stack.num_heads; ++head) {
+                const float* added = bias ? bias + query * bias_query_stride + head * bias_head_stride : nullptr;
+                softmax(row(query, head), num_tokens, added);
+            }
+        weigh();
+    }
+};
 
 // Room for what a stack computes in between; it stays allocated.
 struct Room {
@@ -419,17 +460,25 @@ struct CachedAttention {
     float* weights;
     int64_t weights_stride;
 
+    Tokens<uint16_t> tokens_of(long row, long width) const {
+        const int32_t* origins = cache.origins ? cache.origins + row * cache.origins_stride : nullptr;
+        const uint16_t* kv = cache.kv + layer * cache.layer_stride + (origins ? 0 : row * cache.row_stride);
+        return {kv, 2 * width, cache.row_stride, origins};
+    }
+
     void run(const Stack& stack, long num_rows, const int64_t* lengths, long added, float* outputs) const {
         const long num_heads = stack.num_heads, width = num_heads * stack.head_dim;
 #pragma omp parallel for if (num_rows > 1)
         for (long row = 0; row < num_rows; ++row) {
             const long num_tokens = lengths[row] + added;
+            const Tokens<uint16_t> tokens = tokens_of(row, width);
             float* scores = room_for(Room::of_thread().scores, num_heads * scores_stride(num_tokens));
-            const int32_t* origins = cache.origins ? cache.origins + row * cache.origins_stride : nullptr;
-            const uint16_t* kv = cache.kv + layer * cache.layer_stride + (origins ? 0 : row * cache.row_stride);
             const float* row_bias = bias.values ? bias.values + row * bias.row_stride : nullptr;
-            attend<uint16_t>(stack, q + row * q_stride, {kv, 2 * width, cache.row_stride, origins}, num_tokens, row_bias,
-                             bias.head_stride, scores, outputs + row * width);
+            if (row + 1 < num_rows)
+                for (long token = 0; token < AHEAD_TOKENS && token < lengths[row + 1] + added; ++token)
+                    tokens_of(row + 1, width).prefetch(token, 2 * width);
+            Attention<uint16_t, 1>{stack, q + row * q_stride, 0, tokens, num_tokens, scores, outputs + row * width}.run(
+                row_bias, 0, bias.head_stride);
             if (weights) average(scores, num_heads, num_tokens, weights + row * weights_stride);
         }
     }
@@ -440,6 +489,26 @@ struct CachedAttention {
             for (long token = 0; token < num_tokens; ++token) mean[token] += scores[head * scores_stride(num_tokens) + token] / num_heads;
     }
 };
+
+// All of a source's queries over all of its tokens: qkv [S, 3, H, d] -> outputs [S, H, d].
+void attend_source(const Stack& stack, const float* qkv, long num_tokens, const float* bias, long bias_row_stride,
+                   long bias_head_stride, float* outputs) {
+    const long width = stack.num_heads * stack.head_dim, num_whole = num_tokens / GROUP;
+    const Tokens<float> tokens{qkv + width, 3 * width, 0, nullptr};
+#pragma omp parallel for if (num_whole > 1)
+    for (long group = 0; group < num_whole + num_tokens % GROUP; ++group) {
+        const long query = group < num_whole ? group * GROUP : num_whole * GROUP + group - num_whole;
+        const float* q = qkv + query * 3 * width;
+        const float* added = bias ? bias + query * bias_row_stride : nullptr;
+        float* scores = room_for(Room::of_thread().scores, GROUP * stack.num_heads * scores_stride(num_tokens));
+        float* target = outputs + query * width;
+        if (group < num_whole)
+            Attention<float, GROUP>{stack, q, 3 * width, tokens, num_tokens, scores, target}.run(added, bias_row_stride,
+                                                                                                 bias_head_stride);
+        else
+            Attention<float, 1>{stack, q, 0, tokens, num_tokens, scores, target}.run(added, 0, bias_head_stride);
+    }
+}
 
 // K and V of each row's new token, values [B, 2 H d], to its position in the cache, in its own row.
 void write_kv(const float* values, long stride, long width, const Cache& cache, long layer, const int64_t* positions,
@@ -539,14 +608,8 @@ void encode_stack(const Stack* stack_pointer, float* hidden_states, const int64_
         float* heads = room_for(room.heads, num_rows * width);
         multiply(layer.qkv, self.enter(), num_rows, {NONE, nullptr, qkv});
         for (long source = 0, start = 0; source < num_sources; start += lengths[source++]) {
-            const Tokens<float> tokens{qkv + start * 3 * width + width, 3 * width, 0, nullptr};
-#pragma omp parallel for if (lengths[source] > 1)
-            for (long token = 0; token < lengths[source]; ++token) {
-                float* scores = room_for(Room::of_thread().scores, stack.num_heads * scores_stride(lengths[source]));
-                attend(stack, qkv + (start + token) * 3 * width, tokens, lengths[source],
-                       bias ? bias + token * bias_row_stride : nullptr, bias_head_stride, scores,
-                       heads + (start + token) * width);
-            }
+            attend_source(stack, qkv + start * 3 * width, lengths[source], bias, bias_row_stride, bias_head_stride,
+                          heads + start * width);
         }
         self.leave(layer.out, heads);
         feed_forward(stack, layer.fc1, layer.fc2, layer.ffn_norm, hidden_states, num_rows);

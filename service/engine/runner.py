@@ -104,10 +104,12 @@ class Runner:
         sources = list(dict.fromkeys(entry.source for entry in entries))
         num_padding_tokens = self._encode([source for source in sources if source.encoded is None])
         cross_kv = self._transformer.cross_kv(pad_sequence([_encoded(source) for source in sources], batch_first=True))
-        index_of = {source: index for index, source in enumerate(sources)}
         rows = [row for entry in entries for row in entry.rows]
         start, stop = _slot(rows[0]), _slot(rows[0]) + len(rows)
-        indices = self._to_device(torch.tensor([index_of[row.entry.source] for row in rows]))
+        indices = None
+        if len(rows) > len(sources):
+            index_of = {source: index for index, source in enumerate(sources)}
+            indices = self._to_device(torch.tensor([index_of[row.entry.source] for row in rows]))
         self._cache.write_cross(start, cross_kv, indices)
 
         prompts = [row.entry.sequence.request.decoder_prompt for row in rows]
