@@ -7,6 +7,7 @@ The structs mirror those of `kernels.cpp`; whoever owns one keeps the tensors al
 Shapes: B rows, K inputs, N outputs.
 """
 
+import logging
 from ctypes import CDLL, POINTER, Structure, byref, c_float, c_int, c_int64, c_long, c_void_p
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
+
+logger = logging.getLogger(__name__)
 
 _PANEL = 64
 _QUAD = 4
@@ -94,7 +97,11 @@ def library() -> CDLL | None:
     paths = sorted(Path(__file__).parent.glob("_kernels*.so"))
     if not paths:
         return None
-    loaded = CDLL(str(paths[0]))
+    try:
+        loaded = CDLL(str(paths[0]))
+    except OSError as error:
+        logger.warning("int8 will be slower: %s cannot be loaded: %s", paths[0].name, error)
+        return None
     loaded.kakehashi_supported.restype = c_int
     if not loaded.kakehashi_supported():
         return None
