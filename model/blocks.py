@@ -80,6 +80,8 @@ class Choices:
     blocks: Blocks
     token_ids: Tensor
     """[B] int64: the first of each row's largest."""
+    largest: Tensor
+    """[B]: their scores."""
     normalizers: Tensor
     """[B]: log(sum(exp(scores))), or zeros where the scores are log-probabilities already."""
 
@@ -87,16 +89,17 @@ class Choices:
     def of(cls, logits: Tensor) -> "Choices":
         """Of logits [B, N] float32."""
         if logits.device.type == "cpu" and kernels.is_available():
-            token_ids, normalizers, maxima = kernels.choose(logits, block=_BLOCK)
-            return cls(Blocks(logits, maxima), token_ids, normalizers)
+            token_ids, largest, normalizers, maxima = kernels.choose(logits, block=_BLOCK)
+            return cls(Blocks(logits, maxima), token_ids, largest, normalizers)
         blocks = Blocks.of(logits)
-        return cls(blocks, blocks.first_argmax(), logits.logsumexp(dim=1))
+        return cls(blocks, blocks.first_argmax(), blocks.maxima.amax(dim=1), logits.logsumexp(dim=1))
 
     @classmethod
     def of_logprobs(cls, logprobs: Tensor) -> "Choices":
         """Of log-probabilities [B, N], or numbers to choose by as if they were."""
         blocks = Blocks.of(logprobs)
-        return cls(blocks, blocks.first_argmax(), torch.zeros(len(logprobs), device=logprobs.device))
+        normalizers = torch.zeros(len(logprobs), device=logprobs.device)
+        return cls(blocks, blocks.first_argmax(), blocks.maxima.amax(dim=1), normalizers)
 
     def logprobs(self, rows: Tensor, token_ids: Tensor) -> Tensor:
         """Of tokens [...] in rows [...]."""

@@ -4,7 +4,6 @@ It does what an engine does, in the plainest way, for evaluation, benchmarks and
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -19,16 +18,6 @@ from model.transformer import Transformer
 
 ALIGNMENT_LAYER = -1
 """The last decoder layer."""
-
-
-@dataclass(slots=True, eq=False)
-class _Row:
-    """One of a sequence's rows. `position` is the place of its last token, which is not in the cache yet."""
-
-    sequence_id: int
-    source_length: int
-    position: int
-    last_token_id: int
 
 
 class RunningBatch:
@@ -48,7 +37,7 @@ class RunningBatch:
         self._pad_token_id = checkpoint.config.pad_token_id
         self._device = transformer.device
         self._max_rows = max_rows
-        self._rows: list[_Row] = []
+        self._sequence_ids: list[int] = []  # of each row
         self._cache = KVCache(
             checkpoint.config,
             max_rows=max_rows,
@@ -58,61 +47,62 @@ class RunningBatch:
             device=self._device,
             follows_origins=transformer.decoder_kernel is not None,
         )
+        # of each row: its last token, which is not in the cache yet, its place there, and the length of its source
+        self._state = torch.zeros((3, max_rows), dtype=torch.int64)
         self._search = Search(checkpoint, max_rows=max_rows, max_target_tokens=max_target_tokens, device=self._device)
 
     @property
     def num_rows(self) -> int:
-        return len(self._rows)
+        return len(self._sequence_ids)
 
     @property
     def num_free_rows(self) -> int:
-        return self._max_rows - len(self._rows)
+        return self._max_rows - len(self._sequence_ids)
 
     @torch.inference_mode()
     def join(self, requests: Sequence[SearchRequest], sources: Sequence[Sequence[int]]) -> None:
         """Encode the sources as one batch, and prefill the decoder prompts but for their last tokens."""
         input_ids, lengths = self._padded(sources)
         encoder_hidden_states = self._transformer.encode(input_ids, lengths)
-        start = len(self._rows)
+        start = len(self._sequence_ids)
         source_of_row: list[int] = []
         for index, request in enumerate(requests):
-            slots = range(len(self._rows), len(self._rows) + request.beam_size)
-            prompt = request.decoder_prompt
+            slots = range(len(self._sequence_ids), len(self._sequence_ids) + request.beam_size)
             self._search.join(request, slots)
-            self._rows += [_Row(request.sequence_id, len(sources[index]), len(prompt) - 1, prompt[-1]) for _ in slots]
+            self._sequence_ids += [request.sequence_id] * request.beam_size
             source_of_row += [index] * request.beam_size
+        prompts = [requests[index].decoder_prompt for index in source_of_row]
+        places = [[prompt[-1], len(prompt) - 1] for prompt in prompts]
+        self._state[:2, start : self.num_rows] = torch.tensor(places).t()
+        self._state[2, start : self.num_rows] = torch.tensor([len(sources[index]) for index in source_of_row])
         source_index = torch.tensor(source_of_row, device=self._device)
         cross_kv = self._transformer.cross_kv(encoder_hidden_states)
         self._cache.write_cross(start, cross_kv, source_index if len(source_of_row) > len(sources) else None)
 
-        prompt_ids, _ = self._padded([requests[index].decoder_prompt for index in source_of_row])
+        prompt_ids, _ = self._padded(prompts)
         num_tokens = prompt_ids.shape[1] - 1
         if num_tokens:
             # A padding token lies past its row's own position, hidden until a real token overwrites it.
-            view = self._cache.view(start, len(self._rows), self_tokens=num_tokens, source_tokens=input_ids.shape[1])
+            view = self._cache.view(start, self.num_rows, self_tokens=num_tokens, source_tokens=input_ids.shape[1])
             positions = torch.zeros(len(prompt_ids), dtype=torch.int64, device=self._device)
             self._transformer.decode(prompt_ids[:, :-1], positions, lengths[source_index], view)
 
     @torch.inference_mode()
     def step(self) -> list[Progress]:
         """One token for every row; the rows of sequences that finish are free at once."""
-        rows = self._rows
-        self_tokens = max(row.position for row in rows) + 1
-        source_tokens = max(row.source_length for row in rows)
-        aligned = self._search.aligned_slots(len(rows))
+        num_rows = self.num_rows
+        state = self._state[:, :num_rows]
+        _, positions, source_lengths = state
+        self_tokens, source_tokens = int(positions.max()) + 1, int(source_lengths.max())
+        aligned = self._search.aligned_slots(num_rows)
         weights = CrossWeights(ALIGNMENT_LAYER, self._tensor(aligned)) if aligned else None
-        logits = self._transformer.decode_step(
-            self._tensor([row.last_token_id for row in rows]),
-            self._tensor([row.position for row in rows]),
-            self._tensor([row.source_length for row in rows]),
-            self._cache.view(0, len(rows), self_tokens=self_tokens, source_tokens=source_tokens),
-            weights,
-        )
+        view = self._cache.view(0, num_rows, self_tokens=self_tokens, source_tokens=source_tokens)
+        token_ids, places, lengths = state.to(self._device)
+        logits = self._transformer.decode_step(token_ids, places, lengths, view, weights)
         alignments = weights.weights[:, 0] if weights is not None and weights.weights is not None else None
         step = self._search.step(logits, alignments)
-        for row, token_id in zip(rows, step.next_token_ids.tolist(), strict=True):
-            row.last_token_id = token_id
-            row.position += 1
+        self._state[0, :num_rows] = step.next_token_ids
+        positions += 1
         self._cache.reorder(
             [copy.target for copy in step.copies], [copy.source for copy in step.copies], self_tokens=self_tokens
         )
@@ -123,13 +113,15 @@ class RunningBatch:
     def leave(self, sequence_ids: Iterable[int]) -> None:
         """Free the rows of these sequences: from the last on down, the last row moves into the place of each."""
         leaving = set(sequence_ids)
-        for slot in reversed(range(len(self._rows))):
-            if self._rows[slot].sequence_id in leaving:
-                last = self._rows.pop()
-                if slot < len(self._rows):
-                    self._cache.move(len(self._rows), slot, self_tokens=last.position, source_tokens=last.source_length)
-                    self._search.move(len(self._rows), slot)
-                    self._rows[slot] = last
+        for slot in reversed(range(self.num_rows)):
+            if self._sequence_ids[slot] in leaving:
+                sequence_id, last = self._sequence_ids.pop(), self.num_rows
+                if slot < last:
+                    _, position, source_length = self._state[:, last].tolist()
+                    self._cache.move(last, slot, self_tokens=position, source_tokens=source_length)
+                    self._search.move(last, slot)
+                    self._sequence_ids[slot] = sequence_id
+                    self._state[:, slot] = self._state[:, last]
 
     def _padded(self, sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """Ids [B, T] padded at the end, and lengths [B]."""

@@ -136,6 +136,13 @@ struct Stack {
     float scale;
 };
 
+struct Embedding {
+    const float* tokens;     // [N, D]
+    const float* positions;  // [T, D], or none
+    float scale;             // of the tokens
+    Norm norm;
+};
+
 // The caches of a batch: [L, B, C, 2, H, d] with strides for L and B, in bfloat16. Of row b's token c, K and V are in
 // row origins[b, c], or in row b where there are no origins.
 struct Cache {
@@ -571,6 +578,19 @@ void feed_forward(const Stack& stack, const Linear& fc1, const Linear& fc2, cons
     }
 }
 
+// X = E * scale + positions, and its norm: [B, D].
+void embed(const Embedding& embedding, const int64_t* token_ids, const int64_t* positions, long num_rows, long width,
+           float* outputs) {
+    for (long row = 0; row < num_rows; ++row)
+        for (long i = 0; i < width; i += LANES) {
+            const __mmask16 mask = first_lanes(width - i);
+            __m512 x = _mm512_mul_ps(load(embedding.tokens + token_ids[row] * width + i, mask), splat(embedding.scale));
+            if (embedding.positions) x = _mm512_add_ps(x, load(embedding.positions + positions[row] * width + i, mask));
+            store(outputs + row * width + i, x, mask);
+        }
+    if (embedding.norm.weight) normalize(embedding.norm, outputs, num_rows, width, outputs);
+}
+
 void finish(const Stack& stack, float* hidden_states, long num_rows) {
     if (stack.final_norm.weight) normalize(stack.final_norm, hidden_states, num_rows, stack.d_model, hidden_states);
 }
@@ -580,7 +600,8 @@ void finish(const Stack& stack, float* hidden_states, long num_rows) {
 extern "C" {
 
 struct Step {
-    float* hidden_states;  // [B, D], in and out
+    const int64_t* token_ids;  // [B]
+    float* hidden_states;      // [B, D], out
     int64_t num_rows;
     Cache self_kv, cross_kv;
     const int64_t* positions;       // [B]: where K and V of these tokens go
@@ -617,13 +638,14 @@ void encode_stack(const Stack* stack_pointer, float* hidden_states, const int64_
     finish(stack, hidden_states, num_rows);
 }
 
-void decode_stack(const Stack* stack_pointer, const Step* step_pointer) {
+void decode_stack(const Stack* stack_pointer, const Embedding* embedding, const Step* step_pointer) {
     const Stack& stack = *stack_pointer;
     const Step& step = *step_pointer;
     Room& room = Room::of_thread();
     const long num_rows = step.num_rows, width = stack.num_heads * stack.head_dim;
     float* projected = room_for(room.projected, num_rows * 3 * width);
     float* heads = room_for(room.heads, num_rows * width);
+    embed(*embedding, step.token_ids, step.positions, num_rows, stack.d_model, step.hidden_states);
     for (long index = 0; index < stack.num_layers; ++index) {
         const DecoderLayer& layer = static_cast<const DecoderLayer*>(stack.layers)[index];
 
@@ -647,8 +669,8 @@ void decode_stack(const Stack* stack_pointer, const Step* step_pointer) {
     finish(stack, step.hidden_states, num_rows);
 }
 
-void choose(const float* all_logits, long num_rows, long num_columns, long block, int64_t* columns, float* normalizers,
-            float* all_maxima) {
+void choose(const float* all_logits, long num_rows, long num_columns, long block, int64_t* columns, float* largest_of_row,
+            float* normalizers, float* all_maxima) {
     const long num_blocks = (num_columns + block - 1) / block;
 #pragma omp parallel for if (num_rows > 1)
     for (long row = 0; row < num_rows; ++row) {
@@ -675,6 +697,7 @@ void choose(const float* all_logits, long num_rows, long num_columns, long block
             sum = _mm512_mask_add_ps(sum, mask, sum, exp_ps(_mm512_sub_ps(x, splat(max))));
         }
         columns[row] = column < 0 ? 0 : column;  // all are NaN
+        largest_of_row[row] = max;
         normalizers[row] = max + std::log(_mm512_reduce_add_ps(sum));
     }
 }

@@ -76,8 +76,13 @@ class BiasStruct(Structure):
     _fields_ = (("values", c_void_p), ("row_stride", c_int64), ("head_stride", c_int64))
 
 
+class EmbeddingStruct(Structure):
+    _fields_ = (("tokens", c_void_p), ("positions", c_void_p), ("scale", c_float), ("norm", NormStruct))
+
+
 class StepStruct(Structure):
     _fields_ = (
+        ("token_ids", c_void_p),
         ("hidden_states", c_void_p),
         ("num_rows", c_int64),
         ("self_kv", CacheStruct),
@@ -107,8 +112,8 @@ def library() -> CDLL | None:
         return None
     loaded.linear_int8.argtypes = (POINTER(LinearStruct), c_void_p, c_long, c_void_p)
     loaded.encode_stack.argtypes = (POINTER(StackStruct), c_void_p, c_void_p, c_long, c_void_p, c_long, c_long)
-    loaded.decode_stack.argtypes = (POINTER(StackStruct), POINTER(StepStruct))
-    loaded.choose.argtypes = (c_void_p, c_long, c_long, c_long, c_void_p, c_void_p, c_void_p)
+    loaded.decode_stack.argtypes = (POINTER(StackStruct), POINTER(EmbeddingStruct), POINTER(StepStruct))
+    loaded.choose.argtypes = (c_void_p, c_long, c_long, c_long, c_void_p, c_void_p, c_void_p, c_void_p)
     for function in (loaded.linear_int8, loaded.encode_stack, loaded.decode_stack, loaded.choose):
         function.restype = None
     return loaded
@@ -145,8 +150,8 @@ class LinearKernel:
         return outputs
 
 
-def choose(logits: Tensor, *, block: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Of logits [B, N] float32: argmax [B] int64, logsumexp [B], and the maximum of each `block` columns [B, C].
+def choose(logits: Tensor, *, block: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Of logits [B, N] float32: argmax [B] int64, max and logsumexp [B], and the max of each `block` columns [B, C].
 
     `block` is a multiple of 16. Of equal logits the first is the largest.
     """
@@ -154,8 +159,8 @@ def choose(logits: Tensor, *, block: int) -> tuple[Tensor, Tensor, Tensor]:
     assert loaded is not None, "there are no kernels here"
     logits = logits.contiguous()
     num_rows, num_columns = logits.shape
-    columns, normalizers = torch.empty(num_rows, dtype=torch.int64), torch.empty(num_rows)
-    maxima = torch.empty(num_rows, -(-num_columns // block))
-    pointers = columns.data_ptr(), normalizers.data_ptr(), maxima.data_ptr()
-    loaded.choose(logits.data_ptr(), num_rows, num_columns, block, *pointers)
-    return columns, normalizers, maxima
+    columns, largest = torch.empty(num_rows, dtype=torch.int64), torch.empty(num_rows)
+    normalizers, maxima = torch.empty(num_rows), torch.empty(num_rows, -(-num_columns // block))
+    outputs = (columns.data_ptr(), largest.data_ptr(), normalizers.data_ptr(), maxima.data_ptr())
+    loaded.choose(logits.data_ptr(), num_rows, num_columns, block, *outputs)
+    return columns, largest, normalizers, maxima

@@ -22,6 +22,11 @@ class SinusoidalPositions(nn.Module):
         super().__init__()
         self.register_buffer("table", positions_table(config), persistent=False)
 
+    @property
+    def rows(self) -> Tensor | None:
+        """[P, D]: the row of each position."""
+        return self.table
+
     def forward(self, embeddings: Tensor, positions: Tensor | slice) -> Tensor:
         """Add to embeddings [B, T, D], in place, the rows of `positions` [(B,) T]."""
         return embeddings.add_(self.table[positions])
@@ -35,6 +40,10 @@ class LearnedPositions(nn.Module):
         self.offset = config.position_offset
         self.table = nn.Parameter(torch.empty(config.max_positions + self.offset, config.d_model))
 
+    @property
+    def rows(self) -> Tensor | None:
+        return self.table[self.offset :]
+
     def forward(self, embeddings: Tensor, positions: Tensor | slice) -> Tensor:
         """As in `SinusoidalPositions`."""
         return embeddings.add_(self.table[self.offset :][positions])
@@ -43,15 +52,20 @@ class LearnedPositions(nn.Module):
 class NoPositions(nn.Module):
     """Of the families with a relative bias."""
 
+    rows: Tensor | None = None
+
     def forward(self, embeddings: Tensor, _positions: Tensor | slice) -> Tensor:
         return embeddings
 
 
-def source_and_target_positions(config: ModelConfig) -> tuple[nn.Module, nn.Module]:
+TokenPositions = SinusoidalPositions | LearnedPositions | NoPositions
+
+
+def source_and_target_positions(config: ModelConfig) -> tuple[TokenPositions, TokenPositions]:
     """Only what is learned differs between the two sides."""
     if config.positions == "learned":
         return LearnedPositions(config), LearnedPositions(config)
-    shared = NoPositions() if config.positions == "relative" else SinusoidalPositions(config)
+    shared: TokenPositions = NoPositions() if config.positions == "relative" else SinusoidalPositions(config)
     return shared, shared
 
 

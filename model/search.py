@@ -129,7 +129,11 @@ class Search:
             sampled_rows = self._index(row.slot for row in sampled)
             drawn = first_argmax(perturb(ruled.blocks.scores[sampled_rows], [_draw(row) for row in sampled]))
             token_ids.index_copy_(0, sampled_rows, drawn)
-        results = [token_ids, choices.logprobs(self._every_row[: len(rows)], token_ids)]
+        if sampled or ruled is not choices:
+            logprobs = choices.logprobs(self._every_row[: len(rows)], token_ids)
+        else:
+            logprobs = choices.largest - choices.normalizers
+        results = [token_ids, logprobs]
         for group in groups.values():
             results += best_continuations(ruled, choices, group)
         results += details

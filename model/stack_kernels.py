@@ -7,6 +7,7 @@ Shapes: L layers, B rows, S source tokens, P source tokens of all rows, T decode
 
 from collections.abc import Sequence
 from ctypes import byref, c_void_p, cast
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from model.kernels import (
     BiasStruct,
     CacheStruct,
     DecoderLayerStruct,
+    EmbeddingStruct,
     EncoderLayerStruct,
     LinearKernel,
     LinearStruct,
@@ -31,6 +33,17 @@ from model.linear import Int8Linear
 
 _ACTIVATIONS = (None, "relu", "silu", "gelu", "gelu_tanh")
 """As `kernels.cpp` numbers them."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderEmbedding:
+    """What the decoder's input is made of, all in float32."""
+
+    tokens: Tensor
+    """[N, D]"""
+    positions: Tensor | None
+    """[T, D], the offset taken off"""
+    norm: nn.Module
 
 
 class EncoderKernel:
@@ -58,21 +71,30 @@ class EncoderKernel:
 
 
 class DecoderKernel:
-    def __init__(self, config: ModelConfig, layers: Sequence[DecoderLayer], final_norm: nn.Module) -> None:
+    def __init__(
+        self, config: ModelConfig, embedding: DecoderEmbedding, layers: Sequence[DecoderLayer], final_norm: nn.Module
+    ) -> None:
         """As in `EncoderKernel`."""
         loaded = library()
         assert loaded is not None, "there are no kernels here"
         self._function = loaded.decode_stack
-        self._alive = (layers, final_norm)
+        self._alive = (embedding, layers, final_norm)
+        self._d_model = config.d_model
         self._layers = (DecoderLayerStruct * len(layers))(*map(_decoder_layer, layers))
         heads = (config.decoder_heads, config.decoder_head_dim)
         self._stack = _stack(config, self._layers, final_norm, heads=heads)
+        self._embedding = EmbeddingStruct(
+            embedding.tokens.data_ptr(),
+            None if embedding.positions is None else embedding.positions.data_ptr(),
+            config.embed_scale,
+            _norm(embedding.norm),
+        )
         self._step = StepStruct()
-        self._arguments = (byref(self._stack), byref(self._step))
+        self._arguments = (byref(self._stack), byref(self._embedding), byref(self._step))
 
     def __call__(
         self,
-        hidden_states: Tensor,
+        input_ids: Tensor,
         positions: Tensor,
         source_lengths: Tensor,
         kv: KVView,
@@ -80,12 +102,14 @@ class DecoderKernel:
         bias: Tensor | None,
         cross_weights: CrossWeights | None,
     ) -> Tensor:
-        """hidden_states [B, D], changed in place, positions [B] and source_lengths [B] -> Z' [B, D].
+        """input_ids, positions and source_lengths [B], each dense -> Z' [B, D].
 
         `bias` [B, H, T] is added to the scores of self-attention. `cross_weights` is filled in.
         """
         step = self._step
-        step.hidden_states = hidden_states.data_ptr()
+        input_ids = input_ids.contiguous()
+        hidden_states = torch.empty(len(input_ids), self._d_model)
+        step.token_ids, step.hidden_states = input_ids.data_ptr(), hidden_states.data_ptr()
         step.num_rows = len(hidden_states)
         step.self_kv, step.cross_kv = _cache(kv.self_kv, kv.origins), _cache(kv.cross_kv, None)
         step.positions, step.source_lengths = positions.data_ptr(), source_lengths.data_ptr()
@@ -121,7 +145,6 @@ def _stack(config: ModelConfig, layers: object, final_norm: nn.Module, *, heads:
 
 def _cache(cache: Tensor, origins: Tensor | None) -> CacheStruct:
     assert cache.dtype == torch.bfloat16, "the kernels' caches are of bfloat16"
-    assert cache.stride()[2:] == (2 * cache[0, 0, 0, 0].numel(), cache[0, 0, 0, 0].numel(), cache.shape[5], 1)
     pointer, stride = (None, 0) if origins is None else (origins.data_ptr(), origins.stride(0))
     return CacheStruct(cache.data_ptr(), cache.stride(0), cache.stride(1), pointer, stride)
 

@@ -16,7 +16,7 @@ from model.kv_cache import KVView, LayerSelfKV
 from model.layers import DecoderLayer, EncoderLayer, make_norm
 from model.linear import Embedding, Linear
 from model.positions import RelativeBias, source_and_target_positions
-from model.stack_kernels import DecoderKernel, EncoderKernel
+from model.stack_kernels import DecoderEmbedding, DecoderKernel, EncoderKernel
 
 
 class Transformer(nn.Module):
@@ -65,7 +65,10 @@ class Transformer(nn.Module):
         encoder_layers = [layer for layer in self.encoder_layers if isinstance(layer, EncoderLayer)]
         decoder_layers = [layer for layer in self.decoder_layers if isinstance(layer, DecoderLayer)]
         self.encoder_kernel = EncoderKernel(self.config, encoder_layers, self.encoder_norm)
-        self.decoder_kernel = DecoderKernel(self.config, decoder_layers, self.decoder_norm)
+        embedding = DecoderEmbedding(
+            self.target_embed_tokens.weight, self.target_positions.rows, self.target_embed_norm
+        )
+        self.decoder_kernel = DecoderKernel(self.config, embedding, decoder_layers, self.decoder_norm)
 
     @property
     def kv_dtype(self) -> torch.dtype:
@@ -171,8 +174,7 @@ class Transformer(nn.Module):
         bias = None
         if self.decoder_bias is not None:
             bias = self.decoder_bias(positions[:, None], kv.self_kv.shape[2])[:, :, 0].contiguous()
-        hidden_states = self._embed_target(input_ids, positions)
-        return self.decoder_kernel(hidden_states, positions, source_lengths, kv, bias=bias, cross_weights=cross_weights)
+        return self.decoder_kernel(input_ids, positions, source_lengths, kv, bias=bias, cross_weights=cross_weights)
 
     def project(self, decoder_hidden_state: Tensor) -> Tensor:
         """Z'W: [..., D] -> logits [..., N]."""

@@ -152,9 +152,10 @@ def block_maxima(logits: Tensor, block: int) -> Tensor:
 
 
 def assert_chosen(logits: Tensor, block: int) -> None:
-    columns, normalizers, maxima = kernels.choose(logits, block=block)
+    columns, largest, normalizers, maxima = kernels.choose(logits, block=block)
     assert columns.tolist() == first_argmax(logits.tolist())
     torch.testing.assert_close(normalizers.double(), logits.double().logsumexp(dim=1), rtol=1e-6, atol=1e-6)
+    assert torch.equal(largest, logits.amax(dim=1))
     assert torch.equal(maxima, block_maxima(logits, block))
 
 
@@ -188,7 +189,7 @@ def test_choice_of_huge_logits_does_not_overflow(size: float) -> None:
 
 
 def test_choice_from_nothing_is_the_first() -> None:
-    columns, _, maxima = kernels.choose(torch.full((2, 130), -torch.inf), block=128)
+    columns, _, _, maxima = kernels.choose(torch.full((2, 130), -torch.inf), block=128)
     assert columns.eq(0).all()
     assert maxima.eq(-torch.inf).all()
 
