@@ -66,7 +66,7 @@ class StepTime:
     floor_seconds: float
 
 
-def step_cost(config: ModelConfig, size: StepSize, compute_type: str) -> StepCost:
+def step_cost(config: ModelConfig, size: StepSize, compute_type: str, *, kv_dtype: torch.dtype) -> StepCost:
     """Of the decoder's layers and the output projection; K' and V' of the source are there already."""
     inner = config.decoder_heads * config.decoder_head_dim
     attention = (4 + 2) * config.d_model * inner  # Q, K, V and the output; of cross-attention Q and the output
@@ -75,7 +75,7 @@ def step_cost(config: ModelConfig, size: StepSize, compute_type: str) -> StepCos
     num_kv = size.num_rows * config.decoder_layers * 2 * inner * (size.num_source_tokens + size.num_self_tokens)
     return StepCost(
         weight_bytes=weights * WEIGHT_BYTES[compute_type],
-        kv_bytes=num_kv * (2 if compute_type == "bfloat16" else 4),
+        kv_bytes=num_kv * kv_dtype.itemsize,
         linear_operations=2 * size.num_rows * weights,
         attention_operations=2 * num_kv,
     )
@@ -126,7 +126,7 @@ class StepTimer:
             began = time.perf_counter()
             batch.step()
             seconds.append(time.perf_counter() - began)
-        cost = step_cost(config, size, self._compute_type)
+        cost = step_cost(config, size, self._compute_type, kv_dtype=self._transformer.kv_dtype)
         return StepTime(
             self._name,
             self._compute_type,

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from loadtests.decode_steps import StepSize, StepTimer, step_cost
 from loadtests.engine import CPU
@@ -26,15 +27,15 @@ def test_the_bytes_of_a_step_are_those_of_the_weights_that_it_multiplies(directo
     matrices = [weight for weight in transformer.decoder_layers.parameters() if weight.ndim == 2]
     num_weights = sum(map(len, map(list, (weight.flatten() for weight in matrices))))
     num_weights += checkpoint.config.decoder_vocab_size * checkpoint.config.d_model
-    cost = step_cost(checkpoint.config, SIZE, "int8")
+    cost = step_cost(checkpoint.config, SIZE, "int8", kv_dtype=torch.bfloat16)
     assert cost.weight_bytes == num_weights
     assert cost.linear_operations == 2 * 3 * num_weights
-    assert cost.kv_bytes == 3 * 2 * (2 * 32) * (7 + 12) * 4
+    assert cost.kv_bytes == 3 * 2 * (2 * 32) * (7 + 12) * 2
 
 
 def test_a_floor_is_the_longer_of_reading_and_computing(directory: Path) -> None:
     config = read_checkpoint(directory, name="tiny").config
-    one, many = (step_cost(config, StepSize(rows, 7, 12), "float32") for rows in (1, 1000))
+    one, many = (step_cost(config, StepSize(rows, 7, 12), "float32", kv_dtype=torch.float32) for rows in (1, 1000))
     assert one.floor_seconds(ROOFLINE, "float32") == one.num_bytes / 8e10
     assert many.floor_seconds(ROOFLINE, "float32") == pytest.approx(many.num_operations / 1e11)
 
