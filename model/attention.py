@@ -44,6 +44,10 @@ def attention(q: Tensor, kv: Tensor, mask: Tensor, *, scale: float | None = None
     `scale` takes the place of 1/sqrt(d).
     """
     k, v = kv.transpose(1, 3).unbind(2)  # [B, H, C, d] each
+    if q.shape[1] == 1 and q.dtype == torch.bfloat16 and q.device.type == "cpu":
+        # There two products take two fifths of the time of scaled_dot_product_attention, which grows to milliseconds.
+        scores = (q.transpose(1, 2) @ k.transpose(2, 3)).mul_(q.shape[3] ** -0.5 if scale is None else scale)
+        return ((scores + mask).softmax(dim=-1) @ v).transpose(1, 2).flatten(2)
     heads = F.scaled_dot_product_attention(q.transpose(1, 2), k, v, attn_mask=mask, scale=scale)
     return heads.transpose(1, 2).flatten(2)
 

@@ -5,6 +5,7 @@ missing, extra, misshapen or contradicting tensor is a CheckpointError with its 
 """
 
 from collections.abc import Mapping
+from ctypes import CDLL
 from dataclasses import replace
 from pathlib import Path
 from pickle import UnpicklingError
@@ -40,7 +41,15 @@ def load_transformer(checkpoint: Checkpoint, *, compute_type: ComputeType, devic
         pack_linears(transformer, compute_type)
     if compute_type == "int8" and kernels.is_available():
         transformer.use_kernels()
+    _return_freed_memory()
     return transformer
+
+
+def _return_freed_memory() -> None:
+    """What was loaded and then packed takes as much memory again, which glibc would keep for later."""
+    trim = getattr(CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def load_unpacked(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device) -> Transformer:
