@@ -59,8 +59,12 @@ class Tokenizer:
 
     def encode_source(self, text: str, *, source_lang: str, target_lang: str) -> list[int]:
         """Encoder input ids, complete. A lone surrogate cannot be encoded: refuse it before."""
+        return self.frame_source(self.piece_ids(text), source_lang=source_lang, target_lang=target_lang)
+
+    def frame_source(self, piece_ids: Sequence[int], *, source_lang: str, target_lang: str) -> list[int]:
+        """The complete input, around the `piece_ids` of its text."""
         frame = self.frames[source_lang][target_lang]
-        return [*frame.before, *self.piece_ids(text), *frame.after]
+        return [*frame.before, *piece_ids, *frame.after]
 
     def count_tokens(self, text: str) -> int:
         """The pieces of `text`, without what `encode_source` puts around them."""

@@ -106,7 +106,14 @@ def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Ser
         yield
         await client.aclose()
 
-    app = FastAPI(title="Kakehashi", version=version(), lifespan=lifespan)
+    app = FastAPI(
+        title="Kakehashi",
+        version=version(),
+        lifespan=lifespan,
+        # FastAPI's own asks at each request whether anything was set up to collect it.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+        routes=[translations.create_route(translation_service)],
+    )
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(RequestRecorder, metrics=metrics)
     install_error_handlers(app)
@@ -130,11 +137,12 @@ def _read_model(index: int, reference: str, settings: Settings) -> ServedModel:
     max_new_tokens = min(settings.max_new_tokens, checkpoint.generation.max_length - longest_prompt)
     if max_new_tokens < 1:
         raise CheckpointError(f"cannot serve {name}: max_length leaves no room after {longest_prompt} prompt tokens")
-    if max_source_tokens <= tokenizer.num_source_specials:
+    max_source_pieces = max_source_tokens - tokenizer.num_source_specials
+    if max_source_pieces < 1:
         raise CheckpointError(f"cannot serve {name}: {max_source_tokens} positions leave no room for a source")
     if not any(tokenizer.targets_of(code) for code in tokenizer.source_languages):
         raise CheckpointError(f"cannot serve {name}: no language has a target")
-    return ServedModel(index, checkpoint, tokenizer, max_source_tokens, max_new_tokens)
+    return ServedModel(index, checkpoint, tokenizer, max_source_tokens, max_source_pieces, max_new_tokens)
 
 
 def version() -> str:

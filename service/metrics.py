@@ -30,13 +30,13 @@ class Metrics:
         )
         self.time_to_first_token = Histogram(
             "kakehashi_time_to_first_token_seconds",
-            "From admission to the first token of a request",
+            "From admission to the first token of a stream",
             buckets=FAST_SECONDS,
             registry=registry,
         )
         self.inter_token_latency = Histogram(
             "kakehashi_inter_token_latency_seconds",
-            "Between two tokens of one sentence",
+            "Between two tokens of one sentence of a stream",
             buckets=FAST_SECONDS,
             registry=registry,
         )

@@ -6,6 +6,7 @@ some checkpoint has each half: a checkpoint's own `pivot_lang`, or English.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache, lru_cache
 
 from model.config import Checkpoint
 from model.languages import match_code
@@ -14,30 +15,37 @@ from service.errors import UnsupportedLanguageError, UnsupportedOptionError
 from service.text.segmentation import Segmented, segment
 
 DEFAULT_PIVOT = "en"
+MAX_KNOWN_ROUTES = 4096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ServedModel:
-    """One checkpoint. `index` is its place in the WorkerSpec; `max_source_tokens` counts special tokens too."""
+    """One checkpoint. `index` is its place in the WorkerSpec.
+
+    `max_source_tokens` counts special tokens too; `max_source_pieces` is what they leave to a text.
+    """
 
     index: int
     checkpoint: Checkpoint
     tokenizer: Tokenizer
     max_source_tokens: int
+    max_source_pieces: int
     max_new_tokens: int
 
     @property
     def name(self) -> str:
         return self.checkpoint.name
 
-    def segment(self, text: str, *, source_lang: str) -> Segmented:
-        """Sentences that the checkpoint has positions for."""
-        return segment(
+    def segment(self, text: str, *, source_lang: str) -> tuple[Segmented, list[list[int]]]:
+        """Sentences that the checkpoint has positions for, and the piece ids of each."""
+        piece_ids = cache(self.tokenizer.piece_ids)  # what is measured is mostly what becomes a sentence
+        segmented = segment(
             text,
             language=source_lang,
-            max_tokens=self.max_source_tokens - self.tokenizer.num_source_specials,
-            count_tokens=self.tokenizer.count_tokens,
+            max_tokens=self.max_source_pieces,
+            count_tokens=lambda piece: len(piece_ids(piece)),
         )
+        return segmented, [piece_ids(sentence) for sentence in segmented.sentences]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,7 @@ class Route:
 class Catalogue:
     def __init__(self, models: list[ServedModel]) -> None:
         self.models = models
+        self._known_route = lru_cache(MAX_KNOWN_ROUTES)(self._find_route)
 
     def languages(self) -> dict[str, list[str]]:
         """Every source language with all targets that it is translated into: the direct ones first."""
@@ -90,7 +99,10 @@ class Catalogue:
         return chosen
 
     def route(self, source_lang: str, target_lang: str, *, model: str | None = None) -> Route:
-        """Raises UnsupportedLanguageError, naming the code that is wrong."""
+        """Raises UnsupportedLanguageError, naming the code that is wrong, and what `select` raises."""
+        return self._known_route(source_lang, target_lang, model)
+
+    def _find_route(self, source_lang: str, target_lang: str, model: str | None) -> Route:
         models = self.select(model)
         route = self._route(models, source_lang, target_lang)
         if route is not None:

@@ -39,9 +39,8 @@ class Sentence:
 
     def receive(self, event: SequenceProgress) -> list[tuple[str, search_types.Token | None]]:
         """Take what a step brought; return deltas, each with its token; the last one may have none."""
-        deltas: list[tuple[str, search_types.Token | None]] = [
-            (self.detokenizer.push(token.token_id), token) for token in event.tokens
-        ]
+        push = self.detokenizer.push
+        deltas: list[tuple[str, search_types.Token | None]] = [(push(token.token_id), token) for token in event.tokens]
         self.num_tokens += len(deltas)
         if event.hypotheses:
             self.hypotheses = event.hypotheses
@@ -50,7 +49,8 @@ class Sentence:
                 deltas[-1] = (deltas[-1][0] + rest, deltas[-1][1])
             elif rest:
                 deltas.append((rest, None))
-        self.text += "".join(text for text, _ in deltas)
+        for text, _ in deltas:
+            self.text += text
         return deltas
 
     def hypothesis_text(self, rank: int) -> str:
@@ -64,18 +64,14 @@ class Sentence:
         text = "".join(detokenizer.push(token_id) for token_id in hypothesis.token_ids) + detokenizer.finish()
         return f"{self.before}{text}{self.after}"
 
-    def top_tokens(self, token: search_types.Token) -> list[TopToken] | None:
-        if not token.details.top_tokens:
-            return None
+    def top_tokens(self, token: search_types.Token) -> list[TopToken]:
         names = self.leg.model.tokenizer.target_names
         return [
             TopToken(names.get(token_id, ""), token_id, round(probability, PROBABILITY_DIGITS))
             for token_id, probability in token.details.top_tokens
         ]
 
-    def alignment(self, token: search_types.Token) -> list[float] | None:
-        if not token.details.alignment:
-            return None
+    def alignment(self, token: search_types.Token) -> list[float]:
         weights = token.details.alignment[: len(self.sequence.source_ids)]
         return [round(weight, PROBABILITY_DIGITS) for weight in weights]
 
@@ -90,19 +86,15 @@ class Unit:
     sentences: list[Sentence]
     num_hypotheses: int
     with_tokens: bool
+    is_streamed: bool
     current: int = 0
-    deltas: list[str] = field(default_factory=list)
 
     def receive(self, sentence: Sentence, event: SequenceProgress) -> list[Token | Translation]:
         """Take what a step brought to a sentence on its last leg; return what has its turn now."""
         is_first = sentence.num_tokens == 0
         deltas = sentence.receive(event)
-        if event.hypotheses and not deltas and (sentence.after or (is_first and sentence.before)):
-            deltas.append(("", None))
-        for place, (text, token) in enumerate(deltas):
-            before = sentence.before if is_first and place == 0 else ""
-            after = sentence.after if event.hypotheses and place == len(deltas) - 1 else ""
-            self._hold(sentence, f"{before}{text}{after}", token)
+        if self.is_streamed or self.with_tokens:
+            self._hold_all(sentence, deltas, is_first=is_first, is_last=bool(event.hypotheses))
         sentence.is_over = bool(event.hypotheses)
         return self._release()
 
@@ -118,7 +110,6 @@ class Unit:
 
     def pass_through(self) -> list[Token | Translation]:
         """The whole of a unit without sentences."""
-        self.deltas.append(self.source_text)
         token = Token(self.text_index, self.route.target_lang, 0, self.source_text, None, None)
         return [token, self.translation()]
 
@@ -128,7 +119,7 @@ class Unit:
             self.text_index,
             self.route.target_lang,
             self.route.pivot_lang,
-            "".join(self.deltas),
+            hypotheses[0].text,
             hypotheses[0].score,
             self._finish_reason(),
             hypotheses,
@@ -136,13 +127,29 @@ class Unit:
             [_source_tokens(sentence) for sentence in self.sentences] if self.with_tokens else None,
         )
 
+    def _hold_all(
+        self,
+        sentence: Sentence,
+        deltas: list[tuple[str, search_types.Token | None]],
+        *,
+        is_first: bool,
+        is_last: bool,
+    ) -> None:
+        if is_last and not deltas and (sentence.after or (is_first and sentence.before)):
+            deltas.append(("", None))
+        for place, (text, token) in enumerate(deltas):
+            before = sentence.before if is_first and place == 0 else ""
+            after = sentence.after if is_last and place == len(deltas) - 1 else ""
+            self._hold(sentence, f"{before}{text}{after}", token)
+
     def _hold(self, sentence: Sentence, text: str, token: search_types.Token | None) -> None:
         target_lang = self.route.target_lang
         if token is None:
             sentence.held_tokens.append(Token(self.text_index, target_lang, sentence.index, text, None, None))
             return
         token_id, logprob = token.token_id, round(token.logprob, SCORE_DIGITS)
-        top_tokens, alignment = sentence.top_tokens(token), sentence.alignment(token)
+        top_tokens = sentence.top_tokens(token) if token.details.top_tokens else None
+        alignment = sentence.alignment(token) if token.details.alignment else None
         sentence.held_tokens.append(
             Token(self.text_index, target_lang, sentence.index, text, token_id, logprob, top_tokens, alignment)
         )
@@ -154,7 +161,6 @@ class Unit:
         released: list[Token | Translation] = []
         while self.current < len(self.sentences):
             sentence = self.sentences[self.current]
-            self.deltas += [token.text for token in sentence.held_tokens]
             released += sentence.held_tokens
             sentence.held_tokens = []
             if not sentence.is_over:

@@ -2,12 +2,12 @@
 
 A job's texts are cut into sentences; each (sentence, target) is one `Sequence`, and all decode side by side. Where a
 pair has no checkpoint, each sentence goes through a third language by itself: its second half begins as soon as its
-first is said, while others are still on their first. A plain answer is the same stream, drained.
+first is said, while others are still on their first. A plain answer is the same stream, drained; its sentences come
+whole.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from model.search_types import Sampling, SearchRequest
@@ -46,10 +46,11 @@ class Job:
     with_alignment: bool = False
     priority: Priority = "interactive"
     repetition_guard: bool = True
+    is_streamed: bool = False
 
 
 class ActiveTranslation:
-    """An admitted job: iterate for lists of what is to be said next; `aclose` cancels what has not been decoded."""
+    """An admitted job: ask for what is `next` until it `is_over`; `aclose` cancels what has not been decoded."""
 
     def __init__(self, job: Job, routes: list[Route], client: EngineClient, metrics: Metrics) -> None:
         """Cuts and tokenizes, which takes a while for a long text; safe outside the event loop."""
@@ -64,6 +65,7 @@ class ActiveTranslation:
         self.units = [
             self._make_unit(text_index, text, route) for text_index, text in enumerate(job.texts) for route in routes
         ]
+        self._passed_through = [each for unit in self.units if not unit.sentences for each in unit.pass_through()]
 
     @property
     def num_texts(self) -> int:
@@ -77,24 +79,27 @@ class ActiveTranslation:
     def submit(self, *, deadline: float) -> None:
         """Queue all first legs. Raises NotReadyError and QueueFullError."""
         sequences = [sentence.sequence for unit in self.units for sentence in unit.sentences]
-        self._stream = self._client.submit(sequences, deadline=deadline, on_event=self._observe_pace)
+        self._stream = self._client.submit(sequences, deadline=deadline)
 
-    async def __aiter__(self) -> AsyncIterator[list[Token | Translation]]:
-        """Raises EngineFailedError and DeadlineExceededError."""
-        assert self._stream is not None, "iterated before it was submitted"
-        passed_through = [each for unit in self.units if not unit.sentences for each in unit.pass_through()]
-        if passed_through:
-            yield passed_through
-        async for events in self._stream:
-            released = [each for event in events for each in self._receive(event)]
-            if released:
-                yield released
+    @property
+    def is_over(self) -> bool:
+        """Whether all has been said."""
+        assert self._stream is not None, "asked before it was submitted"
+        return self._stream.is_over and not self._passed_through
+
+    async def next(self) -> list[Token | Translation]:
+        """What is to be said next, at least one thing. Raises EngineFailedError and DeadlineExceededError."""
+        assert self._stream is not None, "asked before it was submitted"
+        released, self._passed_through = self._passed_through, []
+        while not released:
+            released = [each for event in await anext(self._stream) for each in self._receive(event)]
+        return released
 
     async def drain(self) -> list[Translation]:
         """All translations, by text, then by target, as asked."""
-        assert self._stream is not None, "drained before it was submitted"
-        self._stream.read_only_ends()
-        translations = [each async for batch in self for each in batch if isinstance(each, Translation)]
+        translations: list[Translation] = []
+        while not self.is_over:
+            translations += [each for each in await self.next() if isinstance(each, Translation)]
         order = {(unit.text_index, unit.route.target_lang): place for place, unit in enumerate(self.units)}
         return sorted(translations, key=lambda each: order[each.text_index, each.target_lang])
 
@@ -105,18 +110,20 @@ class ActiveTranslation:
     def _receive(self, event: SequenceEvent) -> list[Token | Translation]:
         unit, sentence = self._by_id[event.sequence_id]
         match event:
+            case SequenceProgress():
+                self.usage.generated_tokens += len(event.tokens)
+                if sentence.is_last_leg:
+                    if self._job.is_streamed and event.tokens:
+                        self._observe_pace(sentence)
+                    return unit.receive(sentence, event)
+                sentence.receive(event)
+                return self._start_next_leg(unit, sentence) if event.hypotheses else []
             case SequenceStarted(encoded=encoded):
                 self.usage.encoder_cache_misses += encoded
                 self.usage.encoder_cache_hits += not encoded
                 return []
             case SequenceFailed(detail=detail):
                 raise EngineFailedError(detail)
-            case SequenceProgress():
-                self.usage.generated_tokens += len(event.tokens)
-                if sentence.is_last_leg:
-                    return unit.receive(sentence, event)
-                sentence.receive(event)
-                return self._start_next_leg(unit, sentence) if event.hypotheses else []
 
     def _start_next_leg(self, unit: Unit, sentence: Sentence) -> list[Token | Translation]:
         assert self._stream is not None, "an event came before anything was submitted"
@@ -133,6 +140,7 @@ class ActiveTranslation:
             sentences=self._make_sentences(text, route),
             num_hypotheses=self._job.num_hypotheses,
             with_tokens=self._job.with_tokens,
+            is_streamed=self._job.is_streamed,
         )
         self._register(unit, unit.sentences)
         return unit
@@ -146,13 +154,13 @@ class ActiveTranslation:
         """The sentences of `text` on the first leg; on the leg that follows `after`, in whose place they stand."""
         leg_index = 0 if after is None else route.legs.index(after.leg) + 1
         leg = route.legs[leg_index]
-        segmented = leg.model.segment(text, source_lang=leg.source_lang)
+        segmented, piece_ids = leg.model.segment(text, source_lang=leg.source_lang)
         separators = segmented.separators(route.target_lang)
         if after is not None:
             separators = [after.before + separators[0], *separators[1:-1], separators[-1] + after.after]
         is_last_leg = leg_index == len(route.legs) - 1
         sentences = []
-        for place, sentence in enumerate(segmented.sentences):
+        for place, sentence_ids in enumerate(piece_ids):
             index = place if after is None else after.index
             prefix = self._job.prefix if is_last_leg and index == place == 0 else ""
             prefix_ids = tuple(leg.model.tokenizer.encode_prefix(prefix)) if prefix else ()
@@ -161,19 +169,21 @@ class ActiveTranslation:
                 detokenizer.push(token_id)
             sentences.append(
                 Sentence(
-                    self._make_sequence(sentence, leg, prefix_ids, is_last_leg=is_last_leg),
+                    self._make_sequence(sentence_ids, leg, prefix_ids, is_last_leg=is_last_leg),
                     index,
                     leg,
                     is_last_leg=is_last_leg,
                     before=separators[place] + prefix,
-                    after=separators[-1] if place == len(segmented.sentences) - 1 else "",
+                    after=separators[-1] if place == len(piece_ids) - 1 else "",
                     detokenizer=detokenizer,
                     prefix_ids=prefix_ids,
                 )
             )
         return sentences
 
-    def _make_sequence(self, text: str, leg: Leg, prefix_ids: tuple[int, ...], *, is_last_leg: bool) -> Sequence:
+    def _make_sequence(
+        self, piece_ids: list[int], leg: Leg, prefix_ids: tuple[int, ...], *, is_last_leg: bool
+    ) -> Sequence:
         """Raises UnsupportedOptionError for a prefix that leaves no room after it."""
         job, tokenizer = self._job, leg.model.tokenizer
         prompt = (*tokenizer.decoder_prompt(leg.target_lang), *prefix_ids)
@@ -197,16 +207,11 @@ class ActiveTranslation:
             # A beam is scored as transformers scores it; else the score is the mean over what was generated.
             num_uncounted_tokens=1 if job.beam_size > 1 else len(prompt),
         )
-        source_ids = tokenizer.encode_source(text, source_lang=leg.source_lang, target_lang=leg.target_lang)
-        return Sequence(request, leg.model.index, tuple(source_ids), job.priority)
+        source_ids = tokenizer.frame_source(piece_ids, source_lang=leg.source_lang, target_lang=leg.target_lang)
+        is_streamed = job.is_streamed and is_last_leg
+        return Sequence(request, leg.model.index, tuple(source_ids), job.priority, is_streamed)
 
-    def _observe_pace(self, event: SequenceEvent) -> None:
-        """As the event comes, since a plain answer is not woken for it."""
-        if not isinstance(event, SequenceProgress) or not event.tokens:
-            return
-        _, sentence = self._by_id[event.sequence_id]
-        if not sentence.is_last_leg:
-            return
+    def _observe_pace(self, sentence: Sentence) -> None:
         now = time.monotonic()
         if sentence.last_token_at is not None:
             self._metrics.inter_token_latency.observe(now - sentence.last_token_at)

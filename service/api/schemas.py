@@ -1,5 +1,6 @@
 """Bodies and queries, as the contract names them."""
 
+import re
 from dataclasses import dataclass
 from secrets import randbits
 from typing import Annotated, Literal
@@ -14,7 +15,7 @@ from service.translator import Job
 
 
 def _has_text(text: str) -> str:
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if not text.isascii() and SURROGATE.search(text):
         raise ValueError("a lone surrogate is not a character")
     if not text.strip():
         raise ValueError("there is no text to translate")
@@ -34,6 +35,7 @@ OneOrMany = BeforeValidator(_one_or_many), Field(min_length=1), WithJsonSchema(O
 Extra = Literal["tokens", "alignment", "top_tokens", "timings"]
 
 NUM_TOP_TOKENS = 5
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class TranslationQuery(BaseModel):
@@ -60,6 +62,10 @@ class TranslationQuery(BaseModel):
 
     text: Annotated[list[Text], *OneOrMany] = Field(examples=["I saw a dog."])
     target_lang: Annotated[list[LanguageCode], *OneOrMany] = Field(examples=["de"])
+
+    @property
+    def is_streamed(self) -> bool:
+        return True
 
     def to_job(self) -> Job:
         """Raises UnsupportedOptionError for what this server does not serve, and options that exclude each other."""
@@ -89,6 +95,7 @@ class TranslationQuery(BaseModel):
             with_alignment="alignment" in self.extras,
             priority=self.priority,
             repetition_guard=self.repetition_guard,
+            is_streamed=self.is_streamed,
         )
 
     def _sampling(self) -> Sampling | None:
@@ -111,6 +118,10 @@ class TranslationBody(TranslationQuery):
     model_config = ConfigDict(strict=True)
 
     stream: bool = False
+
+    @property
+    def is_streamed(self) -> bool:
+        return self.stream
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ pass in silence, so that no proxy takes it for dead.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
-from contextlib import aclosing, suppress
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
@@ -67,44 +67,43 @@ async def _hang_up(receive: Receive) -> None:
 
 
 class EventStreamResponse(Response):
-    """Sends the chunks of `chunks` as they come; closes it when they end or the client hangs up.
+    """Opens a stream and lets `tell` write all of it; `tell` is cancelled when the client hangs up.
 
     A client that takes nothing for 30 s is cut off: there is no other way to tell it anything.
     """
 
     media_type = "text/event-stream"
 
-    def __init__(self, chunks: AsyncGenerator[bytes, None]) -> None:
+    def __init__(self, tell: Callable[["EventWriter"], Awaitable[None]]) -> None:
         super().__init__(headers=HEADERS)
         del self.headers["content-length"]
-        self._chunks = chunks
+        self._tell = tell
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        async with aclosing(self._chunks):
-            with suppress(ClientGoneError, TimeoutError):
-                await until_gone(receive, self._send_all(send))
+        with suppress(ClientGoneError, TimeoutError):
+            await until_gone(receive, self._write_all(EventWriter(send)))
 
-    async def _send_all(self, send: Send) -> None:
-        writer = _Writer(send)
+    async def _write_all(self, writer: "EventWriter") -> None:
         # One timeout a stream, which its watch sets off: one a chunk takes more time than all else that is done here.
         async with asyncio.timeout(None) as stalled:
             watch = asyncio.create_task(_watch(writer, stalled))
             try:
-                await writer.write(COMMENT)
-                async for chunk in self._chunks:
-                    await writer.write(chunk)
-                await writer.write(b"", more=False)
+                await self._tell(writer)
             finally:
                 watch.cancel()
 
 
-class _Writer:
-    """Sends chunks, and knows when the last one began and whether it is still on its way."""
+class EventWriter:
+    """Sends chunks, and knows when the last one began and whether it is still on its way.
+
+    Each takes the system and the client as long as all that is done for a token here: what there is goes into one.
+    """
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self._time = asyncio.get_running_loop().time
+        self._has_begun = False
         self.is_sending = False
         self.last_began = self._time()
 
@@ -112,7 +111,10 @@ class _Writer:
     def seconds_since(self) -> float:
         return self._time() - self.last_began
 
-    async def write(self, chunk: bytes, *, more: bool = True) -> None:
+    async def write(self, chunk: bytes, *, more: bool) -> None:
+        """`more` is false for the last chunk of the stream. The first one goes behind the comment that opens it."""
+        if not self._has_begun:
+            self._has_begun, chunk = True, COMMENT + chunk
         self.is_sending, self.last_began = True, self._time()
         await self._send({"type": "http.response.body", "body": chunk, "more_body": more})
         self.is_sending = False
@@ -124,7 +126,7 @@ class _Writer:
             await self._send({"type": "http.response.body", "body": COMMENT, "more_body": True})
 
 
-async def _watch(writer: _Writer, stalled: asyncio.Timeout) -> None:
+async def _watch(writer: EventWriter, stalled: asyncio.Timeout) -> None:
     """Break each silence with a comment, and set `stalled` off when a chunk is not taken in time."""
     with suppress(TimeoutError):
         while not writer.is_sending or writer.seconds_since < STALL_SECONDS:

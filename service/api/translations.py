@@ -4,7 +4,7 @@
 Refused before the first byte: 400, 413, 422, 429, 503; 504 when the deadline passes before a plain answer.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from secrets import token_hex
 from typing import Annotated, Any, Protocol
@@ -14,16 +14,18 @@ from fastapi.responses import Response
 from pydantic import TypeAdapter
 from starlette.types import Receive, Scope, Send
 
+from service.api.body_route import BodyRoute
 from service.api.errors import PROBLEMS, problem_body, problem_of, record_failure
 from service.api.record import RequestRecord, record_of
 from service.api.schemas import TranslationAnswer, TranslationBody, TranslationQuery
-from service.api.sse import EventStreamResponse, encode_event, encode_json, until_gone
+from service.api.sse import EventStreamResponse, EventWriter, encode_event, encode_json, until_gone
 from service.errors import DrainingError, NotReadyError, QueueFullError, RetryableError, TooLargeError
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.results import Token, Translation
 from service.translator import ActiveTranslation, Job, Translator
 
+TAG = "translation"
 EVENT_STREAM: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {}}, "description": "Server-Sent Events"}
 }
@@ -89,21 +91,28 @@ class TranslationService:
     def stream(self, record: RequestRecord, active: ActiveTranslation) -> EventStreamResponse:
         # Until an event says otherwise: a stream that is cut short was cut by its client.
         record.is_stream, record.outcome = True, "cancelled"
-        return EventStreamResponse(self._events(record, active))
 
-    async def _events(self, record: RequestRecord, active: ActiveTranslation) -> AsyncGenerator[bytes, None]:
-        """All events of a stream, one chunk for all that one step brought; an error is the last event, not raised."""
-        start = {"id": _new_id(), "model": ", ".join(active.models), "texts": active.num_texts}
-        yield encode_event(b"start", encode_json(start))
+        async def tell(writer: EventWriter) -> None:
+            start = {"id": _new_id(), "model": ", ".join(active.models), "texts": active.num_texts}
+            await writer.write(encode_event(b"start", encode_json(start)), more=True)
+            more = True
+            while more:
+                chunk, more = await self._next_chunk(record, active)
+                await writer.write(chunk, more=more)
+
+        return EventStreamResponse(tell)
+
+    async def _next_chunk(self, record: RequestRecord, active: ActiveTranslation) -> tuple[bytes, bool]:
+        """The next events, all that one step brought, and whether more follow; an error is the last one, not raised."""
         try:
-            async for batch in active:
-                yield b"".join(self._encode(item) for item in batch)
-            last = encode_event(b"done", encode_json({"usage": active.usage}))
+            chunk = b"".join(map(self._encode, await active.next()))
+            if not active.is_over:
+                return chunk, True
             record.outcome = "ok"
+            return chunk + encode_event(b"done", encode_json({"usage": active.usage})), False
         except Exception as error:  # whatever it is, the stream must say that it ended badly
             record_failure(error, record)
-            last = encode_event(b"error", encode_json(problem_body(error, request_id=record.request_id)))
-        yield last
+            return encode_event(b"error", encode_json(problem_body(error, request_id=record.request_id))), False
 
     def _encode(self, item: Token | Translation) -> bytes:
         if isinstance(item, Token):
@@ -124,34 +133,43 @@ class TranslationResponse(Response):
     A dependency would do the same, but those that end after the response take FastAPI as long as tokenizing a text.
     """
 
-    def __init__(self, service: TranslationService, query: JobQuery, *, stream: bool) -> None:
+    def __init__(self, service: TranslationService, query: TranslationQuery) -> None:
         super().__init__()
         self._service = service
         self._query = query
-        self._is_stream = stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         service = self._service
         async with service.admitted(self._query) as active:
-            if self._is_stream:
+            if self._query.is_streamed:
                 response: Response = service.stream(record_of(scope), active)
             else:
                 response = await service.answer(receive, active)
             await response(scope, receive, send)
 
 
-def create_router(service: TranslationService) -> APIRouter:
-    router = APIRouter(prefix="/v1", tags=["translation"])
-
-    @router.post("/translations", response_model=TranslationAnswer, responses=EVENT_STREAM)
+def create_route(service: TranslationService) -> BodyRoute:
     async def translate(body: TranslationBody) -> Response:
         """Translate one text or many into one language or many."""
-        return TranslationResponse(service, body, stream=body.stream)
+        return TranslationResponse(service, body)
+
+    return BodyRoute(
+        "/v1/translations",
+        translate,
+        model=TranslationBody,
+        tag=TAG,
+        response_model=TranslationAnswer,
+        responses=EVENT_STREAM,
+    )
+
+
+def create_router(service: TranslationService) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=[TAG])
 
     @router.get("/translations/stream", response_class=Response, responses=EVENT_STREAM)
     async def translate_stream(query: Annotated[TranslationQuery, Query()]) -> Response:
         """Translate as Server-Sent Events, for a browser's EventSource; close it on `done`, or it asks again."""
-        return TranslationResponse(service, query, stream=True)
+        return TranslationResponse(service, query)
 
     return router
 

@@ -7,7 +7,8 @@ process, and no death goes unnoticed.
 
 import select
 import socket
-from asyncio import IncompleteReadError, StreamReader
+from asyncio import StreamReader
+from collections.abc import AsyncIterator
 from struct import Struct
 
 HEADER = Struct(">I")
@@ -18,39 +19,15 @@ def frame(payload: bytes) -> bytes:
     return HEADER.pack(len(payload)) + payload
 
 
-async def read_frame(reader: StreamReader) -> bytes | None:
-    """The next payload, or None at the end."""
-    try:
-        (size,) = HEADER.unpack(await reader.readexactly(HEADER.size))
-        return await reader.readexactly(size)
-    except (IncompleteReadError, ConnectionError):
-        return None
+class FrameCutter:
+    """Cuts what has arrived into payloads, and keeps the start of the next one."""
 
-
-class Channel:
-    """The worker's end."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
+    def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def send(self, payload: bytes) -> None:
-        """Raises OSError when the other end is gone."""
-        self._connection.sendall(frame(payload))
-
-    def receive(self, *, block: bool) -> list[bytes]:
-        """All payloads that have arrived; with `block`, at least one. Raises EOFError when the other end is gone."""
-        payloads = self._take()
-        while select.select([self._connection], [], [], None if block and not payloads else 0)[0]:
-            data = self._connection.recv(READ_BYTES)
-            if not data:
-                raise EOFError
-            self._buffer += data
-            payloads += self._take()
-        return payloads
-
-    def _take(self) -> list[bytes]:
-        """Cut the complete payloads off the buffer."""
+    def cut(self, data: bytes) -> list[bytes]:
+        """The payloads that `data` completes."""
+        self._buffer += data
         payloads = []
         start = 0
         while len(self._buffer) - start >= HEADER.size:
@@ -61,4 +38,37 @@ class Channel:
             payloads.append(bytes(self._buffer[start + HEADER.size : stop]))
             start = stop
         del self._buffer[:start]
+        return payloads
+
+
+async def read_payloads(reader: StreamReader) -> AsyncIterator[bytes]:
+    """All payloads until the other end is gone."""
+    cutter = FrameCutter()
+    try:
+        while data := await reader.read(READ_BYTES):
+            for payload in cutter.cut(data):
+                yield payload
+    except ConnectionError:
+        return
+
+
+class Channel:
+    """The worker's end."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._cutter = FrameCutter()
+
+    def send(self, payload: bytes) -> None:
+        """Raises OSError when the other end is gone."""
+        self._connection.sendall(frame(payload))
+
+    def receive(self, *, block: bool) -> list[bytes]:
+        """All payloads that have arrived; with `block`, at least one. Raises EOFError when the other end is gone."""
+        payloads: list[bytes] = []
+        while select.select([self._connection], [], [], None if block and not payloads else 0)[0]:
+            data = self._connection.recv(READ_BYTES)
+            if not data:
+                raise EOFError
+            payloads += self._cutter.cut(data)
         return payloads

@@ -45,8 +45,8 @@ class _Ticket:
     is_waiting: bool = True
     has_started: bool = False
     delivered: list[int] = field(default_factory=list)
-    num_received: int = 0
-    """Tokens received from the present worker; fewer than delivered while a replay catches up."""
+    echo: list[int] = field(default_factory=list)
+    """Of what was delivered, all that a replay has not said again yet."""
     was_replayed: bool = False
 
     @property
@@ -73,6 +73,8 @@ class EngineClient:
         self._metrics = metrics
         self._on_loaded = on_loaded
         self._on_fatal = on_fatal
+        metrics.queue_tokens.set_function(lambda: self._queue_tokens)
+        metrics.requests_waiting.set_function(lambda: self._num_waiting)
         for worker in self._workers:
             metrics.worker_restarts.labels(worker.name)  # so that it starts at 0
         self._ids = count()
@@ -132,17 +134,11 @@ class EngineClient:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._nursery.aclose()
 
-    def submit(
-        self,
-        sequences: list[Sequence],
-        *,
-        deadline: float | None = None,
-        on_event: Callable[[SequenceEvent], None] | None = None,
-    ) -> EngineStream:
+    def submit(self, sequences: list[Sequence], *, deadline: float | None = None) -> EngineStream:
         """Queue sequences; equal sources go to the same worker, which encodes them once.
 
-        `deadline` is in the event loop's time; `on_event` is told of each event as it comes. Raises NotReadyError, and
-        QueueFullError when more than `max_queue_tokens` source tokens would wait.
+        `deadline` is in the event loop's time. Raises NotReadyError, and QueueFullError when more than
+        `max_queue_tokens` source tokens would wait.
         """
         if not self.is_ready:
             raise NotReadyError("no worker is ready yet", retry_after_seconds=1)
@@ -153,7 +149,7 @@ class EngineClient:
                 f"the limit is {self._max_queue_tokens}",
                 retry_after_seconds=1,
             )
-        stream = EngineStream(deadline=deadline, cancel=self._cancel, on_event=on_event)
+        stream = EngineStream(deadline=deadline, cancel=self._cancel)
         self._add(stream, sequences)
         return stream
 
@@ -189,7 +185,7 @@ class EngineClient:
             ticket.worker = None
             if ticket.was_replayed:
                 self._deliver(ticket, SequenceFailed(ticket.sequence.sequence_id, "its worker died, twice"))
-            ticket.was_replayed, ticket.num_received = True, 0
+            ticket.was_replayed, ticket.echo = True, ticket.delivered.copy()
             if not ticket.is_waiting and ticket.sequence.sequence_id in self._tickets:
                 ticket.is_waiting = True
                 self._count_waiting(ticket, +1)
@@ -245,28 +241,37 @@ class EngineClient:
 
     def _receive(self, ticket: _Ticket, event: SequenceEvent) -> None:
         match event:
+            case SequenceProgress():
+                self._receive_progress(ticket, event)
             case SequenceStarted():
                 self._stop_waiting(ticket)
                 if not ticket.has_started:  # else it did before, on a worker that died
                     ticket.has_started = True
                     self._deliver(ticket, event)
-            case SequenceProgress():
-                self._receive_progress(ticket, event)
             case SequenceFailed():
                 self._deliver(ticket, event)
 
     def _receive_progress(self, ticket: _Ticket, event: SequenceProgress) -> None:
+        if ticket.echo:
+            self._receive_echo(ticket, event)
+        elif event.hypotheses:
+            self._deliver(ticket, event)  # which ends it: nothing has to be remembered
+        else:
+            ticket.delivered += [token.token_id for token in event.tokens]
+            self._deliver(ticket, event)
+
+    def _receive_echo(self, ticket: _Ticket, event: SequenceProgress) -> None:
         token_ids = [token.token_id for token in event.tokens]
-        known = ticket.delivered[ticket.num_received :][: len(token_ids)]
-        ticket.num_received += len(token_ids)
+        known = ticket.echo[: len(token_ids)]
         if known != token_ids[: len(known)]:
             self._cancel([event.sequence_id])
             ticket.stream.push(SequenceFailed(event.sequence_id, "its worker died, and the replay said otherwise"))
             return
+        del ticket.echo[: len(known)]
         fresh = event.tokens[len(known) :]
         ticket.delivered += token_ids[len(known) :]
         if fresh or event.hypotheses:
-            self._deliver(ticket, SequenceProgress(event.sequence_id, fresh, event.hypotheses) if known else event)
+            self._deliver(ticket, SequenceProgress(event.sequence_id, fresh, event.hypotheses))
 
     def _deliver(self, ticket: _Ticket, event: SequenceEvent) -> None:
         if is_terminal(event):
@@ -287,5 +292,3 @@ class EngineClient:
     def _count_waiting(self, ticket: _Ticket, sign: int) -> None:
         self._queue_tokens += sign * ticket.num_source_tokens
         self._num_waiting += sign
-        self._metrics.queue_tokens.set(self._queue_tokens)
-        self._metrics.requests_waiting.set(self._num_waiting)

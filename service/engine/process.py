@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from service.engine.channel import frame, read_frame
+from service.engine.channel import frame, read_payloads
 from service.engine.types import FromWorker, ToWorker, WorkerSpec
 
 FORK_REQUEST, FORK_REPLY_BYTES = b"w", 4
@@ -113,7 +113,7 @@ class WorkerProcess:
     async def messages(self) -> AsyncIterator[FromWorker]:
         """All that the worker says, until it ends."""
         decoder = msgspec.msgpack.Decoder(FromWorker)
-        while (payload := await read_frame(self._reader)) is not None:
+        async for payload in read_payloads(self._reader):
             yield decoder.decode(payload)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from weakref import WeakValueDictionary
 
-from model.search_types import Progress
+from model.search_types import Progress, Token
 from service.engine.slots import Move, Slots
 from service.engine.types import Sequence, SequenceFailed, SequenceProgress
 
@@ -34,6 +34,8 @@ class Entry:
     source: Source
     arrived_at: float
     rows: list["Row"] = field(default_factory=list)
+    held_tokens: list[Token] = field(default_factory=list)
+    """Of a sequence that is not streamed: told with its end."""
 
     @property
     def num_rows(self) -> int:
@@ -140,9 +142,18 @@ class Scheduler:
         return admitted
 
     def advance(self, progress: list[Progress]) -> tuple[list[SequenceProgress], list[Move]]:
-        """Tell what a step brought; sequences that ended leave at once."""
-        events = [SequenceProgress(*each) for each in progress if each.tokens or each.hypotheses]
-        return events, self._release([self._open[each.sequence_id] for each in progress if each.hypotheses])
+        """Tell what a step brought to those that are streamed or ended; the latter leave at once."""
+        events: list[SequenceProgress] = []
+        ended: list[Entry] = []
+        for sequence_id, tokens, hypotheses in progress:
+            entry = self._open[sequence_id]
+            entry.held_tokens += tokens
+            if hypotheses or (entry.held_tokens and entry.sequence.is_streamed):
+                events.append(SequenceProgress(sequence_id, entry.held_tokens, hypotheses))
+                entry.held_tokens = []
+            if hypotheses:
+                ended.append(entry)
+        return events, self._release(ended)
 
     def fail(self, entries: Iterable[Entry], *, detail: str) -> tuple[list[SequenceFailed], list[Move]]:
         """End these running sequences without a result."""

@@ -4,15 +4,17 @@ import asyncio
 from collections.abc import Callable
 from typing import Self
 
-from service.engine.types import SequenceEvent, is_terminal
+from service.engine.types import SequenceEvent, SequenceStarted, is_terminal
 from service.errors import DeadlineExceededError
 
 
 class EngineStream:
     """Events of one `submit`, as lists: all that has come since the last. Ends when every sequence has ended.
 
+    A start alone makes no list: there is nothing to say before a token follows.
+
     Raises DeadlineExceededError when `deadline`, in the event loop's time, passes first, or what it was aborted with.
-    `aclose` cancels what is open. `on_event` is told of each event as it comes, before it is read.
+    `aclose` cancels what is open.
     """
 
     def __init__(
@@ -20,22 +22,20 @@ class EngineStream:
         *,
         deadline: float | None,
         cancel: Callable[[list[int]], None],
-        on_event: Callable[[SequenceEvent], None] | None = None,
     ) -> None:
         self._events: list[SequenceEvent] = []
         self._is_due = False  # is there something that the reader must be woken for?
         self._reader: asyncio.Future[None] | None = None
-        self._skips_progress = False
         self._sequence_ids: list[int] = []
         self._num_open = 0
         self._error: Exception | None = None
         self._cancel = cancel
-        self._on_event = on_event
         self._timer = None if deadline is None else asyncio.get_running_loop().call_at(deadline, self._expire)
 
-    def read_only_ends(self) -> None:
-        """From now on each list lasts to the end of a sequence: who says nothing before need not wake each step."""
-        self._skips_progress = True
+    @property
+    def is_over(self) -> bool:
+        """Whether every sequence has ended and all was read."""
+        return self._num_open == 0 and not self._events
 
     def __aiter__(self) -> Self:
         return self
@@ -66,12 +66,9 @@ class EngineStream:
         self._num_open += 1
 
     def push(self, event: SequenceEvent) -> None:
-        if self._on_event is not None:
-            self._on_event(event)
         self._events.append(event)
-        has_ended = is_terminal(event)
-        self._num_open -= has_ended
-        if has_ended or not self._skips_progress:
+        self._num_open -= is_terminal(event)
+        if not isinstance(event, SequenceStarted):
             self._wake()
 
     def abort(self, error: Exception) -> None:

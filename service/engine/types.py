@@ -16,12 +16,16 @@ Priority = Literal["interactive", "bulk"]
 
 
 class Sequence(msgspec.Struct, frozen=True):
-    """One sentence into one language. `checkpoint` is the place of its checkpoint in the WorkerSpec."""
+    """One sentence into one language. `checkpoint` is the place of its checkpoint in the WorkerSpec.
+
+    Of one that is not streamed, all tokens come with its end.
+    """
 
     request: SearchRequest
     checkpoint: int
     source_ids: tuple[int, ...]
     priority: Priority = "interactive"
+    is_streamed: bool = True
 
     @property
     def sequence_id(self) -> int:
@@ -100,7 +104,7 @@ class SequenceStarted(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class SequenceProgress(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """What one step brought to one sequence; with `hypotheses`, best first, it has finished. Tokens are the best's."""
+    """What is new of one sequence; with `hypotheses`, best first, it has finished. Tokens are the best's."""
 
     sequence_id: int
     tokens: list[Token]

@@ -139,11 +139,14 @@ class RunningServer:
     def wait_running(self) -> None:
         wait_until(lambda: self.metric("kakehashi_rows_running"), "rows are running")
 
+    def nurseries(self) -> list[psutil.Process]:
+        """One, but for the moment in which it starts or ends."""
+        children = psutil.Process(self.process.pid).children()
+        return [child for child in children if "service.engine.nursery" in _command_line(child)]
+
     def workers(self) -> list[psutil.Process]:
         """The worker processes: the children of the nursery."""
-        children = psutil.Process(self.process.pid).children()
-        nurseries = [child for child in children if "service.engine.nursery" in _command_line(child)]
-        return [worker for nursery in nurseries for worker in nursery.children()]
+        return [worker for nursery in self.nurseries() for worker in nursery.children()]
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)

@@ -225,9 +225,12 @@ async def test_without_a_worker_new_requests_are_refused_and_then_served(
     start_server: StartServer, random_checkpoint: Path
 ) -> None:
     server = start_server({"MODEL": random_checkpoint, "WORKERS": 1, "THREADS_PER_WORKER": 1})
+    (nursery,) = server.nurseries()
+    nursery.suspend()  # else there is another worker before anybody has noticed
     server.workers()[0].kill()
     await asyncio.to_thread(wait_until, lambda: not server.is_ready(), "the death is noticed")
     check_refused(server.client.post("/v1/translations", json=BODY), "not-ready")
+    nursery.resume()
     await asyncio.to_thread(server.wait_ready)
     assert server.client.post("/v1/translations", json=BODY).status_code == 200
 

@@ -6,7 +6,7 @@ from threading import Thread
 
 import pytest
 
-from service.engine.channel import Channel, frame, read_frame
+from service.engine.channel import Channel, frame, read_payloads
 
 
 @pytest.fixture
@@ -45,11 +45,11 @@ def test_receive_says_that_the_other_end_is_gone(ends: tuple[Channel, socket.soc
         channel.receive(block=True)
 
 
-async def test_read_frame_gives_all_that_was_sent_before_the_end(ends: tuple[Channel, socket.socket]):
+async def test_all_that_was_sent_before_the_end_is_read(ends: tuple[Channel, socket.socket]):
     channel, other = ends
     reader, writer = await asyncio.open_connection(sock=other.dup())
-    channel.send(b"last words")
+    channel.send(b"last")
+    channel.send(b"words")
     channel._connection.shutdown(socket.SHUT_RDWR)
-    assert await read_frame(reader) == b"last words"
-    assert await read_frame(reader) is None
+    assert [payload async for payload in read_payloads(reader)] == [b"last", b"words"]
     writer.close()

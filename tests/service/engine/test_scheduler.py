@@ -15,10 +15,15 @@ def make_scheduler(*, max_rows: int = 4, max_encode_tokens: int = 100) -> Schedu
 
 
 def make_sequence(
-    sequence_id: int, *, source: tuple[int, ...] | None = None, beam_size: int = 1, priority: Priority = "interactive"
+    sequence_id: int,
+    *,
+    source: tuple[int, ...] | None = None,
+    beam_size: int = 1,
+    priority: Priority = "interactive",
+    is_streamed: bool = True,
 ) -> Sequence:
     request = SearchRequest(sequence_id, (EOS, 5), 10, beam_size=beam_size)
-    return Sequence(request, 0, source or (sequence_id, EOS), priority)
+    return Sequence(request, 0, source or (sequence_id, EOS), priority, is_streamed)
 
 
 def going_on(sequence_id: int) -> Progress:
@@ -192,3 +197,17 @@ def step(scheduler: Scheduler, chance: random.Random) -> list[int]:
     running = ids(scheduler.running_entries)
     events, _ = scheduler.advance([chance.choice([finished, going_on])(each) for each in running])
     return [event.sequence_id for event in events if is_terminal(event)]
+
+
+def test_tokens_of_what_is_not_streamed_come_with_its_end():
+    scheduler = make_scheduler()
+    for sequence_id in (1, 2):
+        scheduler.submit(make_sequence(sequence_id, is_streamed=sequence_id == 2), now=0)
+    scheduler.admit(now=0)
+    events, _ = scheduler.advance([going_on(1), going_on(2)])
+    assert [(event.sequence_id, len(event.tokens)) for event in events] == [(2, 1)]
+    events, _ = scheduler.advance([finished(1), finished(2)])
+    assert [(event.sequence_id, [token.token_id for token in event.tokens]) for event in events] == [
+        (1, [9, EOS]),
+        (2, [EOS]),
+    ]

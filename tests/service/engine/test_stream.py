@@ -37,25 +37,23 @@ async def test_each_step_wakes_who_reads_every_step():
     assert [len(events) for events in await reading] == [1, 1, 1]
 
 
-async def test_who_reads_only_ends_gets_all_events_in_order_with_each_end():
+async def test_a_start_is_read_with_what_follows_it():
     stream = make_stream(2)
-    stream.push(SequenceStarted(0, 0.0, encoded=True))  # before the reader says so
-    stream.read_only_ends()
     reading = asyncio.create_task(read(stream))
-    pushed = [progress(0), progress(1), progress(0, ends=True), progress(1), progress(1, ends=True)]
+    pushed: list[SequenceEvent] = [
+        SequenceStarted(0, 0.0, encoded=True),
+        SequenceStarted(1, 0.0, encoded=True),
+        progress(0, ends=True),
+        progress(1, ends=True),
+    ]
     for event in pushed:
         await asyncio.sleep(0.001)
         stream.push(event)
-    first, *lists = await reading
-    assert first == [SequenceStarted(0, 0.0, encoded=True)]
-    assert lists == [pushed[:3], pushed[3:]]
+    assert await reading == [pushed[:3], pushed[3:]]
 
 
-@pytest.mark.parametrize("only_ends", [False, True])
-async def test_what_came_before_an_error_is_read_first(only_ends: bool):
+async def test_what_came_before_an_error_is_read_first():
     stream = make_stream(1)
-    if only_ends:
-        stream.read_only_ends()
     stream.push(progress(0))
     stream.abort(EngineFailedError("over"))
     assert await anext(stream) == [progress(0)]
@@ -63,20 +61,11 @@ async def test_what_came_before_an_error_is_read_first(only_ends: bool):
         await anext(stream)
 
 
-async def test_a_deadline_wakes_who_reads_only_ends():
+async def test_a_deadline_wakes_who_reads():
     stream = make_stream(1, deadline=asyncio.get_running_loop().time() + 0.01)
-    stream.read_only_ends()
     with pytest.raises(DeadlineExceededError):
         await anext(stream)
 
 
 async def test_a_stream_of_nothing_is_over():
     assert await read(make_stream(0)) == []
-
-
-async def test_events_are_told_as_they_come():
-    told: list[SequenceEvent] = []
-    stream = EngineStream(deadline=None, cancel=lambda _: None, on_event=told.append)
-    stream.expect(0)
-    stream.push(progress(0))
-    assert told == [progress(0)]
