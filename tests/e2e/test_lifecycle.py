@@ -48,14 +48,16 @@ def start_draining(server: RunningServer) -> None:
 
 def test_the_process_is_live_before_it_is_ready(tmp_path: Path, random_checkpoint: Path) -> None:
     with starting_server(tmp_path, {"MODEL": random_checkpoint, "WORKERS": 2}) as server:
-        wait_until(lambda: len(server.workers()) == 2, "both workers have been started")
-        with server.frozen():
-            wait_until(lambda: is_live(server), "the process answers")
-            check_refused(server.client.get("/health/ready"), "not-ready")
-            for path, body in (("/v1/translations", BODY), ("/v1/translations", BODY | {"stream": True})):
-                check_refused(server.client.post(path, json=body), "not-ready")
-            check_refused(server.client.get("/v1/translations/stream", params=BODY), "not-ready")
-            assert server.client.get("/v1/languages").status_code == 200
+        wait_until(server.nurseries, "the process that loads the model and forks the workers has been started")
+        (nursery,) = server.nurseries()
+        nursery.suspend()
+        wait_until(lambda: is_live(server), "the process answers")
+        check_refused(server.client.get("/health/ready"), "not-ready")
+        for path, body in (("/v1/translations", BODY), ("/v1/translations", BODY | {"stream": True})):
+            check_refused(server.client.post(path, json=body), "not-ready")
+        check_refused(server.client.get("/v1/translations/stream", params=BODY), "not-ready")
+        assert server.client.get("/v1/languages").status_code == 200
+        nursery.resume()
         server.wait_ready()
         assert server.client.post("/v1/translations", json=BODY).status_code == 200
 
