@@ -82,7 +82,9 @@ class Contest:
         one_worker, all_workers = Shape(1, self._num_cores), Shape(self._num_cores, 1)
         if cell.batch_size is not None:
             alone = all_workers if side.library == "ctranslate2" else Shape(1, 1)
-            return [Setting(shape, cell.batch_size) for shape in dict.fromkeys((alone, one_worker))]
+            # a server shares out a batch among its workers, as CTranslate2 does within one call
+            shared_out = [all_workers] if side.library == "kakehashi" and cell.batch_size > 1 else []
+            return [Setting(shape, cell.batch_size) for shape in dict.fromkeys((alone, one_worker, *shared_out))]
         shapes = (all_workers, one_worker) if side.library == "ctranslate2" else (all_workers,)
         sizes = self._plan.saturated_batch_sizes
         return [Setting(shape, size) for shape in dict.fromkeys(shapes) for size in sizes]

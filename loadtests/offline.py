@@ -2,7 +2,8 @@
 
 In each cell (a checkpoint, a search, a batch) a trial picks every side's best setting, and warms it up. Then the sides
 take turns for `--rounds` rounds, and tables show the median round, with the least and the most. A batch alone is one
-worker's, with one thread or with one for each core; `saturated` is many sentences on all cores. Our workers are
+worker's, with one thread or with one for each core, or is shared out among as many workers as cores; `saturated` is
+many sentences on all cores. Our workers are
 processes, CTranslate2's are threads of one. What is encoded, and all that is set up for a batch, is in its time.
 
 The random Marian has targets of a fixed length. The bundled checkpoint has sentences, and targets of natural ends,
