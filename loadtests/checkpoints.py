@@ -1,14 +1,18 @@
 """The checkpoints that are measured, each with sentences in token ids."""
 
 import random
+import shutil
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from loadtests.work import Work
 from model.config import ModelConfig, read_checkpoint
 from model.tokenizer import Tokenizer, load_tokenizer
+
+if TYPE_CHECKING:  # who reads sentences and sends them has no need of torch
+    from transformers import PreTrainedModel
 
 CheckpointName = Literal["bundled", "marian"]
 
@@ -150,14 +154,52 @@ def save_random_marian(directory: Path) -> None:
     )
     torch.manual_seed(SEED)
     model = MarianMTModel(config)
+    _enliven(model)
     with torch.no_grad():
-        # Sublayers that add little keep one token apart from another on its way up, and norms that turn half of the
-        # signs keep it from voting for itself: otherwise a target repeats one token, and to agree on that means little.
+        model.get_input_embeddings().weight[config.pad_token_id] = 0  # CTranslate2 begins a target with zeros
+    model.generation_config.bad_words_ids = [[config.pad_token_id]]
+    model.save_pretrained(directory)
+
+
+def save_random_m2m100(directory: Path) -> None:
+    """The bundled checkpoint's tokenizer over random weights: 6+6 layers, D 512, 8 heads, feed-forward 2,048."""
+    import torch
+    from transformers import M2M100Config, M2M100ForConditionalGeneration
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    shutil.copytree(BUNDLED, directory, ignore=shutil.ignore_patterns("model.safetensors", "README.md"))
+    config = M2M100Config.from_pretrained(BUNDLED)
+    config.update(
+        {
+            "d_model": 512,
+            "encoder_layers": 6,
+            "decoder_layers": 6,
+            "encoder_attention_heads": 8,
+            "decoder_attention_heads": 8,
+            "encoder_ffn_dim": 2048,
+            "decoder_ffn_dim": 2048,
+            "init_std": 512**-0.5,
+            "dtype": "float32",
+        }
+    )
+    torch.manual_seed(SEED)
+    model = M2M100ForConditionalGeneration(config)
+    _enliven(model)
+    model.save_pretrained(directory)
+
+
+def _enliven(model: "PreTrainedModel") -> None:
+    """Keep targets from repeating one token for ever, for to agree on that means little.
+
+    Sublayers that add little keep tokens apart on their way up; norms that turn half of the signs keep one from voting
+    for itself.
+    """
+    import torch
+
+    with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "layer_norm.weight" in name:
                 parameter.copy_(torch.randn_like(parameter).sign())
             elif "out_proj.weight" in name or "fc2.weight" in name:
                 parameter.mul_(SUBLAYER_GAIN)
-        model.get_input_embeddings().weight[config.pad_token_id] = 0  # CTranslate2 begins a target with zeros
-    model.generation_config.bad_words_ids = [[config.pad_token_id]]
-    model.save_pretrained(directory)

@@ -15,10 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tqdm import tqdm
 
 from loadtests.arrivals import poisson_arrivals
+from loadtests.checkpoints import save_random_m2m100
 from loadtests.engine_reference import EngineRound, measure_engine
 from loadtests.generator import Generator, Measured
 from loadtests.latency import Targets, summarize
@@ -29,6 +31,7 @@ from loadtests.served_report import Cell, engine_table, load_table, memory_table
 KINDS = (False, True)
 """Plain answers, then streams."""
 ENGINE_SECONDS = 600.0
+NUM_LARGE_TOKENS = 24
 QUICK_REQUESTS = 64
 QUICK_SECONDS = 1.5
 LEGEND = """\
@@ -73,6 +76,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--slo-token-ms", type=float, default=50.0, help="target of the mean time between its tokens")
     parser.add_argument("--slo-seconds", type=float, default=2.0, help="target of a plain answer")
     parser.add_argument("--sources", type=Path, default=SOURCES, help="TSV: source language, target language, text")
+    parser.add_argument(
+        "--large",
+        action="store_true",
+        help=f"serve random weights of an OPUS-MT's size, {NUM_LARGE_TOKENS} tokens a sentence, for the bundled ones",
+    )
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the loops, too")
     parser.add_argument("--quick", action="store_true", help="one round, few requests: to see that it works")
     parser.add_argument("serve", nargs="*", metavar="-- FLAGS", help="flags of kakehashi serve")
@@ -81,11 +89,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Raises SystemExit where the server does not start; whatever else goes wrong is in the tables."""
     plan = _plan(arguments)
-    with running_server(arguments.serve) as server:
-        results = _measure(server, plan)
-    print(f"{machine()}; `kakehashi {shlex.join(['serve', *arguments.serve])}`; `{shlex.join(sys.orig_argv[1:])}`")
-    _show(results, plan)
-    rounds = _measure_engine(results.checkpoint, plan)
+    with TemporaryDirectory() as scratch:
+        flags = [*(_large(Path(scratch)) if arguments.large else []), *arguments.serve]
+        with running_server(flags) as server:
+            results = _measure(server, plan)
+        print(f"{machine()}; `kakehashi {shlex.join(['serve', *flags])}`; `{shlex.join(sys.orig_argv[1:])}`")
+        _show(results, plan)
+        rounds = _measure_engine(results.checkpoint, plan)
     if rounds:
         print(f"\n### The engine without a server\n\n{engine_table(rounds, results.at_most_clients())}")
     if arguments.plot is not None:
@@ -93,6 +103,13 @@ def run(arguments: argparse.Namespace) -> None:
 
         engine_speed = statistics.median(each.tokens_per_second for each in rounds) if rounds else None
         draw(arguments.plot, closed=results.closed, opened=results.opened, engine_speed=engine_speed)
+
+
+def _large(scratch: Path) -> list[str]:
+    """Flags of `kakehashi serve`."""
+    directory = scratch / "random-m2m100"
+    save_random_m2m100(directory)
+    return ["--model", str(directory), "--max-new-tokens", str(NUM_LARGE_TOKENS)]
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:
