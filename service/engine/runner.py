@@ -5,6 +5,7 @@ is a fixed number of batched operations, whatever the number of rows, and one co
 Legend: B rows, S source tokens, T decoder tokens, D model width, N vocabulary, R slots.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from model import kernels
 from model.attention import CrossWeights
 from model.checkpoint import load_transformer
 from model.compute_types import ComputeType
@@ -27,6 +29,8 @@ from model.transformer import Transformer
 from service.engine.scheduler import Entry, Row, Source
 from service.engine.slots import Move
 from service.engine.types import CheckpointInfo, CheckpointSpec, WorkerSpec
+
+logger = logging.getLogger(__name__)
 
 MAX_AUTO_ROWS = 64
 AUTO_KV_BYTES = 2**30
@@ -48,6 +52,8 @@ def load_checkpoint(checkpoint: CheckpointSpec, spec: WorkerSpec) -> LoadedCheck
     device = torch.device(spec.device)
     read = read_checkpoint(Path(checkpoint.directory), name=checkpoint.name)
     compute_type = fastest_compute_type(read.config, device) if spec.compute_type == "auto" else spec.compute_type
+    if compute_type == "int8" and not kernels.is_available():
+        logger.warning("int8 goes through oneDNN, which is slower: our kernels were not built, or need AVX512-VNNI")
     return LoadedCheckpoint(read, compute_type, load_transformer(read, compute_type=compute_type, device=device))
 
 
