@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 install: $(VENV)/.installed
 
-$(VENV)/.installed: pyproject.toml model/kernels.cpp
+$(VENV)/.installed: pyproject.toml model/native/kernels.cpp $(wildcard model/native/*.h)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[test,bench,evaluate]'
 	touch $@

@@ -1,9 +1,9 @@
-"""Our own kernels for x86-64 CPUs with AVX512-VNNI (`kernels.cpp`): what torch and oneDNN do in several times the time.
+"""Our own kernels for x86-64 CPUs with AVX512-VNNI (`native/`): what torch and oneDNN do in several times the time.
 
 At one row oneDNN spends 17 to 30 microseconds on a product that takes 3 to 10, and a decode step is a hundred calls;
 here a linear layer quantizes, multiplies, scales, activates and adds in one pass, and a whole stack of layers is one
 call (`stack_kernels.py`). Each row is computed by itself and in a fixed order, so that it does not depend on its batch.
-The structs mirror those of `kernels.cpp`; whoever owns one keeps the tensors alive that it points to.
+The structs mirror those of `native/structs.h`; whoever owns one keeps the tensors alive that it points to.
 Shapes: B rows, K inputs, N outputs.
 """
 

@@ -32,7 +32,7 @@ from model.layers import DecoderLayer, EncoderLayer
 from model.linear import Int8Linear
 
 _ACTIVATIONS = (None, "relu", "silu", "gelu", "gelu_tanh")
-"""As `kernels.cpp` numbers them."""
+"""As `native/vectors.h` numbers them."""
 
 
 @dataclass(frozen=True, slots=True)

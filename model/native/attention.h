@@ -1,0 +1,264 @@
+// Attention of some queries over the tokens of a row, in the encoder and over the caches.
+// Shapes: B rows, Q queries, H heads, d head size, C tokens, S source tokens.
+#pragma once
+
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "structs.h"
+#include "vectors.h"
+
+namespace {
+
+constexpr long AHEAD_TOKENS = 4;   // caches are fetched so far ahead: from memory that made attention 3.5 times as fast
+
+// softmax of scores [C] (+ bias [C] or none), in place.
+void softmax(float* scores, long num_tokens, const float* bias) {
+    __m512 largest = splat(-INFINITY), sum = _mm512_setzero_ps();
+    for (long i = 0; i < num_tokens; i += LANES) {
+        const __mmask16 mask = first_lanes(num_tokens - i);
+        __m512 x = load(scores + i, mask);
+        if (bias) x = _mm512_add_ps(x, load(bias + i, mask));
+        store(scores + i, x, mask);
+        largest = _mm512_mask_max_ps(largest, mask, largest, x);
+    }
+    const __m512 max = splat(_mm512_reduce_max_ps(largest));
+    for (long i = 0; i < num_tokens; i += LANES) {
+        const __mmask16 mask = first_lanes(num_tokens - i);
+        const __m512 e = _mm512_maskz_mov_ps(mask, exp_ps(_mm512_sub_ps(load(scores + i, mask), max)));
+        store(scores + i, e, mask);
+        sum = _mm512_add_ps(sum, e);
+    }
+    const __m512 inverse = splat(1.0f / _mm512_reduce_add_ps(sum));
+    for (long i = 0; i < num_tokens; i += LANES) {
+        const __mmask16 mask = first_lanes(num_tokens - i);
+        store(scores + i, _mm512_mul_ps(load(scores + i, mask), inverse), mask);
+    }
+}
+
+// K and V of a row's tokens, each [2, H, d].
+template <typename T>
+struct Tokens {
+    const T* values;
+    int64_t token_stride, row_stride;
+    const int32_t* origins;
+
+    const T* at(long token) const {
+        return values + token * token_stride + (origins ? origins[token] * row_stride : 0);
+    }
+
+    // Inline, for GCC drops calls of a function that does nothing but this.
+    __attribute__((always_inline)) void prefetch(long token, long size) const {
+        if (sizeof(T) != sizeof(uint16_t)) return;  // what is of float32 was computed just now
+        const char* start = reinterpret_cast<const char*>(at(token));
+        for (long i = 0; i < size * static_cast<long>(sizeof(T)); i += 64) _mm_prefetch(start + i, _MM_HINT_T1);
+    }
+};
+
+// The sums over each of four vectors.
+inline __m128 reduce_add(__m512 a, __m512 b, __m512 c, __m512 d) {
+    const __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+    const __m512 cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+    const __m512 low = _mm512_shuffle_ps(ab, cd, 0x44), high = _mm512_shuffle_ps(ab, cd, 0xee);
+    const __m512 sums = _mm512_add_ps(low, high);  // of each vector's four lanes, in four places
+    const __m256 halves = _mm256_add_ps(_mm512_castps512_ps256(sums), _mm512_extractf32x8_ps(sums, 1));
+    return _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps(halves, 1));
+}
+
+constexpr long GROUP = 4;  // tokens whose scores, and vectors of a head whose weighted sums, are computed side by side
+
+inline long scores_stride(long num_tokens) { return (num_tokens + LANES - 1) / LANES * LANES; }
+
+// Some queries over the same tokens, side by side so that K and V are loaded once for all of them. What is computed for
+// one does not depend on the others. scores [Q, H, C] are left as attention weights.
+template <typename T, int QUERIES>
+struct Attention {
+    const Stack& stack;
+    const float* q;  // [Q, H, d]
+    long q_stride;
+    const Tokens<T>& tokens;
+    long num_tokens;
+    float* scores;
+    float* outputs;  // [Q, H, d], dense
+
+    long width() const { return stack.num_heads * stack.head_dim; }
+    float* row(long query, long head) const {
+        return scores + (query * stack.num_heads + head) * scores_stride(num_tokens);
+    }
+
+    // QK^T, scaled.
+    void score() const {
+        const __m128 scale = _mm_set1_ps(stack.scale);
+        for (long token = 0; token < num_tokens; token += GROUP) {
+            const T* k[GROUP];
+            for (long i = 0; i < GROUP; ++i) {
+                k[i] = tokens.at(token + i < num_tokens ? token + i : num_tokens - 1);
+                if (token + i + AHEAD_TOKENS < num_tokens) tokens.prefetch(token + i + AHEAD_TOKENS, 2 * width());
+            }
+            for (long head = 0; head < stack.num_heads; ++head) {
+                __m512 sums[QUERIES][GROUP];
+#pragma GCC unroll 4
+                for (int query = 0; query < QUERIES; ++query)
+#pragma GCC unroll 4
+                    for (long j = 0; j < GROUP; ++j) sums[query][j] = _mm512_setzero_ps();
+                for (long i = 0; i < stack.head_dim; i += LANES) {
+                    const __mmask16 mask = first_lanes(stack.head_dim - i);
+                    const long at = head * stack.head_dim + i;
+                    __m512 keys[GROUP];
+#pragma GCC unroll 4
+                    for (long j = 0; j < GROUP; ++j) keys[j] = load(k[j] + at, mask);
+#pragma GCC unroll 4
+                    for (int query = 0; query < QUERIES; ++query) {
+                        const __m512 x = load(q + query * q_stride + at, mask);
+#pragma GCC unroll 4
+                        for (long j = 0; j < GROUP; ++j) sums[query][j] = _mm512_fmadd_ps(x, keys[j], sums[query][j]);
+                    }
+                }
+#pragma GCC unroll 4
+                for (int query = 0; query < QUERIES; ++query) {
+                    const __m512* s = sums[query];
+                    _mm_storeu_ps(row(query, head) + token, _mm_mul_ps(reduce_add(s[0], s[1], s[2], s[3]), scale));
+                }
+            }
+        }
+    }
+
+    // The attention weights times V.
+    void weigh() const {
+        for (long head = 0; head < stack.num_heads; ++head)
+            for (long start = 0; start < stack.head_dim; start += GROUP * LANES) {
+                const long at = head * stack.head_dim + start;
+                __mmask16 masks[GROUP];
+                __m512 sums[QUERIES][GROUP];
+#pragma GCC unroll 4
+                for (long i = 0; i < GROUP; ++i) {
+                    const long left = stack.head_dim - start - i * LANES;
+                    masks[i] = left > 0 ? first_lanes(left) : 0;
+#pragma GCC unroll 4
+                    for (int query = 0; query < QUERIES; ++query) sums[query][i] = _mm512_setzero_ps();
+                }
+                for (long token = 0; token < num_tokens; ++token) {
+                    const T* v = tokens.at(token) + width() + at;
+                    __m512 values[GROUP];
+#pragma GCC unroll 4
+                    for (long i = 0; i < GROUP; ++i) values[i] = load(v + i * LANES, masks[i]);
+#pragma GCC unroll 4
+                    for (int query = 0; query < QUERIES; ++query) {
+                        const __m512 weight = splat(row(query, head)[token]);
+#pragma GCC unroll 4
+                        for (long i = 0; i < GROUP; ++i)
+                            sums[query][i] = _mm512_fmadd_ps(weight, values[i], sums[query][i]);
+                    }
+                }
+#pragma GCC unroll 4
+                for (int query = 0; query < QUERIES; ++query)
+#pragma GCC unroll 4
+                    for (long i = 0; i < GROUP; ++i)
+                        store(outputs + query * width() + at + i * LANES, sums[query][i], masks[i]);
+            }
+    }
+
+    // `bias` [Q, H, C] or none is added to the scores.
+    void run(const float* bias, long bias_query_stride, long bias_head_stride) const {
+        score();
+        for (int query = 0; query < QUERIES; ++query)
+            for (long head = 0; head < stack.num_heads; ++head) {
+                const float* added = bias ? bias + query * bias_query_stride + head * bias_head_stride : nullptr;
+                softmax(row(query, head), num_tokens, added);
+            }
+        weigh();
+    }
+};
+
+// Room for what a stack computes in between; it stays allocated.
+struct Room {
+    std::vector<float> normed, projected, heads, hidden, gated, scores;
+
+    static Room& of_thread() {
+        static thread_local Room room;
+        return room;
+    }
+};
+
+float* room_for(std::vector<float>& values, long size) {
+    if (static_cast<long>(values.size()) < size) values.resize(size);
+    return values.data();
+}
+
+// Cached attention: q of row b at q + b * q_stride, over its first num_tokens[b] tokens. `weights` [B, S] or none gets
+// the mean over the heads, and zeros from num_tokens[b] on.
+struct CachedAttention {
+    const float* q;
+    int64_t q_stride;
+    const Cache& cache;
+    long layer;
+    Bias bias;
+    float* weights;
+    int64_t weights_stride;
+
+    Tokens<uint16_t> tokens_of(long row, long width) const {
+        const int32_t* origins = cache.origins ? cache.origins + row * cache.origins_stride : nullptr;
+        const uint16_t* kv = cache.kv + layer * cache.layer_stride + (origins ? 0 : row * cache.row_stride);
+        return {kv, 2 * width, cache.row_stride, origins};
+    }
+
+    void run(const Stack& stack, long num_rows, const int64_t* lengths, long added, float* outputs) const {
+        const long num_heads = stack.num_heads, width = num_heads * stack.head_dim;
+#pragma omp parallel for if (num_rows > 1)
+        for (long row = 0; row < num_rows; ++row) {
+            const long num_tokens = lengths[row] + added;
+            const Tokens<uint16_t> tokens = tokens_of(row, width);
+            float* scores = room_for(Room::of_thread().scores, num_heads * scores_stride(num_tokens));
+            const float* row_bias = bias.values ? bias.values + row * bias.row_stride : nullptr;
+            if (row + 1 < num_rows)
+                for (long token = 0; token < AHEAD_TOKENS && token < lengths[row + 1] + added; ++token)
+                    tokens_of(row + 1, width).prefetch(token, 2 * width);
+            Attention<uint16_t, 1>{stack, q + row * q_stride, 0, tokens, num_tokens, scores, outputs + row * width}.run(
+                row_bias, 0, bias.head_stride);
+            if (weights) average(scores, num_heads, num_tokens, weights + row * weights_stride);
+        }
+    }
+
+    void average(const float* scores, long num_heads, long num_tokens, float* mean) const {
+        std::memset(mean, 0, weights_stride * sizeof(float));
+        for (long head = 0; head < num_heads; ++head)
+            for (long token = 0; token < num_tokens; ++token)
+                mean[token] += scores[head * scores_stride(num_tokens) + token] / num_heads;
+    }
+};
+
+// All of a source's queries over all of its tokens: qkv [S, 3, H, d] -> outputs [S, H, d].
+void attend_source(const Stack& stack, const float* qkv, long num_tokens, const float* bias, long bias_row_stride,
+                   long bias_head_stride, float* outputs) {
+    const long width = stack.num_heads * stack.head_dim, num_whole = num_tokens / GROUP;
+    const Tokens<float> tokens{qkv + width, 3 * width, 0, nullptr};
+#pragma omp parallel for if (num_whole > 1)
+    for (long group = 0; group < num_whole + num_tokens % GROUP; ++group) {
+        const long query = group < num_whole ? group * GROUP : num_whole * GROUP + group - num_whole;
+        const float* q = qkv + query * 3 * width;
+        const float* added = bias ? bias + query * bias_row_stride : nullptr;
+        float* scores = room_for(Room::of_thread().scores, GROUP * stack.num_heads * scores_stride(num_tokens));
+        float* target = outputs + query * width;
+        if (group < num_whole)
+            Attention<float, GROUP>{stack, q, 3 * width, tokens, num_tokens, scores, target}.run(added, bias_row_stride,
+                                                                                                 bias_head_stride);
+        else
+            Attention<float, 1>{stack, q, 0, tokens, num_tokens, scores, target}.run(added, 0, bias_head_stride);
+    }
+}
+
+// K and V of each row's new token, values [B, 2 H d], to its position in the cache, in its own row.
+void write_kv(const float* values, long stride, long width, const Cache& cache, long layer, const int64_t* positions,
+              long num_rows) {
+    for (long row = 0; row < num_rows; ++row) {
+        if (cache.origins) cache.origins[row * cache.origins_stride + positions[row]] = static_cast<int32_t>(row);
+        uint16_t* target = cache.kv + layer * cache.layer_stride + row * cache.row_stride + positions[row] * width;
+        for (long i = 0; i < width; i += LANES) {
+            const __mmask16 mask = first_lanes(width - i);
+            store(target + i, load(values + row * stride + i, mask), mask);
+        }
+    }
+}
+
+}  // namespace

@@ -1,0 +1,210 @@
+// What decoding spends its time on, for x86-64 CPUs with AVX512-VNNI: int8 linear layers, the decoder over one token a
+// row, and the choice of a token. `kernels.py` loads this library and mirrors its structs.
+//
+// Every row is computed by itself and in one order, whatever stands beside it: a row's result never depends on the
+// batch. Arrays are dense in their last axis; strides are counted in elements. With more than one thread (OpenMP's, of
+// which torch sets the number), rows and panels are shared out among them.
+// Shapes: B rows, K inputs, N outputs, H heads, d head size, C tokens in a cache.
+
+#if defined(__x86_64__)
+
+// Before the pragma: what the standard library inlines must run on every CPU.
+#include <immintrin.h>
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+extern "C" int kakehashi_supported() {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vnni");
+}
+
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma")
+
+#include "attention.h"
+#include "linear.h"
+
+namespace {
+
+// The gate of a gated feed-forward layer: hidden [B, 2 F] -> outputs [B, F] = act(first half) * second half.
+void gate(const float* hidden, long num_rows, long width, int activation, float* outputs) {
+    for (long row = 0; row < num_rows; ++row, hidden += 2 * width, outputs += width)
+        for (long i = 0; i < width; i += LANES) {
+            const __mmask16 mask = first_lanes(width - i);
+            const __m512 x = activated(load(hidden + i, mask), activation);
+            store(outputs + i, _mm512_mul_ps(x, load(hidden + width + i, mask)), mask);
+        }
+}
+
+// x + sublayer(norm(x)) or norm(x + sublayer(x)), in two halves around the sublayer, as in `layers.py`.
+struct Residual {
+    const Stack& stack;
+    const Norm& norm;
+    float* hidden_states;
+    long num_rows;
+
+    const float* enter() const {
+        if (!stack.is_pre_norm) return hidden_states;
+        float* normed = room_for(Room::of_thread().normed, num_rows * stack.d_model);
+        normalize(norm, hidden_states, num_rows, stack.d_model, normed);
+        return normed;
+    }
+    void leave(const Linear& linear, const float* inputs) const {
+        multiply(linear, inputs, num_rows, {NONE, hidden_states, hidden_states});
+        if (!stack.is_pre_norm) normalize(norm, hidden_states, num_rows, stack.d_model, hidden_states);
+    }
+};
+
+// A block of rows at a time, whose hidden layer then stays in the caches of the processor.
+void feed_forward(const Stack& stack, const Linear& fc1, const Linear& fc2, const Norm& norm, float* hidden_states,
+                  long num_rows) {
+    Room& room = Room::of_thread();
+    for (long block = 0; block < num_rows; block += BLOCK_ROWS) {
+        const long rows = num_rows - block < BLOCK_ROWS ? num_rows - block : BLOCK_ROWS;
+        const Residual residual{stack, norm, hidden_states + block * stack.d_model, rows};
+        float* hidden = room_for(room.hidden, rows * fc1.num_outputs);
+        const int activation = static_cast<int>(stack.activation);
+        multiply(fc1, residual.enter(), rows, {stack.is_gated ? NONE : activation, nullptr, hidden});
+        if (stack.is_gated) {
+            float* gated = room_for(room.gated, rows * fc2.num_inputs);
+            gate(hidden, rows, fc2.num_inputs, activation, gated);
+            hidden = gated;
+        }
+        residual.leave(fc2, hidden);
+    }
+}
+
+// X = E * scale + positions, and its norm: [B, D].
+void embed(const Embedding& embedding, const int64_t* token_ids, const int64_t* positions, long num_rows, long width,
+           float* outputs) {
+    for (long row = 0; row < num_rows; ++row)
+        for (long i = 0; i < width; i += LANES) {
+            const __mmask16 mask = first_lanes(width - i);
+            __m512 x = _mm512_mul_ps(load(embedding.tokens + token_ids[row] * width + i, mask), splat(embedding.scale));
+            if (embedding.positions) x = _mm512_add_ps(x, load(embedding.positions + positions[row] * width + i, mask));
+            store(outputs + row * width + i, x, mask);
+        }
+    if (embedding.norm.weight) normalize(embedding.norm, outputs, num_rows, width, outputs);
+}
+
+void finish(const Stack& stack, float* hidden_states, long num_rows) {
+    if (stack.final_norm.weight) normalize(stack.final_norm, hidden_states, num_rows, stack.d_model, hidden_states);
+}
+
+}  // namespace
+
+extern "C" {
+
+struct Step {
+    const int64_t* token_ids;  // [B]
+    float* hidden_states;      // [B, D], out
+    int64_t num_rows;
+    Cache self_kv, cross_kv;
+    const int64_t* positions;       // [B]: where K and V of these tokens go
+    const int64_t* source_lengths;  // [B]
+    Bias self_bias;
+    float* cross_weights;  // [B, S] or none
+    int64_t cross_weights_stride, cross_weights_layer;
+};
+
+void linear_int8(const Linear* linear, const float* inputs, long num_rows, float* outputs) {
+    multiply(*linear, inputs, num_rows, {NONE, nullptr, outputs});
+}
+
+void encode_stack(const Stack* stack_pointer, float* hidden_states, const int64_t* lengths, long num_sources,
+                  const float* bias, long bias_row_stride, long bias_head_stride) {
+    const Stack& stack = *stack_pointer;
+    Room& room = Room::of_thread();
+    const long width = stack.num_heads * stack.head_dim;
+    long num_rows = 0;
+    for (long source = 0; source < num_sources; ++source) num_rows += lengths[source];
+    for (long index = 0; index < stack.num_layers; ++index) {
+        const EncoderLayer& layer = static_cast<const EncoderLayer*>(stack.layers)[index];
+        const Residual self{stack, layer.self_norm, hidden_states, num_rows};
+        float* qkv = room_for(room.projected, num_rows * 3 * width);
+        float* heads = room_for(room.heads, num_rows * width);
+        multiply(layer.qkv, self.enter(), num_rows, {NONE, nullptr, qkv});
+        for (long source = 0, start = 0; source < num_sources; start += lengths[source++]) {
+            attend_source(stack, qkv + start * 3 * width, lengths[source], bias, bias_row_stride, bias_head_stride,
+                          heads + start * width);
+        }
+        self.leave(layer.out, heads);
+        feed_forward(stack, layer.fc1, layer.fc2, layer.ffn_norm, hidden_states, num_rows);
+    }
+    finish(stack, hidden_states, num_rows);
+}
+
+void decode_stack(const Stack* stack_pointer, const Embedding* embedding, const Step* step_pointer) {
+    const Stack& stack = *stack_pointer;
+    const Step& step = *step_pointer;
+    Room& room = Room::of_thread();
+    const long num_rows = step.num_rows, width = stack.num_heads * stack.head_dim;
+    float* projected = room_for(room.projected, num_rows * 3 * width);
+    float* heads = room_for(room.heads, num_rows * width);
+    embed(*embedding, step.token_ids, step.positions, num_rows, stack.d_model, step.hidden_states);
+    for (long index = 0; index < stack.num_layers; ++index) {
+        const DecoderLayer& layer = static_cast<const DecoderLayer*>(stack.layers)[index];
+
+        const Residual self{stack, layer.self_norm, step.hidden_states, num_rows};
+        multiply(layer.qkv, self.enter(), num_rows, {NONE, nullptr, projected});
+        write_kv(projected + width, 3 * width, 2 * width, step.self_kv, index, step.positions, num_rows);
+        const CachedAttention self_attention{projected, 3 * width, step.self_kv, index, step.self_bias, nullptr, 0};
+        self_attention.run(stack, num_rows, step.positions, 1, heads);
+        self.leave(layer.self_out, heads);
+
+        const Residual cross{stack, layer.cross_norm, step.hidden_states, num_rows};
+        multiply(layer.q, cross.enter(), num_rows, {NONE, nullptr, projected});
+        float* weights = index == step.cross_weights_layer ? step.cross_weights : nullptr;
+        const CachedAttention cross_attention{projected, width, step.cross_kv, index, {}, weights,
+                                              step.cross_weights_stride};
+        cross_attention.run(stack, num_rows, step.source_lengths, 0, heads);
+        cross.leave(layer.cross_out, heads);
+
+        feed_forward(stack, layer.fc1, layer.fc2, layer.ffn_norm, step.hidden_states, num_rows);
+    }
+    finish(stack, step.hidden_states, num_rows);
+}
+
+void choose(const float* all_logits, long num_rows, long num_columns, long block, int64_t* columns,
+            float* largest_of_row, float* normalizers, float* all_maxima) {
+    const long num_blocks = (num_columns + block - 1) / block;
+#pragma omp parallel for if (num_rows > 1)
+    for (long row = 0; row < num_rows; ++row) {
+        const float* logits = all_logits + row * num_columns;
+        float* maxima = all_maxima + row * num_blocks;
+        float max = -INFINITY;
+        for (long index = 0; index < num_blocks; ++index) {
+            const long stop = (index + 1) * block < num_columns ? (index + 1) * block : num_columns;
+            __m512 largest = splat(-INFINITY);
+            for (long i = index * block; i < stop; i += LANES) {
+                const __mmask16 mask = first_lanes(stop - i);
+                largest = _mm512_mask_max_ps(largest, mask, largest, load(logits + i, mask));
+            }
+            maxima[index] = _mm512_reduce_max_ps(largest);
+            max = maxima[index] > max ? maxima[index] : max;
+        }
+        __m512 sum = _mm512_setzero_ps();
+        long column = -1;
+        for (long i = 0; i < num_columns; i += LANES) {
+            const __mmask16 mask = first_lanes(num_columns - i);
+            const __m512 x = load(logits + i, mask);
+            const __mmask16 equal = _mm512_mask_cmpeq_ps_mask(mask, x, splat(max));
+            if (column < 0 && equal) column = i + __builtin_ctz(equal);
+            sum = _mm512_mask_add_ps(sum, mask, sum, exp_ps(_mm512_sub_ps(x, splat(max))));
+        }
+        columns[row] = column < 0 ? 0 : column;  // all are NaN
+        largest_of_row[row] = max;
+        normalizers[row] = max + std::log(_mm512_reduce_add_ps(sum));
+    }
+}
+
+}  // extern "C"
+
+#pragma GCC pop_options
+#else
+extern "C" int kakehashi_supported() { return 0; }
+#endif
