@@ -12,6 +12,10 @@ from collections.abc import AsyncIterator
 from struct import Struct
 
 HEADER = Struct(">I")
+FORK_REQUEST = b"w"
+"""What the nursery is sent, with the worker's end of a channel."""
+FORK_REPLY = Struct(">i")
+"""What it answers: the process id of the worker, 0 for none."""
 READ_BYTES = 1 << 16
 
 

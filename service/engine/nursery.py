@@ -14,12 +14,10 @@ import os
 import signal
 import socket
 import sys
-from struct import Struct
 
 import msgspec
-import torch
 
-from service.engine.channel import Channel
+from service.engine.channel import FORK_REPLY, FORK_REQUEST, Channel
 from service.engine.runner import LoadedCheckpoint, load_checkpoint
 from service.engine.types import CheckpointSpec, WorkerSpec
 from service.engine.worker import run
@@ -27,8 +25,6 @@ from service.log import configure_logging
 
 logger = logging.getLogger(__name__)
 
-REQUEST = b"w"
-REPLY = Struct(">i")
 NICENESS = 5
 
 
@@ -40,7 +36,7 @@ class Nursery:
     def serve(self) -> None:
         """Until the service process is gone. Returns in each child too, when it is done."""
         while True:
-            request, descriptors, _, _ = socket.recv_fds(self._control, len(REQUEST), 1)
+            request, descriptors, _, _ = socket.recv_fds(self._control, len(FORK_REQUEST), 1)
             if not request:
                 return
             with socket.socket(fileno=descriptors[0]) as connection:
@@ -52,7 +48,7 @@ class Nursery:
                     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                     run(channel, spec, self._loaded)
                     return
-            self._control.sendall(REPLY.pack(pid))
+            self._control.sendall(FORK_REPLY.pack(pid))
 
     def _prepare(self, channel: Channel) -> WorkerSpec | None:
         """Load for all workers what can be loaded; None where nobody waits for this worker any more."""
@@ -65,7 +61,7 @@ class Nursery:
         for checkpoint in spec.checkpoints if spec.device == "cpu" else []:
             if checkpoint not in self._loaded:
                 try:
-                    self._loaded[checkpoint] = load_checkpoint(checkpoint, spec)
+                    self._loaded[checkpoint] = load_checkpoint(checkpoint, spec, num_threads=1)
                 except Exception as error:  # the child fails in the same way and says so
                     logger.debug("loading %s failed: %s", checkpoint.name, error)
         gc.collect()
@@ -81,7 +77,6 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children that end are forgotten by the system at once
     # Where cores are few, the service process must not wait for a worker's time slice to hand on what others decoded.
     os.nice(NICENESS)
-    torch.set_num_threads(1)
     with socket.socket(fileno=int(sys.argv[1])) as control:
         try:
             Nursery(control).serve()

@@ -10,11 +10,9 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from service.engine.channel import frame, read_payloads
+from service.engine.channel import FORK_REPLY, FORK_REQUEST, frame, read_payloads
 from service.engine.types import FromWorker, ToWorker, WorkerSpec
 
-FORK_REQUEST, FORK_REPLY_BYTES = b"w", 4
-"""As `nursery.py` has them, which this process does not import, for it imports torch."""
 KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
 """glibc would return each large buffer to the system, and the system clear its pages anew for the next: admitting 64
 sources into a model of 6+6 layers took 168 ms so, and takes 116."""
@@ -40,16 +38,17 @@ class NurseryProcess:
             control = self._control or await self._start()
             try:
                 socket.send_fds(control, [FORK_REQUEST], [channel.fileno()])
-                reply = await asyncio.get_running_loop().sock_recv(control, FORK_REPLY_BYTES)
+                reply = await asyncio.get_running_loop().sock_recv(control, FORK_REPLY.size)
             except OSError:
                 reply = b""
             except asyncio.CancelledError:
                 await self.aclose()  # a reply that nobody read would be taken for the next one's
                 raise
-            if len(reply) < FORK_REPLY_BYTES:
+            if len(reply) < FORK_REPLY.size:
                 await self.aclose()
                 raise WorkerStartError("the process that starts the workers has ended")
-            return int.from_bytes(reply, signed=True)
+            (pid,) = FORK_REPLY.unpack(reply)
+            return int(pid)
 
     async def aclose(self) -> None:
         if self._control is not None:

@@ -47,8 +47,9 @@ class LoadedCheckpoint:
     transformer: Transformer
 
 
-def load_checkpoint(checkpoint: CheckpointSpec, spec: WorkerSpec) -> LoadedCheckpoint:
+def load_checkpoint(checkpoint: CheckpointSpec, spec: WorkerSpec, *, num_threads: int) -> LoadedCheckpoint:
     """Raises CheckpointError, and RuntimeError where the device cannot be had."""
+    torch.set_num_threads(num_threads)
     device = torch.device(spec.device)
     read = read_checkpoint(Path(checkpoint.directory), name=checkpoint.name)
     compute_type = fastest_compute_type(read.config, device) if spec.compute_type == "auto" else spec.compute_type

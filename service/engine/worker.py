@@ -184,7 +184,8 @@ def run(channel: Channel, spec: WorkerSpec, loaded: Mapping[CheckpointSpec, Load
     runners = []
     for checkpoint in spec.checkpoints:
         try:
-            runners.append(Runner(loaded.get(checkpoint) or load_checkpoint(checkpoint, spec), checkpoint, spec))
+            ready = loaded.get(checkpoint) or load_checkpoint(checkpoint, spec, num_threads=spec.num_threads)
+            runners.append(Runner(ready, checkpoint, spec))
         except Exception as error:  # whatever it is, the service process must be told and the server not start
             cause = str(error) if isinstance(error, CheckpointError) else f"{type(error).__name__}: {error}"
             channel.send(msgspec.msgpack.encode(LoadFailed(f"cannot serve {checkpoint.name}: {cause}")))
