@@ -96,8 +96,19 @@ class StepStruct(Structure):
     )
 
 
+def library() -> CDLL:
+    """Only where the kernels are available."""
+    loaded = _find_library()
+    assert loaded is not None, "there are no kernels here"
+    return loaded
+
+
+def is_available() -> bool:
+    return _find_library() is not None
+
+
 @cache
-def library() -> CDLL | None:
+def _find_library() -> CDLL | None:
     """None where it was not built, as without a C++ compiler, or where the CPU lacks what it needs."""
     paths = sorted(Path(__file__).parent.glob("_kernels*.so"))
     if not paths:
@@ -119,14 +130,10 @@ def library() -> CDLL | None:
     return loaded
 
 
-def is_available() -> bool:
-    return library() is not None
-
-
 class LinearKernel:
     """int8 weights [N, K] with a scale [N] and a bias [N] for each output, in the order in which VNNI takes them."""
 
-    def __init__(self, library: CDLL, weight: Tensor, scales: Tensor, bias: Tensor | None) -> None:
+    def __init__(self, weight: Tensor, scales: Tensor, bias: Tensor | None) -> None:
         num_outputs, num_inputs = weight.shape
         rows, columns = -num_outputs % _PANEL, -num_inputs % _QUAD
         panels = pad(weight, (0, columns, 0, rows)).view(-1, _PANEL, (num_inputs + columns) // _QUAD, _QUAD)
@@ -136,7 +143,7 @@ class LinearKernel:
             panels.transpose(1, 2).contiguous(),
             *(pad(each, (0, rows)) for each in (scales, offsets, bias)),
         ]
-        self._function = library.linear_int8
+        self._function = library().linear_int8
         self._num_outputs = num_outputs
         self.struct = LinearStruct(*(tensor.data_ptr() for tensor in self._tensors), num_inputs, num_outputs)
         self._pointer = byref(self.struct)
@@ -155,12 +162,10 @@ def choose(logits: Tensor, *, block: int) -> tuple[Tensor, Tensor, Tensor, Tenso
 
     `block` is a multiple of 16. Of equal logits the first is the largest.
     """
-    loaded = library()
-    assert loaded is not None, "there are no kernels here"
     logits = logits.contiguous()
     num_rows, num_columns = logits.shape
     columns, largest = torch.empty(num_rows, dtype=torch.int64), torch.empty(num_rows)
     normalizers, maxima = torch.empty(num_rows), torch.empty(num_rows, -(-num_columns // block))
     outputs = (columns.data_ptr(), largest.data_ptr(), normalizers.data_ptr(), maxima.data_ptr())
-    loaded.choose(logits.data_ptr(), num_rows, num_columns, block, *outputs)
+    library().choose(logits.data_ptr(), num_rows, num_columns, block, *outputs)
     return columns, largest, normalizers, maxima

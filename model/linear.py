@@ -6,7 +6,6 @@ Shapes: K inputs, N outputs.
 """
 
 from collections.abc import Mapping
-from functools import partial
 from types import MappingProxyType
 
 import torch
@@ -63,8 +62,7 @@ class Int8Linear(nn.Module):
         weight = linear.weight.detach().float()
         scales = (weight.abs().amax(dim=1) / 127).clamp_(min=torch.finfo(torch.float32).tiny)
         quantized = (weight / scales[:, None]).round_().to(torch.int8)
-        library = kernels.library()
-        kind = partial(LinearKernel, library) if library else OneDnnInt8
+        kind = LinearKernel if kernels.is_available() else OneDnnInt8
         self.product = kind(quantized, scales, linear.bias)
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -49,9 +49,7 @@ class DecoderEmbedding:
 class EncoderKernel:
     def __init__(self, config: ModelConfig, layers: Sequence[EncoderLayer], final_norm: nn.Module) -> None:
         """`layers` are of int8, and the kernels are available."""
-        loaded = library()
-        assert loaded is not None, "there are no kernels here"
-        self._function = loaded.encode_stack
+        self._function = library().encode_stack
         self._alive = (layers, final_norm)
         self._layers = (EncoderLayerStruct * len(layers))(*map(_encoder_layer, layers))
         heads = (config.encoder_heads, config.encoder_head_dim)
@@ -75,9 +73,7 @@ class DecoderKernel:
         self, config: ModelConfig, embedding: DecoderEmbedding, layers: Sequence[DecoderLayer], final_norm: nn.Module
     ) -> None:
         """As in `EncoderKernel`."""
-        loaded = library()
-        assert loaded is not None, "there are no kernels here"
-        self._function = loaded.decode_stack
+        self._function = library().decode_stack
         self._alive = (embedding, layers, final_norm)
         self._d_model = config.d_model
         self._layers = (DecoderLayerStruct * len(layers))(*map(_decoder_layer, layers))

@@ -182,7 +182,7 @@ def test_int8_stacks_do_not_depend_on_the_number_of_threads(int8: Int8) -> None:
 
 
 def test_int8_without_our_own_kernels_computes_the_same(int8: Int8, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model.kernels.library", lambda: None)
+    monkeypatch.setattr("model.kernels._find_library", lambda: None)
     onednn = int8.pair.computing_in("int8").ours
     assert onednn.encoder_kernel is onednn.decoder_kernel is None
     assert onednn.kv_dtype == torch.float32

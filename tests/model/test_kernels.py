@@ -35,9 +35,8 @@ class Weights:
 
     @property
     def kernel(self) -> LinearKernel:
-        library = kernels.library()
-        assert library is not None
-        return LinearKernel(library, self.weight, self.scales, self.bias)
+        assert kernels.is_available()
+        return LinearKernel(self.weight, self.scales, self.bias)
 
     @property
     def onednn(self) -> OneDnnInt8:
