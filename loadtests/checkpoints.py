@@ -7,17 +7,17 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from loadtests.sentences import SOURCES, Sentence, read_file
 from loadtests.work import Work
 from model.config import ModelConfig, read_checkpoint
 from model.tokenizer import Tokenizer, load_tokenizer
+from service.settings import BUNDLED_MODEL
 
 if TYPE_CHECKING:  # who reads sentences and sends them has no need of torch
     from transformers import PreTrainedModel
 
 CheckpointName = Literal["bundled", "marian"]
 
-BUNDLED = Path(__file__).parent.parent / "model" / "bundled"
-SOURCES = Path(__file__).parent.parent / "tests" / "data" / "sources.tsv"
 NUM_SENTENCES = 256
 SEED = 20
 MIN_SOURCE_TOKENS, MAX_SOURCE_TOKENS = 5, 40
@@ -45,7 +45,7 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sentence:
+class _Encoded:
     source: tuple[int, ...]
     prompt: tuple[int, ...]
 
@@ -59,38 +59,32 @@ def load_subject(name: CheckpointName, scratch: Path, *, num_target_tokens: int,
 
 def bundled(*, data: Path | None) -> Subject:
     """The bundled checkpoint on real sentences: those committed, or of the `NAME.en-XX.tsv` in `data`."""
-    checkpoint = read_checkpoint(BUNDLED, name="bundled")
+    checkpoint = read_checkpoint(BUNDLED_MODEL, name="bundled")
     tokenizer = load_tokenizer(checkpoint)
-    lines = read_lines(SOURCES) if data is None else read_pairs(data)
-    random.Random(SEED).shuffle(lines)
-    encoded = (_encoded(tokenizer, *line) for line in lines)
+    texts = read_file(SOURCES) if data is None else read_pairs(data)
+    random.Random(SEED).shuffle(texts)
+    encoded = (_encoded(tokenizer, text) for text in texts)
     fitting = (sentence for sentence in encoded if len(sentence.source) <= checkpoint.config.max_positions)
     sentences = list(islice(fitting, NUM_SENTENCES))
-    return Subject("bundled", BUNDLED, _work(sentences, max_new_tokens=MAX_NEW_TOKENS, fixed_length=False))
+    return Subject("bundled", BUNDLED_MODEL, _work(sentences, max_new_tokens=MAX_NEW_TOKENS, fixed_length=False))
 
 
-def _encoded(tokenizer: Tokenizer, source_lang: str, target_lang: str, text: str) -> _Sentence:
-    source = tokenizer.encode_source(text, source_lang=source_lang, target_lang=target_lang)
-    return _Sentence(tuple(source), tuple(tokenizer.decoder_prompt(target_lang)))
+def _encoded(tokenizer: Tokenizer, sentence: Sentence) -> _Encoded:
+    source = tokenizer.encode_source(sentence.text, source_lang=sentence.source_lang, target_lang=sentence.target_lang)
+    return _Encoded(tuple(source), tuple(tokenizer.decoder_prompt(sentence.target_lang)))
 
 
-def read_lines(path: Path) -> list[tuple[str, str, str]]:
-    """Source language, target language and text, by line."""
-    lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
-    return [(source_lang, target_lang, text) for source_lang, target_lang, text in lines]
-
-
-def read_pairs(directory: Path) -> list[tuple[str, str, str]]:
-    """As `read_lines`, of each `NAME.en-XX.tsv`, whose lines are English, a tab, the other language: both ways."""
-    lines: list[tuple[str, str, str]] = []
+def read_pairs(directory: Path) -> list[Sentence]:
+    """Of each `NAME.en-XX.tsv`, whose lines are English, a tab, the other language: both ways."""
+    sentences: list[Sentence] = []
     for path in sorted(directory.glob("*.en-*.tsv")):
         other_lang = path.stem.rpartition(".en-")[2]
         for line in path.read_text(encoding="utf-8").splitlines():
             english, _, other = line.partition("\t")
-            lines += [("en", other_lang, english), (other_lang, "en", other)]
-    if not lines:
+            sentences += [Sentence("en", other_lang, english), Sentence(other_lang, "en", other)]
+    if not sentences:
         raise SystemExit(f"{directory}: no file is called NAME.en-XX.tsv, or all are empty")
-    return lines
+    return sentences
 
 
 def random_marian(directory: Path, *, num_target_tokens: int) -> Subject:
@@ -102,7 +96,7 @@ def random_marian(directory: Path, *, num_target_tokens: int) -> Subject:
     config = read_checkpoint(directory, name="marian").config
     generator = random.Random(SEED)
     sentences = [
-        _Sentence(_random_source(config, generator), (config.decoder_start_token_id,)) for _ in range(NUM_SENTENCES)
+        _Encoded(_random_source(config, generator), (config.decoder_start_token_id,)) for _ in range(NUM_SENTENCES)
     ]
     return Subject("marian", directory, _work(sentences, max_new_tokens=num_target_tokens, fixed_length=True))
 
@@ -113,7 +107,7 @@ def _random_source(config: ModelConfig, generator: random.Random) -> tuple[int, 
     return (*(generator.randrange(2, config.vocab_size - 1) for _ in range(length - 1)), config.eos_token_id)
 
 
-def _work(sentences: list[_Sentence], *, max_new_tokens: int, fixed_length: bool) -> Work:
+def _work(sentences: list[_Encoded], *, max_new_tokens: int, fixed_length: bool) -> Work:
     return Work(
         sources=tuple(sentence.source for sentence in sentences),
         prompts=tuple(sentence.prompt for sentence in sentences),
@@ -168,8 +162,8 @@ def save_random_m2m100(directory: Path) -> None:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    shutil.copytree(BUNDLED, directory, ignore=shutil.ignore_patterns("model.safetensors", "README.md"))
-    config = M2M100Config.from_pretrained(BUNDLED)
+    shutil.copytree(BUNDLED_MODEL, directory, ignore=shutil.ignore_patterns("model.safetensors", "README.md"))
+    config = M2M100Config.from_pretrained(BUNDLED_MODEL)
     config.update(
         {
             "d_model": 512,

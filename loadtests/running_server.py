@@ -1,7 +1,6 @@
 """A server of its own for a benchmark, and what the system says of its processes."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -9,7 +8,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -120,13 +118,6 @@ def running_server(flags: Sequence[str]) -> Iterator[BenchServer]:
             yield BenchServer(psutil.Process(server.pid), port, ready_seconds=time.perf_counter() - began)
         finally:
             _stop(server)
-
-
-def machine() -> str:
-    """The kind of machine, for the head of a table."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else 'unknown CPU'}, {len(os.sched_getaffinity(0))} cores"
 
 
 def machine_cpu_seconds() -> float:

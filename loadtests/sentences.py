@@ -1,4 +1,4 @@
-"""The sentences that a benchmark asks for."""
+"""The sentences that are measured with."""
 
 from dataclasses import dataclass
 from itertools import cycle, islice
@@ -22,7 +22,11 @@ class Sentence:
         }
 
 
+def read_file(path: Path) -> list[Sentence]:
+    """A line is source language, tab, target language, tab, text."""
+    return [Sentence(*line.split("\t")) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
 def read_sentences(path: Path, count: int) -> list[Sentence]:
-    """`count` of them, from the first line again where the file has fewer. A line: source, tab, target, tab, text."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [Sentence(*line.split("\t")) for line in islice(cycle(lines), count)]
+    """`count` of them, from the first line again where the file has fewer."""
+    return list(islice(cycle(read_file(path)), count))

@@ -24,7 +24,8 @@ from loadtests.checkpoints import save_random_m2m100
 from loadtests.engine_reference import EngineRound, measure_engine
 from loadtests.generator import Generator, Measured
 from loadtests.latency import Targets, summarize
-from loadtests.running_server import BenchServer, ProcessMemory, ServedCheckpoint, machine, running_server
+from loadtests.machine import Machine
+from loadtests.running_server import BenchServer, ProcessMemory, ServedCheckpoint, running_server
 from loadtests.sentences import SOURCES, Sentence, read_sentences
 from loadtests.served_report import Cell, engine_table, load_table, memory_table
 
@@ -93,7 +94,7 @@ def run(arguments: argparse.Namespace) -> None:
         flags = [*(_large(Path(scratch)) if arguments.large else []), *arguments.serve]
         with running_server(flags) as server:
             results = _measure(server, plan)
-        print(f"{machine()}; `kakehashi {shlex.join(['serve', *flags])}`; `{shlex.join(sys.orig_argv[1:])}`")
+        print(f"{Machine.read()}; `kakehashi {shlex.join(['serve', *flags])}`; `{shlex.join(sys.orig_argv[1:])}`")
         _show(results, plan)
         rounds = _measure_engine(results.checkpoint, plan)
     if rounds:
