@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from model import generate
+from model import decoding_batch, generate
 from model.attention import CrossWeights
 from model.generate import RunningBatch
 from model.kv_cache import KVCache, KVView, LayerSelfKV
@@ -237,7 +237,7 @@ def copied_caches(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
     monkeypatch.setattr(DecoderKernel, "__call__", spy)
     monkeypatch.setattr(
-        generate, "KVCache", lambda config, **options: KVCache(config, **options | {"follows_origins": False})
+        decoding_batch, "KVCache", lambda config, **options: KVCache(config, **options | {"follows_origins": False})
     )
     return seen
 
@@ -259,6 +259,6 @@ def test_int8_running_batch_shares_the_caches_of_beams(m2m100: Pair) -> None:
     batch.join([SearchRequest(0, tuple(prompt), 20, beam_size=4)], random_sources(pair, 1, seed=8))
     for _ in range(8):
         batch.step()
-    origins = batch._cache.view(0, 4, self_tokens=8, source_tokens=1).origins
+    origins = batch._batch.cache.view(0, 4, self_tokens=8, source_tokens=1).origins
     assert origins is not None
     assert origins.ne(torch.arange(4)[:, None]).any()
