@@ -3,3 +3,5 @@
 from typing import Literal
 
 ComputeType = Literal["float32", "bfloat16", "float16", "int8"]
+ComputeTypeChoice = Literal[ComputeType, "auto"]
+"""`auto`: what is fastest on the device, see `linear.py`."""

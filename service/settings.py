@@ -12,7 +12,7 @@ from typing import Annotated, Literal, get_args
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from model.compute_types import ComputeType
+from model.compute_types import ComputeTypeChoice
 from service.log import LogFormat, LogLevel
 
 PREFIX = "KAKEHASHI_"
@@ -39,7 +39,7 @@ class Settings(BaseModel):
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="`cpu`, `cuda`, `cuda:1`")
-    compute_type: Auto | ComputeType = Field(
+    compute_type: ComputeTypeChoice = Field(
         "auto",
         description="`float32`, `bfloat16`, `float16`, `int8`; auto: int8 on a CPU with VNNI or AMX, else float32; "
         "float16 on CUDA, bfloat16 for T5 there",

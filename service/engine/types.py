@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from model.compute_types import ComputeType
+from model.compute_types import ComputeType, ComputeTypeChoice
 from model.search_types import Hypothesis, SearchRequest, Token
 from service.log import LogFormat, LogLevel
 
@@ -49,7 +49,7 @@ class WorkerSpec(msgspec.Struct, frozen=True):
 
     checkpoints: list[CheckpointSpec]
     device: str
-    compute_type: ComputeType | Literal["auto"]
+    compute_type: ComputeTypeChoice
     num_threads: int
     max_rows: int
     max_encode_tokens: int

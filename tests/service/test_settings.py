@@ -50,3 +50,8 @@ def test_an_unknown_variable_is_named_with_what_may_be_meant(in_file: bool, tmp_
 def test_every_setting_stands_in_the_readme():
     table = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     assert [name for name in Settings.model_fields if f"`{variable_name(name)}`" not in table] == []
+
+
+def test_a_wrong_compute_type_is_told_all_that_there_are(tmp_path: Path):
+    with pytest.raises(SettingsError, match=r"'float32', 'bfloat16', 'float16', 'int8' or 'auto'$"):
+        load_settings({"KAKEHASHI_COMPUTE_TYPE": "int3"}, env_file=tmp_path / ".env")
