@@ -27,10 +27,6 @@ class Load:
     def tokens_per_second(self) -> float:
         return sum(answer.num_tokens for answer in self.answers) / self.seconds
 
-    @property
-    def requests_per_second(self) -> float:
-        return sum(answer.is_ok for answer in self.answers) / self.seconds
-
 
 async def closed_loop(client: LeanClient, requests: Sequence[bytes], *, num_clients: int, stream: bool) -> Load:
     left = deque(requests)
