@@ -2,7 +2,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install serve test lint format bench clean
+.PHONY: install serve test redis-server lint format bench clean
 
 install: $(VENV)/.installed
 
@@ -14,8 +14,15 @@ $(VENV)/.installed: pyproject.toml model/native/kernels.cpp $(wildcard model/nat
 serve: install
 	$(BIN)/kakehashi serve
 
-test: install
+test: install redis-server
 	$(BIN)/python -m pytest
+
+# The tests of the shared cache run against a real one, and are never skipped.
+redis-server:
+	@command -v redis-server >/dev/null && exit; \
+	command -v apt-get >/dev/null || { echo "the tests need redis-server (7 or later) on PATH; please install it" >&2; exit 1; }; \
+	as_root=; test "$$(id -u)" = 0 || as_root=sudo; \
+	$$as_root apt-get update --quiet && $$as_root apt-get install --quiet --yes --no-install-recommends redis-server
 
 lint: install
 	$(BIN)/ruff check .

@@ -14,7 +14,7 @@ from model.attention import CrossWeights, causal_mask, source_mask
 from model.config import ModelConfig
 from model.kv_cache import KVView, LayerSelfKV
 from model.layers import DecoderLayer, EncoderLayer, make_norm
-from model.linear import Embedding, Linear
+from model.linear import Embedding, Int8Linear, Linear
 from model.positions import RelativeBias, source_and_target_positions
 from model.stack_kernels import DecoderEmbedding, DecoderKernel, EncoderKernel
 
@@ -75,10 +75,19 @@ class Transformer(nn.Module):
         """Of the caches."""
         return self.dtype if self.decoder_kernel is None else torch.bfloat16
 
+    @property
+    def encoder_dtype(self) -> torch.dtype:
+        """Of what `encode` gives: in int8, whose activations are float32, half of that.
+
+        What comes out of the last norm is within the range of float16, whose rounding is far below that of int8.
+        """
+        return torch.float16 if isinstance(self.cross_kv_proj, Int8Linear) else self.dtype
+
     def encode(self, input_ids: Tensor, source_lengths: Tensor) -> Tensor:
         """input_ids [B, S] padded at the end, source_lengths [B] >= 1 -> encoder_hidden_states [B, S, D].
 
-        What stands in the padding of the result is finite and means nothing.
+        They are of `encoder_dtype`, in which they can be kept, so that those which were kept and those which have just
+        been computed are the same numbers. What stands in the padding is finite and means nothing.
         """
         num_tokens = input_ids.shape[1]
         places = torch.arange(num_tokens, device=input_ids.device)
@@ -90,7 +99,7 @@ class Transformer(nn.Module):
         for layer in self.encoder_layers:
             hidden_states = layer(hidden_states, mask)
         output: Tensor = self.encoder_norm(hidden_states)
-        return output
+        return output.to(self.encoder_dtype)
 
     def _encode_unpadded(
         self, kernel: EncoderKernel, input_ids: Tensor, source_lengths: Tensor, bias: Tensor | None
@@ -99,8 +108,9 @@ class Transformer(nn.Module):
         places = torch.arange(input_ids.shape[1])
         is_token = places < source_lengths[:, None]
         hidden_states = self._embed_source(input_ids[is_token], places.expand_as(is_token)[is_token])
-        output = torch.zeros(*input_ids.shape, self.config.d_model)
-        output[is_token] = kernel(hidden_states, source_lengths, None if bias is None else bias[0].contiguous())
+        encoded = kernel(hidden_states, source_lengths, None if bias is None else bias[0].contiguous())
+        output = torch.zeros(*input_ids.shape, self.config.d_model, dtype=self.encoder_dtype)
+        output[is_token] = encoded.to(self.encoder_dtype)
         return output
 
     def _embed_source(self, input_ids: Tensor, positions: Tensor) -> Tensor:
@@ -112,7 +122,7 @@ class Transformer(nn.Module):
     def cross_kv(self, encoder_hidden_states: Tensor) -> Tensor:
         """encoder_hidden_states [B, S, D] -> K' and V' of all layers [L, B, S, 2, H, d], a view of one product."""
         config = self.config
-        kv: Tensor = self.cross_kv_proj(encoder_hidden_states)
+        kv: Tensor = self.cross_kv_proj(encoder_hidden_states.to(self.dtype))
         kv = kv.view(*kv.shape[:2], config.decoder_layers, 2, config.decoder_heads, config.decoder_head_dim)
         return kv.permute(2, 0, 1, 3, 4, 5)
 

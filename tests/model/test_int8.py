@@ -40,6 +40,8 @@ CHECKPOINTS = {
     "mt5": (partial(random_t5, multilingual=True), Shape(gated=True, tied=False, activation="gelu")),
 }
 NUM_SOURCES, NUM_TOKENS = 14, 12
+ENCODER_ROUNDINGS = 2**-9
+"""A step of float16 at 2 to 4, where few states are: what the encoder gives is of float16."""
 ROUNDINGS = 5e-6
 """At most 2e-6 was measured, on states of about 1, where no number had tipped over."""
 SHARE = 0.4
@@ -107,18 +109,18 @@ def rounded_caches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LayerSelfKV, "write", lambda self, new_kv: write(self, new_kv.bfloat16().float()))
 
 
-def assert_same_rows(ours: Tensor, theirs: Tensor) -> None:
+def assert_same_rows(ours: Tensor, theirs: Tensor, *, roundings: float = ROUNDINGS) -> None:
     """[rows, D]: but for roundings, which few rows carry over a step."""
-    differences = (ours - theirs).abs().amax(dim=1)
+    differences = (ours.float() - theirs.float()).abs().amax(dim=1)
     assert differences.max() < STEP
-    assert (differences < ROUNDINGS).float().mean() > SHARE
+    assert (differences <= roundings).float().mean() > SHARE
 
 
 def test_int8_encoder_kernel_equals_the_layers(int8: Int8) -> None:
     with torch.inference_mode():
         layers = int8.layers.encode(int8.input_ids, int8.lengths)
     assert int8.lengths.sum() > 160, "one block of rows is not enough of a test"
-    assert_same_rows(int8.encoded[int8.is_token], layers[int8.is_token])
+    assert_same_rows(int8.encoded[int8.is_token], layers[int8.is_token], roundings=ENCODER_ROUNDINGS)
 
 
 def test_int8_encoder_kernel_leaves_zeros_in_the_padding(int8: Int8) -> None:
@@ -188,7 +190,7 @@ def test_int8_without_our_own_kernels_computes_the_same(int8: Int8, monkeypatch:
     assert onednn.kv_dtype == torch.float32
     with torch.inference_mode():
         encoded = onednn.encode(int8.input_ids, int8.lengths)
-        assert_same_rows(encoded[int8.is_token], int8.encoded[int8.is_token])
+        assert_same_rows(encoded[int8.is_token], int8.encoded[int8.is_token], roundings=ENCODER_ROUNDINGS)
         states = [model.decode_full(int8.targets, int8.encoded, int8.lengths) for model in (onednn, int8.kernels)]
     assert_same_rows(*(each.flatten(0, 1) for each in states))
 

@@ -1,0 +1,60 @@
+"""The first tier: encoder outputs in this process, bounded in bytes, the least recently used leaving first.
+
+Whatever has expired is let go when it is asked for, or when its turn to leave comes.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+ENTRY_OVERHEAD_BYTES = 300
+"""What an entry takes beside the bytes of its key and output: four Python objects and their place in the dictionary."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    output: bytes
+    expires_at: float
+
+
+class MemoryTier:
+    """Times are seconds of any one clock that does not go back."""
+
+    def __init__(self, *, max_bytes: int, ttl_seconds: float) -> None:
+        self._max_bytes = max_bytes
+        self._ttl_seconds = ttl_seconds
+        self._entries: OrderedDict[bytes, _Entry] = OrderedDict()  # the least recently used first
+        self._num_bytes = 0
+
+    @property
+    def num_bytes(self) -> int:
+        """Never more than `max_bytes`."""
+        return self._num_bytes
+
+    def get(self, key: bytes, *, now: float) -> bytes | None:
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        if entry.expires_at <= now:
+            self._drop(key)
+            return None
+        self._entries.move_to_end(key)
+        return entry.output
+
+    def put(self, key: bytes, output: bytes, *, now: float) -> None:
+        """An output that is larger than the limit is not kept, nor is what it would have replaced."""
+        if key in self._entries:
+            self._drop(key)
+        num_bytes = _entry_bytes(key, output)
+        if num_bytes > self._max_bytes:
+            return
+        while self._num_bytes + num_bytes > self._max_bytes:
+            self._drop(next(iter(self._entries)))
+        self._entries[key] = _Entry(output, now + self._ttl_seconds)
+        self._num_bytes += num_bytes
+
+    def _drop(self, key: bytes) -> None:
+        self._num_bytes -= _entry_bytes(key, self._entries.pop(key).output)
+
+
+def _entry_bytes(key: bytes, output: bytes) -> int:
+    return len(key) + len(output) + ENTRY_OVERHEAD_BYTES
