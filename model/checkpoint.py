@@ -25,6 +25,7 @@ from model.transformer import Transformer
 from model.weight_names import Aliases, WeightTable, weight_table
 
 Tensors = Mapping[str, Tensor]
+SINGLE, INDEX, PICKLED = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
 # What rounding a sinusoid to bfloat16, the coarsest of the file types, may change.
 SINUSOID_TOLERANCE = 2**-8
 
@@ -81,15 +82,29 @@ def _with_ties_as_stored(config: ModelConfig, tensors: Tensors) -> ModelConfig:
 
 def read_tensors(directory: Path) -> Tensors:
     """All tensors in the weight files of `directory`, memory-mapped where the format allows it."""
-    single, index = directory / "model.safetensors", directory / "model.safetensors.index.json"
-    pickled = directory / "pytorch_model.bin"
-    if single.exists():
-        return _read_safetensors(single)
-    if index.exists():
-        return _read_shards(index)
-    if pickled.exists():
-        return _read_pickled(pickled)
-    raise CheckpointError(f"{directory}: no weights: none of {single.name}, {index.name}, {pickled.name}")
+    first, *_ = weight_files(directory)
+    if first == directory / SINGLE:
+        return _read_safetensors(first)
+    return _read_shards(first) if first == directory / INDEX else _read_pickled(first)
+
+
+def weight_files(directory: Path) -> list[Path]:
+    """The files that hold the weights, an index before the shards that it names. Raises CheckpointError."""
+    found = next((directory / name for name in (SINGLE, INDEX, PICKLED) if (directory / name).exists()), None)
+    if found is None:
+        raise CheckpointError(f"{directory}: no weights: none of {SINGLE}, {INDEX}, {PICKLED}")
+    return [found, *_shards(found)] if found.name == INDEX else [found]
+
+
+def _shards(index: Path) -> list[Path]:
+    return [index.parent / Path(file).name for file in sorted({str(file) for file in _weight_map(index).values()})]
+
+
+def _weight_map(index: Path) -> Mapping[str, object]:
+    weight_map = Fields.read(index).raw.get("weight_map")
+    if not isinstance(weight_map, dict):
+        raise CheckpointError(f"{index}: no weight_map")
+    return weight_map
 
 
 def _read_safetensors(path: Path) -> Tensors:
@@ -101,13 +116,10 @@ def _read_safetensors(path: Path) -> Tensors:
 
 
 def _read_shards(index: Path) -> Tensors:
-    weight_map = Fields.read(index).raw.get("weight_map")
-    if not isinstance(weight_map, dict):
-        raise CheckpointError(f"{index}: no weight_map")
     tensors: dict[str, Tensor] = {}
-    for file in sorted({str(file) for file in weight_map.values()}):
-        tensors |= _read_safetensors(index.parent / Path(file).name)
-    missing = sorted(weight_map.keys() - tensors.keys())
+    for file in _shards(index):
+        tensors |= _read_safetensors(file)
+    missing = sorted(_weight_map(index).keys() - tensors.keys())
     if missing:
         raise CheckpointError(f"{index}: names tensors that its files do not hold: {_listed(missing)}")
     return tensors
