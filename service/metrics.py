@@ -7,6 +7,7 @@ from service.engine.types import CheckpointInfo, SequenceProgress, SequenceStart
 FAST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 STEP_SECONDS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1)
 REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+REDIS_SECONDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -70,12 +71,63 @@ class Metrics:
         self.worker_restarts = Counter(
             "kakehashi_worker_restarts", "Workers started again", ["worker"], registry=registry
         )
+        self.encoder_cache_requests = Counter(
+            "kakehashi_encoder_cache_requests",
+            "Encoder outputs that a tier was asked for, by what it said",
+            ["tier", "result"],
+            registry=registry,
+        )
+        self.encoder_cache_bytes = Gauge(
+            "kakehashi_encoder_cache_bytes",
+            "Bytes in a tier; for redis the memory that it uses for all it holds",
+            ["tier"],
+            registry=registry,
+        )
+        self.encoder_cache_damaged = Counter(
+            "kakehashi_encoder_cache_damaged",
+            "Values in Redis that were not the encoder output they should be",
+            registry=registry,
+        )
+        self.encoder_cache_writes = Counter(
+            "kakehashi_encoder_cache_writes",
+            "Encoder outputs for Redis, by what became of them",
+            ["result"],
+            registry=registry,
+        )
+        self.redis_circuit_open = Gauge(
+            "kakehashi_redis_circuit_open",
+            "1 while Redis is left alone after failures",
+            ["operation"],
+            registry=registry,
+        )
+        self.redis_duration = Histogram(
+            "kakehashi_redis_seconds",
+            "One look-up in Redis, or one batch of writes",
+            ["operation"],
+            buckets=REDIS_SECONDS,
+            registry=registry,
+        )
         self.build_info = Gauge(
             "kakehashi_build_info",
             "What is served, and how",
             ["version", "model", "compute_type", "device"],
             registry=registry,
         )
+        self._start_cache_series()
+
+    def _start_cache_series(self) -> None:
+        """At zero, so that a first miss or failure is an increase and no new series."""
+        for tier in ("memory", "redis"):
+            self.encoder_cache_bytes.labels(tier)
+            for result in ("hit", "miss", "error"):
+                self.encoder_cache_requests.labels(tier, result)
+        for kind in ("encode", "request"):
+            self.coalesced.labels(kind)
+        for result in ("ok", "error", "dropped"):
+            self.encoder_cache_writes.labels(result)
+        for operation in ("read", "write"):
+            self.redis_circuit_open.labels(operation)
+            self.redis_duration.labels(operation)
 
     def observe_step(self, worker: str, report: StepReport) -> None:
         """Record one step of a worker."""
@@ -85,8 +137,6 @@ class Metrics:
                 num_tokens += len(event.tokens)
             elif isinstance(event, SequenceStarted):
                 self.queue_time.observe(event.queue_seconds)
-                if not event.encoded:
-                    self.coalesced.labels("encode").inc()
         self.generated_tokens.inc(num_tokens)
         for stats in report.steps:
             if stats.num_source_tokens:

@@ -7,9 +7,8 @@ header before it, and the output. So a damaged value is noticed, and so is a sou
 import zlib
 from dataclasses import dataclass
 from struct import Struct
-from typing import Literal
 
-DType = Literal["float32", "bfloat16", "float16"]
+from model.compute_types import EncoderDtype
 
 MAGIC = b"KKEO"
 VERSION = 1
@@ -17,8 +16,8 @@ HEADER = Struct("<4sBBxxII")
 CHECKSUM = Struct("<I")
 OVERHEAD_BYTES = HEADER.size + CHECKSUM.size
 
-DTYPE_CODES: dict[DType, int] = {"float32": 1, "bfloat16": 2, "float16": 3}
-ITEM_BYTES: dict[DType, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
+DTYPE_CODES: dict[EncoderDtype, int] = {"float32": 1, "bfloat16": 2, "float16": 3}
+ITEM_BYTES: dict[EncoderDtype, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 class DamagedValueError(Exception):
@@ -29,7 +28,7 @@ class DamagedValueError(Exception):
 class OutputFormat:
     """What a model's encoder outputs have in common."""
 
-    dtype: DType
+    dtype: EncoderDtype
     d_model: int
 
     def num_bytes(self, num_tokens: int) -> int:
