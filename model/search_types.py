@@ -46,13 +46,14 @@ class SearchRequest:
     `decoder_prompt` is all that the decoder is given: start token, language token, and the prefix if one is forced.
     A target ends after `max_new_tokens` tokens, the end token included, and in any case at the checkpoint's
     `max_length`; the checkpoint's lengths count the prompt too.
+    Requests that differ in their `sequence_id` only are equal: they have the same answer.
     The length penalty divides a score by the number of tokens after the first `num_uncounted_tokens`, to that power.
     `transformers` does not count the `decoder_input_ids` it is handed: with 1, the default, that is the start token
     alone, and scores are those of a call that forces the language token; with `len(decoder_prompt)` they are those of
     a call that is handed all of it.
     """
 
-    sequence_id: int
+    sequence_id: int = field(compare=False)
     decoder_prompt: tuple[int, ...]
     max_new_tokens: int
     beam_size: int = 1

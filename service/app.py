@@ -2,10 +2,12 @@
 
 import importlib.metadata
 import os
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from prometheus_client import disable_created_metrics
@@ -18,20 +20,28 @@ from service.api import explain, health, listings, translations
 from service.api.errors import install_error_handlers
 from service.api.middleware import BodyLimit, RequestRecorder
 from service.api.translations import TranslationService
+from service.cache.encoder_cache import EncoderCache, EncoderIdentity
+from service.cache.memory import MemoryTier
+from service.cache.values import OutputFormat
 from service.engine.client import EngineClient
 from service.engine.placement import Placement, place_workers
 from service.engine.types import CheckpointInfo, CheckpointSpec, Sequence, WorkerSpec
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.models import Catalogue, ServedModel
-from service.settings import BUNDLED_MODEL, Settings
+from service.settings import BUNDLED_MODEL, Settings, SettingsError, variable_name
 from service.translator import Translator
+
+if TYPE_CHECKING:
+    from service.cache.redis_tier import RedisTier
 
 BUNDLED_NAME = "kakehashi-bundled"
 WARM_UP_TEXT = "1"
 WARM_UP_TOKENS = 16
 MAX_SOURCE_TOKENS = 512
 """A sentence's tokens, at most; KV caches reserve room for as many in each row."""
+MAX_PENDING_REDIS_BYTES = 32 << 20
+"""Encoder outputs that wait to be written to Redis; what comes beyond them is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +72,17 @@ def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Ser
         )
         for model in models
     ]
+    redis = _connect_redis(settings, metrics)
+    cache = EncoderCache(
+        MemoryTier(max_bytes=settings.cache_bytes, ttl_seconds=settings.cache_ttl_seconds)
+        if settings.cache_bytes
+        else None,
+        redis,
+        min_memory_tokens=settings.cache_min_tokens,
+        min_shared_tokens=settings.redis_min_tokens,
+        metrics=metrics,
+        clock=time.monotonic,
+    )
     specs = [
         WorkerSpec(
             checkpoints=checkpoints,
@@ -71,22 +92,25 @@ def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Ser
             max_rows=0 if settings.max_rows == "auto" else settings.max_rows,
             max_encode_tokens=settings.max_encode_tokens,
             max_bulk_wait_seconds=settings.max_bulk_wait_seconds,
+            min_cached_tokens=cache.min_tokens,
             log_format=settings.log_format,
             log_level=settings.log_level,
         )
         for placement in _placements(settings)
     ]
 
-    def describe_build(infos: list[CheckpointInfo]) -> None:
+    def describe(infos: list[CheckpointInfo]) -> None:
         for model, info in zip(models, infos, strict=True):
             metrics.describe_build(version=version(), model=model.name, info=info)
+        cache.describe([_identity(model, info) for model, info in zip(models, infos, strict=True)])
 
     client = EngineClient(
         specs,
+        cache=cache,
         max_queue_tokens=settings.max_queue_tokens,
         warm_up=lambda: [_warm_up_sequence(model, client.next_id()) for model in models],
         metrics=metrics,
-        on_loaded=describe_build,
+        on_loaded=describe,
         on_fatal=on_fatal,
     )
     catalogue = Catalogue(models)
@@ -103,8 +127,12 @@ def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Ser
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         client.start()
+        if redis is not None:
+            redis.start()
         yield
         await client.aclose()
+        if redis is not None:
+            await redis.aclose()
 
     app = FastAPI(
         title="Kakehashi",
@@ -143,6 +171,32 @@ def _read_model(index: int, reference: str, settings: Settings) -> ServedModel:
     if not any(tokenizer.targets_of(code) for code in tokenizer.source_languages):
         raise CheckpointError(f"cannot serve {name}: no language has a target")
     return ServedModel(index, checkpoint, tokenizer, max_source_tokens, max_source_pieces, max_new_tokens)
+
+
+def _connect_redis(settings: Settings, metrics: Metrics) -> "RedisTier | None":
+    """Raises SettingsError for a URL that cannot be used; whether anything answers there shows later."""
+    if not settings.redis_url:
+        return None
+    from service.cache.redis_client import connect  # takes memory that only those pay who use it
+    from service.cache.redis_tier import RedisTier
+
+    timeout_seconds = settings.redis_timeout_milliseconds / 1000
+    try:
+        client = connect(settings.redis_url, timeout_seconds=timeout_seconds)
+    except ValueError as error:
+        raise SettingsError(f"{variable_name('redis_url')}: {error}") from error
+    return RedisTier(
+        client,
+        ttl_seconds=settings.cache_ttl_seconds,
+        timeout_seconds=timeout_seconds,
+        max_pending_bytes=MAX_PENDING_REDIS_BYTES,
+        metrics=metrics,
+    )
+
+
+def _identity(model: ServedModel, info: CheckpointInfo) -> EncoderIdentity:
+    output_format = OutputFormat(info.encoder_dtype, model.checkpoint.config.d_model)
+    return EncoderIdentity(info.fingerprint, info.compute_type, output_format)
 
 
 def version() -> str:

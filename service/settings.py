@@ -66,6 +66,18 @@ class Settings(BaseModel):
     max_new_tokens: PositiveInt = Field(256, description="tokens generated for a sentence, the end token included")
     timeout_seconds: float = Field(120.0, gt=0, description="longest time for a request")
     grace_seconds: float = Field(30.0, gt=0, description="time to finish running requests after SIGTERM")
+    cache_bytes: int = Field(
+        128 << 20, ge=0, description="encoder outputs kept in the memory of the service process; 0: none"
+    )
+    cache_ttl_seconds: PositiveInt = Field(86_400, description="how long an encoder output is kept, here or in Redis")
+    cache_min_tokens: PositiveInt = Field(1, description="source tokens from which an encoder output is kept here")
+    redis_url: str = Field(
+        "",
+        description="Redis that encoder outputs are shared through: `redis://`, `rediss://`, `unix://`, "
+        "`redis+sentinel://`, `redis+cluster://`; empty: none",
+    )
+    redis_timeout_milliseconds: float = Field(50.0, gt=0, description="longest time for a look-up in Redis")
+    redis_min_tokens: PositiveInt = Field(1, description="source tokens from which an encoder output is kept in Redis")
     log_format: LogFormat = Field("auto", description="`text`, `json`; auto: text on a terminal")
     log_level: LogLevel = Field("info", description="`debug`, `info`, `warning`, `error`")
 

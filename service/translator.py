@@ -47,6 +47,7 @@ class Job:
     priority: Priority = "interactive"
     repetition_guard: bool = True
     is_streamed: bool = False
+    is_cacheable: bool = True
 
 
 class ActiveTranslation:
@@ -209,7 +210,7 @@ class ActiveTranslation:
         )
         source_ids = tokenizer.frame_source(piece_ids, source_lang=leg.source_lang, target_lang=leg.target_lang)
         is_streamed = job.is_streamed and is_last_leg
-        return Sequence(request, leg.model.index, tuple(source_ids), job.priority, is_streamed)
+        return Sequence(request, leg.model.index, tuple(source_ids), job.priority, is_streamed, job.is_cacheable)
 
     def _observe_pace(self, sentence: Sentence) -> None:
         now = time.monotonic()

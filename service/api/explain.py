@@ -59,8 +59,8 @@ class ExplainBody(BaseModel):
 def create_router(service: TranslationService, client: EngineClient) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["translation"])
 
-    async def admit(body: ExplainBody) -> AsyncIterator[ActiveTranslation]:
-        async with service.admitted(body) as active:
+    async def admit(request: Request, body: ExplainBody) -> AsyncIterator[ActiveTranslation]:
+        async with service.admitted(body, request.scope) as active:
             (unit,) = active.units
             if unit.route.pivot_lang is not None:
                 raise UnsupportedOptionError(f"there is no direct pair: it goes through {unit.route.pivot_lang!r}")

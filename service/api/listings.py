@@ -25,6 +25,7 @@ def create_router(catalogue: Catalogue, client: EngineClient) -> APIRouter:
     @router.get("/models")
     async def models() -> ModelsAnswer:
         """The checkpoints that are served; they appear when the first worker has loaded them."""
+        use = [client.encoder_cache_use(model.index) for model in catalogue.models]
         return ModelsAnswer(
             [
                 ModelEntry(
@@ -40,8 +41,10 @@ def create_router(catalogue: Catalogue, client: EngineClient) -> APIRouter:
                     kv_bytes=info.kv_bytes,
                     max_source_tokens=model.max_source_tokens,
                     max_new_tokens=model.max_new_tokens,
+                    encoder_cache_hits=num_hits,
+                    encoder_cache_misses=num_misses,
                 )
-                for model, info in zip(catalogue.models, client.checkpoints, strict=False)
+                for model, info, (num_hits, num_misses) in zip(catalogue.models, client.checkpoints, use, strict=False)
             ]
         )
 

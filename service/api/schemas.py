@@ -181,7 +181,7 @@ class LanguagesAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """`kv_bytes` and `max_rows` are a worker's."""
+    """`kv_bytes` and `max_rows` are a worker's; hits and misses count sentences, as a request's `usage` does."""
 
     id: str
     model_type: str
@@ -195,6 +195,8 @@ class ModelEntry:
     kv_bytes: int
     max_source_tokens: int
     max_new_tokens: int
+    encoder_cache_hits: int
+    encoder_cache_misses: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,14 @@ Refused before the first byte: 400, 413, 422, 429, 503; 504 when the deadline pa
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from secrets import token_hex
 from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import TypeAdapter
+from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from service.api.body_route import BodyRoute
@@ -64,11 +66,11 @@ class TranslationService:
         self._translations = TypeAdapter(Translation)
 
     @asynccontextmanager
-    async def admitted(self, query: JobQuery) -> AsyncIterator[ActiveTranslation]:
+    async def admitted(self, query: JobQuery, scope: Scope) -> AsyncIterator[ActiveTranslation]:
         """Queue what is asked for; what has not been decoded when the context is left is cancelled."""
         try:
             with self._lifecycle.request():
-                active = await self._admit(query)
+                active = await self._admit(query, is_cacheable=not _forbids_storing(scope))
                 try:
                     yield active
                 finally:
@@ -77,8 +79,10 @@ class TranslationService:
             self._metrics.refused.labels(problem_of(error).slug).inc()
             raise
 
-    async def _admit(self, query: JobQuery) -> ActiveTranslation:
+    async def _admit(self, query: JobQuery, *, is_cacheable: bool) -> ActiveTranslation:
         job = query.to_job()
+        if not is_cacheable:
+            job = replace(job, is_cacheable=False)
         self._check_limits(job)
         timeout_seconds = min(query.timeout_s or self._timeout_seconds, self._timeout_seconds)
         return await self._translator.admit(job, timeout_seconds=timeout_seconds)
@@ -140,7 +144,7 @@ class TranslationResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         service = self._service
-        async with service.admitted(self._query) as active:
+        async with service.admitted(self._query, scope) as active:
             if self._query.is_streamed:
                 response: Response = service.stream(record_of(scope), active)
             else:
@@ -176,3 +180,9 @@ def create_router(service: TranslationService) -> APIRouter:
 
 def _new_id() -> str:
     return f"tr-{token_hex(16)}"
+
+
+def _forbids_storing(scope: Scope) -> bool:
+    """Whether the request has `Cache-Control: no-store`, RFC 9111."""
+    directives = ",".join(Headers(scope=scope).getlist("cache-control")).lower().split(",")
+    return "no-store" in map(str.strip, directives)

@@ -16,7 +16,8 @@ FORK_REQUEST = b"w"
 """What the nursery is sent, with the worker's end of a channel."""
 FORK_REPLY = Struct(">i")
 """What it answers: the process id of the worker, 0 for none."""
-READ_BYTES = 1 << 16
+READ_BYTES = 1 << 20
+"""At a time: encoder outputs are large."""
 
 
 def frame(payload: bytes) -> bytes:
@@ -39,7 +40,8 @@ class FrameCutter:
             stop = start + HEADER.size + size
             if len(self._buffer) < stop:
                 break
-            payloads.append(bytes(self._buffer[start + HEADER.size : stop]))
+            with memoryview(self._buffer) as view:
+                payloads.append(bytes(view[start + HEADER.size : stop]))
             start = stop
         del self._buffer[:start]
         return payloads

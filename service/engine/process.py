@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from service.engine.channel import FORK_REPLY, FORK_REQUEST, frame, read_payloads
+from service.engine.channel import FORK_REPLY, FORK_REQUEST, READ_BYTES, frame, read_payloads
 from service.engine.types import FromWorker, ToWorker, WorkerSpec
 
 KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
@@ -89,7 +89,7 @@ class WorkerProcess:
     async def start(cls, spec: WorkerSpec, nursery: NurseryProcess) -> AsyncIterator["WorkerProcess"]:
         """A worker that has been sent `spec`; it has ended when the context is left. Raises WorkerStartError."""
         ours, theirs = socket.socketpair()
-        reader, writer = await asyncio.open_connection(sock=ours)
+        reader, writer = await asyncio.open_connection(sock=ours, limit=READ_BYTES)
         writer.write(frame(msgspec.msgpack.encode(spec)))
         pid = 0
         try:

@@ -1,13 +1,17 @@
 """Rows to tensors to chosen tokens: the only module of the service that knows torch.
 
-It loads checkpoints, encodes sources, each once, and hands the rest to a `DecodingBatch`.
+It loads checkpoints, encodes sources, each once and those not at all that the cache had, and hands the rest to a
+`DecodingBatch`.
 Legend: S source tokens, D model width.
 """
 
+import hashlib
+import importlib.metadata
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -15,9 +19,10 @@ from torch.nn.utils.rnn import pad_sequence
 
 from model import kernels
 from model.checkpoint import load_transformer
-from model.compute_types import ComputeType
+from model.compute_types import ComputeType, EncoderDtype
 from model.config import Checkpoint, read_checkpoint
 from model.decoding_batch import DecodingBatch, padded
+from model.fingerprint import fingerprint
 from model.kv_cache import KVCache
 from model.linear import fastest_compute_type
 from model.search_types import Progress
@@ -34,6 +39,9 @@ AUTO_KV_BYTES = 2**30
 MAX_PADDED = 1.25
 MAX_PROMPT_TOKENS = 2
 """The longest decoder prompt: the start token and a language token."""
+ENCODER_DTYPES: Mapping[torch.dtype, EncoderDtype] = MappingProxyType(
+    {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,8 @@ class LoadedCheckpoint:
     checkpoint: Checkpoint
     compute_type: ComputeType
     transformer: Transformer
+    fingerprint: str
+    """Of the weights and of all else that decides the last bits of an encoder output."""
 
 
 def load_checkpoint(checkpoint: CheckpointSpec, spec: WorkerSpec, *, num_threads: int) -> LoadedCheckpoint:
@@ -51,7 +61,19 @@ def load_checkpoint(checkpoint: CheckpointSpec, spec: WorkerSpec, *, num_threads
     compute_type = fastest_compute_type(read.config, device) if spec.compute_type == "auto" else spec.compute_type
     if compute_type == "int8" and not kernels.is_available():
         logger.warning("int8 goes through oneDNN, which is slower: our kernels were not built, or need AVX512-VNNI")
-    return LoadedCheckpoint(read, compute_type, load_transformer(read, compute_type=compute_type, device=device))
+    transformer = load_transformer(read, compute_type=compute_type, device=device)
+    return LoadedCheckpoint(read, compute_type, transformer, _fingerprint(read, transformer))
+
+
+def _fingerprint(checkpoint: Checkpoint, transformer: Transformer) -> str:
+    """Another release, processor or kernel may round otherwise: what one computes is not handed to the other."""
+    release = importlib.metadata.version("kakehashi")
+    kernel = "torch" if transformer.encoder_kernel is None else "kernels"
+    device = transformer.device
+    on_cpu = device.type == "cpu"
+    processor = torch.backends.cpu.get_cpu_capability() if on_cpu else torch.cuda.get_device_name(device)
+    parts = (fingerprint(checkpoint), release, torch.__version__, device.type, processor, kernel)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 class Runner:
@@ -80,6 +102,8 @@ class Runner:
         self.info = CheckpointInfo(
             device=str(self._device),
             compute_type=loaded.compute_type,
+            fingerprint=loaded.fingerprint,
+            encoder_dtype=ENCODER_DTYPES[self._transformer.encoder_dtype],
             max_rows=max_rows,
             num_parameters=self._transformer.num_parameters,
             kv_bytes=self._batch.cache.num_bytes,
@@ -87,7 +111,7 @@ class Runner:
 
     @torch.inference_mode()
     def admit(self, entries: Sequence[Entry]) -> int:
-        """Encode what is not encoded yet, fill the cross-attention cache and prefill the decoder prompts.
+        """Encode what nobody has encoded yet, fill the cross-attention cache and prefill the decoder prompts.
 
         The rows hold the last slots in use, in order. Returns the number of padding tokens that were encoded.
         """
@@ -100,11 +124,15 @@ class Runner:
         self._batch.enter(
             _slot(entries[0].rows[0]),
             [entry.sequence.request for entry in entries],
-            pad_sequence([_encoded(source) for source in sources], batch_first=True),
+            pad_sequence([self._encoded(source) for source in sources], batch_first=True),
             [len(source.ids) for source in sources],
             [index_of[entry.source] for entry in entries],
         )
         return num_padding_tokens
+
+    def encoder_output(self, entry: Entry) -> bytes:
+        """What the source of an admitted entry was encoded to: [S, D] in `encoder_dtype`."""
+        return bytes(self._encoded(entry.source).cpu().contiguous().view(torch.uint8).numpy().data)
 
     def step(self, num_rows: int) -> list[Progress]:
         """Decode one token for each of the rows in slots 0..num_rows-1: what it brought to each sequence."""
@@ -127,6 +155,14 @@ class Runner:
             source.encoded = hidden_states[: len(source.ids)].clone()
         return input_ids.numel() - int(lengths.sum())
 
+    def _encoded(self, source: Source) -> Tensor:
+        """[S, D]; bytes that came from the cache become a tensor. Raises RuntimeError for another number of bytes."""
+        if isinstance(source.encoded, bytes):
+            flat = torch.frombuffer(bytearray(source.encoded), dtype=self._transformer.encoder_dtype)
+            source.encoded = flat.view(len(source.ids), self.checkpoint.config.d_model).to(self._device)
+        assert isinstance(source.encoded, Tensor), "an admitted source is encoded"
+        return source.encoded
+
 
 def _by_length(entries: Sequence[Entry]) -> list[list[Entry]]:
     """Entries, sorted by source length, in groups that pad none of their sources by much more than a quarter."""
@@ -142,8 +178,3 @@ def _by_length(entries: Sequence[Entry]) -> list[list[Entry]]:
 def _slot(row: Row) -> int:
     assert row.slot is not None, "an admitted row has a slot"
     return row.slot
-
-
-def _encoded(source: Source) -> Tensor:
-    assert isinstance(source.encoded, Tensor), "an admitted source is encoded"
-    return source.encoded

@@ -93,9 +93,11 @@ class Scheduler:
         if self.running or self.num_waiting:
             raise RuntimeError(f"idle with {len(self.running)} slots taken and {self.num_waiting} waiting")
 
-    def submit(self, sequence: Sequence, *, now: float) -> None:
-        """Queue a sequence; equal sources in flight share one `Source`, so that they are encoded once."""
+    def submit(self, sequence: Sequence, *, now: float, encoder_output: object | None = None) -> None:
+        """Queue a sequence; equal sources in flight share one `Source`, which is encoded once, or not at all."""
         source = self._sources.setdefault(sequence.source_ids, Source(sequence.source_ids))
+        if source.encoded is None:
+            source.encoded = encoder_output
         queue = self._bulk if sequence.priority == "bulk" else self._interactive
         entry = Entry(sequence, source, arrived_at=now)
         queue[sequence.sequence_id] = self._open[sequence.sequence_id] = entry

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from model.compute_types import ComputeType, ComputeTypeChoice
+from model.compute_types import ComputeType, ComputeTypeChoice, EncoderDtype
 from model.search_types import Hypothesis, SearchRequest, Token
 from service.log import LogFormat, LogLevel
 
@@ -18,7 +18,8 @@ Priority = Literal["interactive", "bulk"]
 class Sequence(msgspec.Struct, frozen=True):
     """One sentence into one language. `checkpoint` is the place of its checkpoint in the WorkerSpec.
 
-    Of one that is not streamed, all tokens come with its end.
+    Of one that is not streamed, all tokens come with its end. What a cacheable one is encoded to may be kept.
+    Equal ones, whatever their ids, have the same answer, for all draws are seeded.
     """
 
     request: SearchRequest
@@ -26,6 +27,7 @@ class Sequence(msgspec.Struct, frozen=True):
     source_ids: tuple[int, ...]
     priority: Priority = "interactive"
     is_streamed: bool = True
+    is_cacheable: bool = True
 
     @property
     def sequence_id(self) -> int:
@@ -44,7 +46,8 @@ class CheckpointSpec(msgspec.Struct, frozen=True):
 class WorkerSpec(msgspec.Struct, frozen=True):
     """All that a worker process has to know, sent as its first message.
 
-    Each checkpoint has a batch of its own, of `max_rows` rows; 0 lets the worker choose.
+    Each checkpoint has a batch of its own, of `max_rows` rows; 0 lets the worker choose. What a source of at least
+    `min_cached_tokens` is encoded to comes back, if it may be kept; None: nothing does.
     """
 
     checkpoints: list[CheckpointSpec]
@@ -54,14 +57,16 @@ class WorkerSpec(msgspec.Struct, frozen=True):
     max_rows: int
     max_encode_tokens: int
     max_bulk_wait_seconds: float
+    min_cached_tokens: int | None
     log_format: LogFormat
     log_level: LogLevel
 
 
 class Submit(msgspec.Struct, frozen=True, tag=True):
-    """Service to worker: decode these."""
+    """Service to worker: decode these. `encoder_outputs` has what the cache had, by a sequence of each source."""
 
     sequences: list[Sequence]
+    encoder_outputs: dict[int, bytes] = {}
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
@@ -74,10 +79,15 @@ ToWorker = Submit | Cancel
 
 
 class CheckpointInfo(msgspec.Struct, frozen=True):
-    """What a worker has loaded. `kv_bytes` is reserved for both caches over all rows."""
+    """What a worker has loaded. `kv_bytes` is reserved for both caches over all rows.
+
+    Encoder outputs, of `encoder_dtype`, are the same numbers where the fingerprint and the compute type are the same.
+    """
 
     device: str
     compute_type: ComputeType
+    fingerprint: str
+    encoder_dtype: EncoderDtype
     max_rows: int
     num_parameters: int
     kv_bytes: int
@@ -96,7 +106,7 @@ class LoadFailed(msgspec.Struct, frozen=True, tag=True):
 
 
 class SequenceStarted(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """A waiting sequence took a slot. `encoded` is false where an equal source in flight had been encoded already."""
+    """A waiting sequence took a slot. `encoded` is false where the cache, or an equal source, had the output."""
 
     sequence_id: int
     queue_seconds: float
@@ -118,7 +128,16 @@ class SequenceFailed(msgspec.Struct, frozen=True, array_like=True, tag=True):
     detail: str
 
 
+class SourceEncoded(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """What the source of that sequence was encoded to, [S, D] in the checkpoint's `encoder_dtype`, little-endian."""
+
+    sequence_id: int
+    encoder_output: bytes
+
+
 SequenceEvent = SequenceStarted | SequenceProgress | SequenceFailed
+"""What the submitter of a sequence is told."""
+WorkerEvent = SequenceEvent | SourceEncoded
 
 
 class StepStats(msgspec.Struct, frozen=True, array_like=True):
@@ -134,7 +153,7 @@ class StepStats(msgspec.Struct, frozen=True, array_like=True):
 class StepReport(msgspec.Struct, frozen=True, tag=True):
     """Worker to service: everything that one step of each checkpoint brought, in order, and how the slots are now."""
 
-    events: list[SequenceEvent]
+    events: list[WorkerEvent]
     steps: list[StepStats]
     num_running: int
     num_free_slots: int

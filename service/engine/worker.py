@@ -28,12 +28,13 @@ from service.engine.types import (
     Loaded,
     LoadFailed,
     Sequence,
-    SequenceEvent,
     SequenceStarted,
+    SourceEncoded,
     StepReport,
     StepStats,
     Submit,
     ToWorker,
+    WorkerEvent,
     WorkerSpec,
 )
 
@@ -44,6 +45,7 @@ class StepRunner(Protocol):
     """What the loop asks of a runner; `Runner` says what each call does."""
 
     def admit(self, entries: SequenceOf[Entry]) -> int: ...
+    def encoder_output(self, entry: Entry) -> bytes: ...
     def step(self, num_rows: int) -> list[Progress]: ...
     def move(self, move: Move) -> None: ...
 
@@ -51,9 +53,18 @@ class StepRunner(Protocol):
 class EngineLoop:
     """The step of one checkpoint."""
 
-    def __init__(self, runner: StepRunner, scheduler: Scheduler, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        runner: StepRunner,
+        scheduler: Scheduler,
+        *,
+        min_cached_tokens: int | None = None,
+        clock: Callable[[], float],
+    ) -> None:
+        """What shorter sources than `min_cached_tokens` are encoded to is not told; None: nothing is."""
         self._runner = runner
         self._scheduler = scheduler
+        self._min_cached_tokens = min_cached_tokens
         self._clock = clock
 
     @property
@@ -68,13 +79,13 @@ class EngineLoop:
     def num_free_slots(self) -> int:
         return self._scheduler.num_free_slots
 
-    def submit(self, sequence: Sequence) -> None:
-        self._scheduler.submit(sequence, now=self._clock())
+    def submit(self, sequence: Sequence, encoder_output: bytes | None = None) -> None:
+        self._scheduler.submit(sequence, now=self._clock(), encoder_output=encoder_output)
 
     def cancel(self, sequence_ids: list[int]) -> None:
         self._carry_out(self._scheduler.cancel(sequence_ids))
 
-    def step(self) -> tuple[list[SequenceEvent], StepStats]:
+    def step(self) -> tuple[list[WorkerEvent], StepStats]:
         """Admit, decode, release: what happened, in order."""
         began = self._clock()
         events, num_source_tokens, num_padding_tokens = self._admit(began)
@@ -92,14 +103,14 @@ class EngineLoop:
         )
         return events, stats
 
-    def _admit(self, now: float) -> tuple[list[SequenceEvent], int, int]:
+    def _admit(self, now: float) -> tuple[list[WorkerEvent], int, int]:
         """Returns the events, and the numbers of source and padding tokens encoded."""
         entries = self._scheduler.admit(now=now)
         if not entries:
             return [], 0, 0
         # The first entry of each source that is not encoded yet stands for its encoding.
         encodes = {entry.source: entry for entry in reversed(entries) if entry.source.encoded is None}
-        events: list[SequenceEvent] = [
+        events: list[WorkerEvent] = [
             SequenceStarted(entry.sequence.sequence_id, now - entry.arrived_at, encodes.get(entry.source) is entry)
             for entry in entries
         ]
@@ -108,9 +119,18 @@ class EngineLoop:
         except Exception as error:
             logger.exception("admitting %d sequences failed", len(entries))
             return [*events, *self._fail(entries, error)], 0, 0
+        events += [
+            SourceEncoded(entry.sequence.sequence_id, self._runner.encoder_output(entry))
+            for entry in encodes.values()
+            if self._is_cached(entry)
+        ]
         return events, sum(len(source.ids) for source in encodes), num_padding_tokens
 
-    def _decode(self) -> SequenceOf[SequenceEvent]:
+    def _is_cached(self, entry: Entry) -> bool:
+        least = self._min_cached_tokens
+        return entry.sequence.is_cacheable and least is not None and len(entry.source.ids) >= least
+
+    def _decode(self) -> SequenceOf[WorkerEvent]:
         num_rows = len(self._scheduler.running)
         if not num_rows:
             return []
@@ -123,7 +143,7 @@ class EngineLoop:
         self._carry_out(moves)
         return events
 
-    def _fail(self, entries: SequenceOf[Entry], error: Exception) -> SequenceOf[SequenceEvent]:
+    def _fail(self, entries: SequenceOf[Entry], error: Exception) -> SequenceOf[WorkerEvent]:
         events, moves = self._scheduler.fail(entries, detail=f"the step failed: {type(error).__name__}")
         self._carry_out(moves)
         return events
@@ -145,16 +165,17 @@ class Engine:
 
     def receive(self, message: ToWorker) -> None:
         match message:
-            case Submit(sequences):
+            case Submit(sequences, encoder_outputs):
                 for sequence in sequences:
-                    self._loops[sequence.checkpoint].submit(sequence)
+                    loop = self._loops[sequence.checkpoint]
+                    loop.submit(sequence, encoder_outputs.get(sequence.sequence_id))
             case Cancel(sequence_ids):
                 for loop in self._loops:
                     loop.cancel(sequence_ids)
 
     def step(self) -> StepReport:
         """One step of every checkpoint that has something to do."""
-        events: list[SequenceEvent] = []
+        events: list[WorkerEvent] = []
         steps: list[StepStats] = []
         for loop in self._loops:
             if not loop.is_idle:
@@ -200,4 +221,4 @@ def _make_loop(runner: Runner, spec: WorkerSpec) -> EngineLoop:
         max_encode_tokens=spec.max_encode_tokens,
         max_bulk_wait_seconds=spec.max_bulk_wait_seconds,
     )
-    return EngineLoop(runner, scheduler, clock=time.monotonic)
+    return EngineLoop(runner, scheduler, min_cached_tokens=spec.min_cached_tokens, clock=time.monotonic)

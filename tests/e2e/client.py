@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 from httpx_sse import EventSource, ServerSentEvent, aconnect_sse
 
+NO_STORE = {"Cache-Control": "no-store"}
 HOST = "127.0.0.1"
 
 

@@ -71,9 +71,18 @@ class RunningServer:
 
     # What it says.
 
-    def translate(self, text: str | list[str], source_lang: str, target_lang: str | list[str], **options: Any) -> Any:
+    def translate(
+        self,
+        text: str | list[str],
+        source_lang: str,
+        target_lang: str | list[str],
+        *,
+        headers: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> Any:
         """The whole answer to a plain request, which must be a 200."""
-        answer = self.client.post("/v1/translations", json=request_body(text, source_lang, target_lang, **options))
+        body = request_body(text, source_lang, target_lang, **options)
+        answer = self.client.post("/v1/translations", json=body, headers=headers)
         assert answer.status_code == 200, answer.text
         return answer.json()
 

@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.e2e.client import HOST, deltas, is_whole, request_body, translate, translate_all
+from tests.e2e.client import HOST, NO_STORE, deltas, is_whole, request_body, translate, translate_all
 from tests.e2e.conftest import ONE_ROW, StartServer
 from tests.e2e.oracle import sentences
 from tests.e2e.server import RunningServer, has_ended, starting_server, wait_until
@@ -212,9 +212,9 @@ async def test_usage_after_a_replay_counts_every_source(start_server: StartServe
     texts = sentences("en", most=6)
     async with server.async_client() as client:
         body = request_body(texts, "en", ["de", "fr"])
-        expected = (await client.post("/v1/translations", json=body)).json()
+        expected = (await client.post("/v1/translations", json=body, headers=NO_STORE)).json()
         with server.frozen():
-            pending = asyncio.create_task(client.post("/v1/translations", json=body))
+            pending = asyncio.create_task(client.post("/v1/translations", json=body, headers=NO_STORE))
             what = "the request is admitted"
             await asyncio.to_thread(wait_until, lambda: server.metric("kakehashi_requests_waiting") == 12, what)
             server.workers()[0].kill()

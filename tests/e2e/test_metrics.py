@@ -3,7 +3,7 @@
 import pytest
 from prometheus_client import Metric
 
-from tests.e2e.client import request_body
+from tests.e2e.client import NO_STORE, request_body
 from tests.e2e.server import RunningServer, wait_until
 
 PREFIX = "kakehashi_"
@@ -24,6 +24,12 @@ SERIES: list[tuple[str, str, set[str]]] = [
     ("source_tokens", "counter", set()),
     ("generated_tokens", "counter", set()),
     ("padding_tokens", "counter", set()),
+    ("encoder_cache_requests", "counter", {"tier", "result"}),
+    ("encoder_cache_bytes", "gauge", {"tier"}),
+    ("encoder_cache_damaged", "counter", set()),
+    ("encoder_cache_writes", "counter", {"result"}),
+    ("redis_circuit_open", "gauge", {"operation"}),
+    ("redis_seconds", "histogram", {"operation"}),
     ("coalesced", "counter", {"kind"}),
     ("worker_restarts", "counter", {"worker"}),
     ("build_info", "gauge", {"version", "model", "compute_type", "device"}),
@@ -92,7 +98,8 @@ def test_counters_grow_by_what_a_request_reports(server: RunningServer, options:
         return [server.metric(PREFIX + name) for name in names]
 
     before = counts()
-    usage = server.translate("The ship is in the harbour.", "en", ["de", "fr", "es"], **options)["usage"]
+    text, targets = "The ship is in the harbour.", ["de", "fr", "es"]
+    usage = server.translate(text, "en", targets, headers=NO_STORE, **options)["usage"]
     expected = [usage["generated_tokens"], usage["encoder_cache_hits"], 1, 3]
     assert usage["encoder_cache_hits"] == 2
     wait_until(lambda: counts()[2] > before[2], "the request is counted")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.checkpoints import read_sources
-from tests.e2e.client import Event, deltas, is_whole, read_events
+from tests.e2e.client import NO_STORE, Event, deltas, is_whole, read_events
 from tests.e2e.oracle import Oracle, sentences
 from tests.e2e.server import RunningServer
 
@@ -100,7 +100,7 @@ def test_translations_come_by_text_then_by_target_as_asked(server: RunningServer
 
 def test_usage_counts_each_distinct_source_as_encoded_once(server: RunningServer, oracle: Oracle) -> None:
     first, second = sentences("en", most=2)
-    usage = server.translate([first, second, first], "en", ["de", "fr", "es"])["usage"]
+    usage = server.translate([first, second, first], "en", ["de", "fr", "es"], headers=NO_STORE)["usage"]
     assert (usage["encoder_cache_misses"], usage["encoder_cache_hits"]) == (2, 7)
     lengths = [oracle.tokenizer.count_tokens(text) + oracle.tokenizer.num_source_specials for text in (first, second)]
     assert usage["source_tokens"] == 3 * (2 * lengths[0] + lengths[1])
@@ -115,6 +115,7 @@ def test_usage_counts_the_tokens_that_a_stream_shows(server: RunningServer) -> N
 def test_stream_by_get_equals_stream_by_post(server: RunningServer) -> None:
     texts, targets = sentences("en", most=3), ["de", "fr"]
     query = {"text": texts, "source_lang": "en", "target_lang": targets, "max_new_tokens": 20}
+    server.translate(texts, "en", targets)  # so that both find the sources in the cache
     with server.client.stream("GET", "/v1/translations/stream", params=query) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         assert answer.headers["cache-control"] == "no-cache"

@@ -3,105 +3,12 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
-import torch
 
-from model.checkpoint import load_transformer
-from model.config import read_checkpoint
-from model.reference import translate
-from model.search_types import SearchRequest
-from service.engine.client import EngineClient
-from service.engine.stream import EngineStream
-from service.engine.types import CheckpointSpec, Sequence, SequenceFailed, SequenceProgress, WorkerSpec, is_terminal
+from service.engine.types import SequenceProgress, is_terminal
 from service.errors import DeadlineExceededError, DrainingError, NotReadyError, QueueFullError
-from service.metrics import Metrics
-from tests.checkpoints import Shape, random_m2m100
-
-LIMIT_SECONDS = 60
-PROMPT = (2, 310)
-SOURCES = [(310, *range(start, start + 10), 2) for start in range(20, 60, 5)]
-MAX_NEW_TOKENS = 200
-
-
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return random_m2m100(tmp_path_factory.mktemp("checkpoint"), seed=5, shape=Shape(d_model=64, max_positions=256))
-
-
-@pytest.fixture(scope="module")
-def expected(directory: Path) -> list[list[int]]:
-    """What each source says alone."""
-    checkpoint = read_checkpoint(directory, name="random")
-    transformer = load_transformer(checkpoint, compute_type="float32", device=torch.device("cpu"))
-    return [
-        list(translate(transformer, checkpoint, list(source), list(PROMPT), max_new_tokens=MAX_NEW_TOKENS).token_ids)
-        for source in SOURCES
-    ]
-
-
-def make_sequence(client: EngineClient, source: tuple[int, ...], *, beam_size: int = 1) -> Sequence:
-    request = SearchRequest(client.next_id(), PROMPT, MAX_NEW_TOKENS, beam_size=beam_size, repetition_guard=False)
-    return Sequence(request, 0, source)
-
-
-@pytest.fixture
-def running(directory: Path) -> Callable[..., object]:
-    @asynccontextmanager
-    async def start(*, num_workers: int = 1, max_queue_tokens: int = 10_000) -> AsyncIterator[EngineClient]:
-        spec = WorkerSpec(
-            checkpoints=[CheckpointSpec(str(directory), "random", max_source_tokens=64, max_new_tokens=MAX_NEW_TOKENS)],
-            device="cpu",
-            compute_type="float32",
-            num_threads=1,
-            max_rows=4,
-            max_encode_tokens=100,
-            max_bulk_wait_seconds=5,
-            log_format="text",
-            log_level="error",
-        )
-        client = EngineClient(
-            [spec] * num_workers,
-            max_queue_tokens=max_queue_tokens,
-            warm_up=lambda: [Sequence(SearchRequest(client.next_id(), PROMPT, 4), 0, SOURCES[0])],
-            metrics=Metrics(),
-            on_loaded=lambda _: None,
-            on_fatal=pytest.fail,
-        )
-        client.start()
-        try:
-            await until(lambda: client.is_ready)
-            yield client
-        finally:
-            await client.aclose()
-
-    return start
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(LIMIT_SECONDS):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
-async def tokens_of(stream: EngineStream) -> dict[int, list[int]]:
-    """The tokens of each sequence; fails where one has not exactly one terminal event, as its last."""
-    tokens: dict[int, list[int]] = {}
-    ended: set[int] = set()
-    async with asyncio.timeout(LIMIT_SECONDS):
-        async for events in stream:
-            for event in events:
-                assert event.sequence_id not in ended
-                assert not isinstance(event, SequenceFailed), event
-                if isinstance(event, SequenceProgress):
-                    tokens.setdefault(event.sequence_id, []).extend(token.token_id for token in event.tokens)
-                if is_terminal(event):
-                    ended.add(event.sequence_id)
-    assert ended == tokens.keys()
-    return tokens
+from tests.service.engine.clients import SOURCES, make_sequence, tokens_of, until
 
 
 async def test_sequences_side_by_side_say_what_they_say_alone(running, expected: list[list[int]]):

@@ -34,6 +34,9 @@ class ScriptedRunner:
             self.num_encoded += 1
         return 0
 
+    def encoder_output(self, entry: Entry) -> bytes:
+        return b"".join(token_id.to_bytes(2, "little") for token_id in entry.source.ids)
+
     def step(self, num_rows: int) -> list[Progress]:
         if self.fails_in == "step":
             raise RuntimeError("out of memory")
