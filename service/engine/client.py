@@ -95,7 +95,7 @@ class EngineClient:
         return min(info.max_rows for info in self.checkpoints)
 
     def encoder_cache_use(self, checkpoint: int) -> tuple[int, int]:
-        """Sentences so far whose source had not to be encoded for them, and those whose source had."""
+        """Sentences asked for so far whose source had not to be encoded for them, and those whose source had."""
         return self._num_started[checkpoint, False], self._num_started[checkpoint, True]
 
     @property
@@ -149,7 +149,7 @@ class EngineClient:
     async def warm_up(self, worker: Worker) -> bool:
         self._on_loaded(worker.checkpoints)
         async with aclosing(EngineStream(deadline=None, cancel=self._leave)) as stream:
-            tickets = [self._tickets.open(sequence, joinable=False) for sequence in self._make_warm_up()]
+            tickets = [self._tickets.open(sequence, is_warm_up=True) for sequence in self._make_warm_up()]
             for ticket in tickets:
                 self._tickets.listen(ticket, Listener(stream, ticket.sequence_id))
             self._dispatcher.assign(tickets, worker=worker)
@@ -198,7 +198,7 @@ class EngineClient:
         for sequence in sequences:
             ticket = self._tickets.find_equal(sequence)
             if ticket is None:
-                ticket = self._tickets.open(sequence, joinable=True)
+                ticket = self._tickets.open(sequence)
                 opened.append(ticket)
             else:
                 self._metrics.coalesced.labels("request").inc()
@@ -238,7 +238,7 @@ class EngineClient:
                 self._push(ticket, listener, addressed(news, listener))
 
     def _push(self, ticket: Ticket, listener: Listener, event: SequenceEvent) -> None:
-        if isinstance(event, SequenceStarted):
+        if isinstance(event, SequenceStarted) and not ticket.is_warm_up:
             self._num_started[ticket.sequence.checkpoint, event.encoded] += 1
         listener.stream.push(event)
 

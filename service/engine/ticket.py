@@ -42,6 +42,7 @@ class Ticket:
 
     sequence: Sequence
     source: SourceInFlight
+    is_warm_up: bool = False
     wanted: Wanted | None = None
     """How the cache knows its source; None: it is not to be kept."""
     listeners: list[Listener] = field(default_factory=list)

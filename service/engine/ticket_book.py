@@ -33,10 +33,11 @@ class TicketBook:
         """One that an equal sequence may join."""
         return self._joinable.get(sequence)
 
-    def open(self, sequence: Sequence, *, joinable: bool) -> Ticket:
+    def open(self, sequence: Sequence, *, is_warm_up: bool = False) -> Ticket:
+        """Nobody joins a warm-up's ticket: each worker has to do its own."""
         source = self._sources.setdefault(source_id(sequence), SourceInFlight())
-        ticket = self._open[sequence.sequence_id] = Ticket(sequence, source)
-        if joinable:
+        ticket = self._open[sequence.sequence_id] = Ticket(sequence, source, is_warm_up=is_warm_up)
+        if not is_warm_up:
             self._joinable[sequence] = ticket
         self._count(ticket, +1)
         return ticket

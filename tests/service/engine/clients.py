@@ -33,8 +33,10 @@ MAX_NEW_TOKENS = 200
 SHAPE = Shape(d_model=64, max_positions=256)
 
 
-def make_sequence(client: EngineClient, source: tuple[int, ...], *, is_cacheable: bool = True) -> Sequence:
-    request = SearchRequest(client.next_id(), PROMPT, MAX_NEW_TOKENS, repetition_guard=False)
+def make_sequence(
+    client: EngineClient, source: tuple[int, ...], *, max_new_tokens: int = MAX_NEW_TOKENS, is_cacheable: bool = True
+) -> Sequence:
+    request = SearchRequest(client.next_id(), PROMPT, max_new_tokens, repetition_guard=False)
     return Sequence(request, 0, source, is_cacheable=is_cacheable)
 
 
