@@ -122,6 +122,12 @@ def test_a_wrong_setting_stops_the_start_and_is_named(tmp_path: Path, name: str,
     assert f"KAKEHASHI_{name}: '{value}'" in failed_start(tmp_path, {}, flags=flags, status=2)
 
 
+def test_a_redis_url_that_cannot_be_used_stops_the_start_without_its_password(tmp_path: Path) -> None:
+    log = failed_start(tmp_path, {"REDIS_URL": "redis+sentinel://:geheim@localhost:26379"}, status=2)
+    assert "KAKEHASHI_REDIS_URL: " in log
+    assert "geheim" not in log
+
+
 def test_an_unknown_setting_stops_the_start_and_is_named(tmp_path: Path) -> None:
     assert "KAKEHASHI_MAX_ROW is not a setting" in failed_start(tmp_path, {"MAX_ROW": 4}, status=2)
     assert "--max-rowz" in failed_start(tmp_path, {}, flags=("--max-rowz", "4"), status=2)

@@ -7,7 +7,16 @@ import pytest
 from model.search_types import Hypothesis, Progress, SearchRequest, Token
 from service.engine.scheduler import Entry, Scheduler
 from service.engine.slots import Move
-from service.engine.types import Cancel, Sequence, SequenceFailed, SequenceProgress, SequenceStarted, StepReport, Submit
+from service.engine.types import (
+    Cancel,
+    Sequence,
+    SequenceFailed,
+    SequenceProgress,
+    SequenceStarted,
+    SourceEncoded,
+    StepReport,
+    Submit,
+)
 from service.engine.worker import Engine, EngineLoop
 
 EOS = 2
@@ -72,13 +81,15 @@ def loop(runner: ScriptedRunner, clock: ManualClock) -> Engine:
     return Engine([make_loop(runner, clock)])
 
 
-def make_loop(runner: ScriptedRunner, clock: ManualClock) -> EngineLoop:
+def make_loop(runner: ScriptedRunner, clock: ManualClock, *, min_cached_tokens: int | None = None) -> EngineLoop:
     scheduler = Scheduler(max_rows=2, max_encode_tokens=100, max_bulk_wait_seconds=5)
-    return EngineLoop(runner, scheduler, clock=clock)
+    return EngineLoop(runner, scheduler, min_cached_tokens=min_cached_tokens, clock=clock)
 
 
-def make_sequence(sequence_id: int, source_ids: tuple[int, ...], *, checkpoint: int = 0) -> Sequence:
-    return Sequence(SearchRequest(sequence_id, (EOS,), 100), checkpoint, source_ids)
+def make_sequence(
+    sequence_id: int, source_ids: tuple[int, ...], *, checkpoint: int = 0, is_cacheable: bool = True
+) -> Sequence:
+    return Sequence(SearchRequest(sequence_id, (EOS,), 100), checkpoint, source_ids, is_cacheable=is_cacheable)
 
 
 def submit(loop: Engine, *sequence_ids: int, source: int = 7) -> None:
@@ -114,6 +125,29 @@ def test_equal_sources_are_encoded_once(loop: Engine, runner: ScriptedRunner):
     loop.receive(Cancel([1]))
     assert SequenceStarted(3, 0.0, encoded=False) in loop.step().events
     assert runner.num_encoded == 1
+
+
+def outputs(report: StepReport) -> list[int]:
+    return [event.sequence_id for event in report.events if isinstance(event, SourceEncoded)]
+
+
+def test_what_was_encoded_comes_back_once_from_a_length_on_and_if_it_may(runner: ScriptedRunner, clock: ManualClock):
+    loop = Engine([make_loop(runner, clock, min_cached_tokens=3)])
+    loop.receive(Submit([make_sequence(1, (7, 8, EOS)), make_sequence(2, (7, 8, EOS))]))
+    assert outputs(loop.step()) == [1]
+    loop.receive(Cancel([1, 2]))
+    loop.receive(Submit([make_sequence(3, (7, EOS)), make_sequence(4, (6, 8, EOS), is_cacheable=False)]))
+    assert outputs(loop.step()) == []
+
+
+def test_what_the_cache_had_is_not_encoded_and_does_not_come_back(runner: ScriptedRunner, clock: ManualClock):
+    loop = Engine([make_loop(runner, clock, min_cached_tokens=1)])
+    loop.receive(Submit([make_sequence(each, (7, 8, EOS)) for each in (1, 2)], {1: b"kept"}))
+    report = loop.step()
+    assert [event.encoded for event in report.events if isinstance(event, SequenceStarted)] == [False, False]
+    assert outputs(report) == []
+    assert (runner.num_encoded, report.steps[0].num_source_tokens) == (0, 0)
+    assert {entry.source.encoded for entry in runner.entries} == {b"kept"}
 
 
 def test_a_cancelled_row_frees_its_slot_within_one_step(loop: Engine, runner: ScriptedRunner):
