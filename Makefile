@@ -2,7 +2,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install serve test redis-server lint format bench clean
+.PHONY: install serve test redis-server lint format bench load clean
 
 install: $(VENV)/.installed
 
@@ -37,5 +37,9 @@ format: install
 bench: install
 	$(BIN)/python -m loadtests.bench
 
+# LOAD_HOST, LOAD_SECONDS, LOAD_CLASS, LOAD_SHAPE and the like choose; the README has them all.
+load: install
+	$(BIN)/python -m loadtests.swarm $(LOAD_FLAGS)
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info model/_kernels*.so
+	rm -rf $(VENV) build dist load-report *.egg-info model/_kernels*.so
