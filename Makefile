@@ -17,10 +17,10 @@ serve: install
 test: install redis-server
 	$(BIN)/python -m pytest
 
-# The tests of the shared cache run against a real one, and are never skipped.
+# The tests and the benchmark of the shared cache run against a real one, and are never skipped.
 redis-server:
 	@command -v redis-server >/dev/null && exit; \
-	command -v apt-get >/dev/null || { echo "the tests need redis-server (7 or later) on PATH; please install it" >&2; exit 1; }; \
+	command -v apt-get >/dev/null || { echo "tests and benchmarks need redis-server (7 or later) on PATH; please install it" >&2; exit 1; }; \
 	as_root=; test "$$(id -u)" = 0 || as_root=sudo; \
 	$$as_root apt-get update --quiet && $$as_root apt-get install --quiet --yes --no-install-recommends redis-server
 
@@ -34,7 +34,7 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: install
+bench: install redis-server
 	$(BIN)/python -m loadtests.bench
 
 # LOAD_HOST, LOAD_SECONDS, LOAD_CLASS, LOAD_SHAPE and the like choose; the README has them all.

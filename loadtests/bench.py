@@ -1,14 +1,15 @@
-"""All that is measured: python -m loadtests.bench [offline | step | served] [--help].
+"""All that is measured: python -m loadtests.bench [offline | step | served | cache] [--help].
 
-`offline` is the engine beside CTranslate2 and `transformers`, `step` a decode step beside what the machine can do, and
-`served` a server under load. Without a name all three run, each with its defaults.
+`offline` is the engine beside CTranslate2 and `transformers`, `step` a decode step beside what the machine can do,
+`served` a server under load, and `cache` what the encoder cache is worth. Without a name all four run, each with its
+defaults.
 """
 
 import argparse
 
-from loadtests import offline, served, step
+from loadtests import cache, offline, served, step
 
-BENCHES = {"offline": offline, "step": step, "served": served}
+BENCHES = {"offline": offline, "step": step, "served": served, "cache": cache}
 
 
 def main() -> None:

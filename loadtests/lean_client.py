@@ -49,11 +49,12 @@ class Exchange:
     @property
     def num_tokens(self) -> int:
         """As the server counts them; 0 where the answer is not whole."""
-        if not self.is_ok:
-            return 0
-        answer = json.loads(self.last_event.removeprefix(DONE) or self.body)
-        num_tokens: int = answer["usage"]["generated_tokens"]
-        return num_tokens
+        return self.usage()["generated_tokens"] if self.is_ok else 0
+
+    def usage(self) -> dict[str, int]:
+        """What the server says of a whole answer."""
+        usage: dict[str, int] = json.loads(self.last_event.removeprefix(DONE) or self.body)["usage"]
+        return usage
 
 
 class Connection(asyncio.Protocol):
@@ -141,9 +142,12 @@ class Connection(asyncio.Protocol):
         self._over.set_result(None)
 
 
-def http_request(path: str, body: dict[str, object]) -> bytes:
+def http_request(path: str, body: dict[str, object], *, no_store: bool = False) -> bytes:
+    """`no_store`: past the server's cache."""
     payload = json.dumps(body).encode()
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    if no_store:
+        head += "Cache-Control: no-store\r\n"
     return f"{head}Content-Length: {len(payload)}\r\n\r\n".encode() + payload
 
 

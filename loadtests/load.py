@@ -3,17 +3,18 @@
 In a closed loop each client sends its next request when it has its answer, so a slow server is asked less. In an open
 loop a request is sent when it is due, whatever is still unanswered, and its latency counts from then: a stall of the
 server, or of this process, is in the figures of all requests that were due meanwhile.
+
+Neither sends a request while an equal one is in flight and another is left: the server would decode both as one.
 """
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import cycle
 
 from loadtests.latency import Answer
 from loadtests.lean_client import LeanClient
+from loadtests.turns import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +30,14 @@ class Load:
 
 
 async def closed_loop(client: LeanClient, requests: Sequence[bytes], *, num_clients: int, stream: bool) -> Load:
-    left = deque(requests)
+    turns = Turns(requests, repeat=False)
     answers: list[Answer] = []
 
     async def work() -> None:
-        while left:
-            exchange = await client.ask(left.popleft(), stream=stream)
+        while turns:
+            request = turns.take()
+            exchange = await client.ask(request, stream=stream)
+            turns.answered(request)
             answers.append(Answer.of(exchange, due_at=exchange.sent_at))
 
     began = time.perf_counter()
@@ -46,14 +49,16 @@ async def closed_loop(client: LeanClient, requests: Sequence[bytes], *, num_clie
 
 async def open_loop(client: LeanClient, requests: Sequence[bytes], arrivals: Sequence[float], *, stream: bool) -> Load:
     """One request for each of `arrivals`, in seconds from now; `requests` are used again and again."""
+    turns = Turns(requests, repeat=True)
     answers: list[Answer] = []
 
     async def work(request: bytes, due_at: float) -> None:
         answers.append(Answer.of(await client.ask(request, stream=stream), due_at=due_at))
+        turns.answered(request)
 
     began = time.perf_counter()
     async with asyncio.TaskGroup() as group:
-        for due, request in zip(arrivals, cycle(requests), strict=False):
+        for due in arrivals:
             await asyncio.sleep(began + due - time.perf_counter())
-            group.create_task(work(request, began + due))
+            group.create_task(work(turns.take(), began + due))
     return Load(answers, time.perf_counter() - began)

@@ -14,6 +14,8 @@ from urllib.request import urlopen
 
 import psutil
 
+from loadtests.metrics_page import MetricsPage
+
 HOST = "127.0.0.1"
 START_SECONDS = 300.0
 STOP_SECONDS = 60.0
@@ -92,6 +94,10 @@ class BenchServer:
             max_new_tokens=model["max_new_tokens"],
         )
 
+    def metrics(self) -> MetricsPage:
+        with urlopen(f"http://{HOST}:{self.port}/metrics", timeout=STOP_SECONDS) as answer:
+            return MetricsPage.of(answer.read().decode())
+
     def cpu_seconds(self) -> CpuSeconds:
         return CpuSeconds(
             generator=time.process_time(),
@@ -109,7 +115,7 @@ class BenchServer:
 @contextmanager
 def running_server(flags: Sequence[str]) -> Iterator[BenchServer]:
     """Ready when the context is entered, ended when it is left. Raises SystemExit where it cannot start."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "service.cli", "serve", "--log-level", "warning", "--port", str(port), *flags]
     began = time.perf_counter()
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as server:
@@ -126,7 +132,7 @@ def machine_cpu_seconds() -> float:
     return float(sum(times) - times.idle - times.iowait)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server((HOST, 0)) as probe:
         port: int = probe.getsockname()[1]
         return port

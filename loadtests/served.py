@@ -4,6 +4,9 @@
    `--rounds` times in turns over the same sentences. The median round with the most clients is the capacity.
 2. Open loop: Poisson arrivals at a share of that capacity. Latency counts from the time at which a request was due.
 3. The server stops, and as many processes as it had workers decode the same sentences without it.
+
+The sentences come again round after round, so the server keeps no encoder outputs (`--cache-bytes 0`; flags after `--`
+win), and no two equal requests are in flight together, which it would decode as one.
 """
 
 import argparse
@@ -31,6 +34,7 @@ from loadtests.served_report import Cell, engine_table, load_table, memory_table
 
 KINDS = (False, True)
 """Plain answers, then streams."""
+NO_CACHE = ("--cache-bytes", "0")
 ENGINE_SECONDS = 600.0
 NUM_LARGE_TOKENS = 24
 QUICK_REQUESTS = 64
@@ -59,6 +63,8 @@ class Results:
     closed: list[Cell]
     opened: list[Cell]
     memory: list[ProcessMemory]
+    num_shared: int
+    """Decodes or encodings that an equal request in flight did too."""
 
     def at_most_clients(self) -> list[Cell]:
         return self.closed[-len(KINDS) :]
@@ -91,7 +97,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Raises SystemExit where the server does not start; whatever else goes wrong is in the tables."""
     plan = _plan(arguments)
     with TemporaryDirectory() as scratch:
-        flags = [*(_large(Path(scratch)) if arguments.large else []), *arguments.serve]
+        flags = [*NO_CACHE, *(_large(Path(scratch)) if arguments.large else []), *arguments.serve]
         with running_server(flags) as server:
             results = _measure(server, plan)
         print(f"{Machine.read()}; `kakehashi {shlex.join(['serve', *flags])}`; `{shlex.join(sys.orig_argv[1:])}`")
@@ -146,7 +152,8 @@ def _measure(server: BenchServer, plan: Plan) -> Results:
         for capacity, share in product(closed[-len(KINDS) :], plan.shares):
             opened.append(_open_cell(generator, plan, capacity, share))
             bar.update()
-    return Results(server.checkpoint(), server.ready_seconds, closed, opened, server.memory())
+    num_shared = int(server.metrics().sum("kakehashi_coalesced_total"))
+    return Results(server.checkpoint(), server.ready_seconds, closed, opened, server.memory(), num_shared)
 
 
 def _closed_cell(rounds: Sequence[Measured], plan: Plan, num_clients: int, stream: bool) -> Cell:
@@ -198,5 +205,6 @@ def _show(results: Results, plan: Plan) -> None:
         f"### Closed loop\n\n{load_table(results.closed)}\n\n{LEGEND.format(targets=goals)}\n\n"
         f"### Open loop\n\nIn percent of the requests/s of {results.at_most_clients()[0].load}, "
         f"{plan.open_seconds:g} s of Poisson arrivals each.\n\n{load_table(results.opened)}\n\n"
+        f"Sentences that shared work with an equal one in flight: {results.num_shared}.\n\n"
         f"### Memory after the load\n\n{memory_table(results.memory, checkpoint)}"
     )
