@@ -2,7 +2,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install serve test redis-server lint format bench load clean
+.PHONY: install serve test tools lint format bench load clean
 
 install: $(VENV)/.installed
 
@@ -14,15 +14,12 @@ $(VENV)/.installed: pyproject.toml model/native/kernels.cpp $(wildcard model/nat
 serve: install
 	$(BIN)/kakehashi serve
 
-test: install redis-server
+test: install tools
 	$(BIN)/python -m pytest
 
-# The tests and the benchmark of the shared cache run against a real one, and are never skipped.
-redis-server:
-	@command -v redis-server >/dev/null && exit; \
-	command -v apt-get >/dev/null || { echo "tests and benchmarks need redis-server (7 or later) on PATH; please install it" >&2; exit 1; }; \
-	as_root=; test "$$(id -u)" = 0 || as_root=sudo; \
-	$$as_root apt-get update --quiet && $$as_root apt-get install --quiet --yes --no-install-recommends redis-server
+# Redis, Prometheus and nginx: tests and benchmarks run real ones, and are never skipped.
+tools:
+	@tests/tools.sh
 
 lint: install
 	$(BIN)/ruff check .
@@ -34,7 +31,7 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: install redis-server
+bench: install tools
 	$(BIN)/python -m loadtests.bench
 
 # LOAD_HOST, LOAD_SECONDS, LOAD_CLASS, LOAD_SHAPE and the like choose; the README has them all.

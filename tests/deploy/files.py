@@ -1,0 +1,76 @@
+"""The files that are checked, as plain data."""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from service.settings import Settings, load_settings
+
+ROOT = Path(__file__).parent.parent.parent
+DEPLOY = ROOT / "deploy"
+KUBERNETES = DEPLOY / "kubernetes"
+RULES = sorted((DEPLOY / "prometheus/rules").glob("*.yml"))
+PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT: dict[str, Any] = PYPROJECT["project"]
+
+VERSION_TAG = re.compile(r"[\w./-]+:v?\d+\.\d+\.\d+(-[\w.-]+)?")
+
+LANDS_ELSEWHERE = frozenset(
+    {
+        # DELETE this constant, and what uses it, when these have landed.
+        "kakehashi_kv_bytes",
+        "kakehashi_workers_ready",
+        "kakehashi_max_queue_tokens",
+        "kakehashi_model_info",
+        "kakehashi_cancelled_sentences_total",
+        "kakehashi_process_resident_memory_bytes",
+        "kakehashi_worker_resident_memory_bytes",
+        "kakehashi:queue_tokens:ratio",  # recorded from those above
+        "kakehashi:workers_missing:count",
+        "loadtests/locustfile.py",
+    }
+)
+
+
+def read_yaml(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def settings_of(environment: Mapping[str, str]) -> Settings:
+    """Of a server with that environment, and no developer's `.env`."""
+    return load_settings(environment, env_file=Path("no-such-file"))
+
+
+def image_tags() -> dict[str, str]:
+    """Our images, and the target of the Dockerfile that each is built from."""
+    version = PROJECT["version"]
+    return {f"kakehashi:{version}": "cpu", f"kakehashi:{version}-cuda": "cuda"}
+
+
+def deployed_files() -> list[Path]:
+    return [
+        ROOT / ".dockerignore",
+        ROOT / "docker-compose.yml",
+        *(path for path in DEPLOY.rglob("*") if path.is_file()),
+    ]
+
+
+def seconds(duration: str) -> float:
+    """`40s`, as compose files and Prometheus write it."""
+    assert duration.endswith("s"), duration
+    return float(duration[:-1])
+
+
+def rules() -> Iterator[dict[str, Any]]:
+    for path in RULES:
+        for group in read_yaml(path)["groups"]:
+            yield from group["rules"]

@@ -1,0 +1,90 @@
+"""The nginx example, by a real nginx in front of a running server."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.settings import Settings
+from tests.deploy.nginx_server import EXAMPLE, nginx_command, running_nginx
+from tests.e2e.client import NO_STORE, read_events, request_body
+from tests.e2e.server import RunningServer, free_port, wait_until
+
+DEFAULTS = Settings.model_construct()
+TEXT = "The cat is on the table. The dog is under it."
+LONG_TEXT = " ".join(f"The old man bought {number} loaves of bread." for number in range(300))
+
+
+@pytest.fixture(scope="module")
+def client(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    with (
+        running_nginx(tmp_path_factory.mktemp("nginx"), upstream_port=server.port) as url,
+        httpx.Client(base_url=url, timeout=30.0, trust_env=False) as client,
+    ):
+        yield client
+
+
+def test_nginx_accepts_the_example(tmp_path: Path) -> None:
+    command = nginx_command(tmp_path, port=free_port(), upstream_port=free_port())
+    done = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_event_arrives_before_the_next_is_written(server: RunningServer, client: httpx.Client) -> None:
+    """The workers are stopped in the middle: all that they said until then has to be on this side of nginx."""
+
+    def num_generated() -> int:
+        return int(server.metric("kakehashi_generated_tokens_total")) - before
+
+    before = int(server.metric("kakehashi_generated_tokens_total"))
+    body = request_body(LONG_TEXT, "en", "de", stream=True)
+    with client.stream("POST", "/v1/translations", json=body, headers=NO_STORE) as answer:
+        wait_until(lambda: num_generated() >= 30, "tokens are generated")
+        with server.frozen():
+            num_written = num_generated()
+            events = (event for event in read_events(answer) if event.name in {"token", "done"})
+            assert [event.name for event in islice(events, num_written)] == ["token"] * num_written
+    server.wait_idle()
+
+
+def test_a_stream_is_whole(server: RunningServer, client: httpx.Client) -> None:
+    with client.stream("POST", "/v1/translations", json=request_body(TEXT, "en", "de", stream=True)) as answer:
+        events = list(read_events(answer))
+    assert events[-1].name == "done"
+    (translation,) = [event.data["text"] for event in events if event.name == "translation"]
+    assert translation == server.text(TEXT, "en", "de")
+
+
+def test_a_hang_up_reaches_the_server(server: RunningServer, client: httpx.Client) -> None:
+    def num_cancelled() -> float:
+        return server.metric("kakehashi_requests_total", outcome="cancelled")
+
+    before = num_cancelled()
+    with server.frozen(), client.stream("POST", "/v1/translations", json=request_body(TEXT, "en", "fr", stream=True)):
+        pass
+    wait_until(lambda: num_cancelled() == before + 1, "the hang-up is counted")
+    server.wait_idle()
+
+
+def test_a_request_id_is_passed_on_or_given(client: httpx.Client) -> None:
+    assert client.get("/health/live", headers={"X-Request-ID": "mine"}).headers["X-Request-ID"] == "mine"
+    assert re.fullmatch(r"[0-9a-f]{32}", client.get("/health/live").headers["X-Request-ID"])
+
+
+def test_a_body_over_the_servers_limit_gets_the_servers_answer(client: httpx.Client) -> None:
+    answer = client.post("/v1/translations", content=b"x" * (DEFAULTS.max_body_bytes + 1))
+    assert answer.status_code == 413
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_metrics_are_not_for_the_outside(client: httpx.Client) -> None:
+    assert client.get("/metrics").status_code == 404
+
+
+def test_a_plain_answer_may_take_as_long_as_the_server_allows() -> None:
+    (limit,) = re.findall(r"proxy_read_timeout (\d+)s;", EXAMPLE.read_text())
+    assert int(limit) > DEFAULTS.timeout_seconds
