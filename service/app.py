@@ -18,6 +18,7 @@ from model.hub import resolve_checkpoint
 from model.search_types import SearchRequest
 from model.tokenizer import load_tokenizer
 from service.api import explain, health, listings, translations
+from service.api.access_log import AccessLog
 from service.api.errors import install_error_handlers
 from service.api.middleware import BodyLimit, RequestRecorder
 from service.api.translations import TranslationService
@@ -28,13 +29,16 @@ from service.engine.client import EngineClient
 from service.engine.placement import Placement, place_workers
 from service.engine.types import CheckpointInfo, CheckpointSpec, Sequence, WorkerSpec
 from service.lifecycle import Lifecycle
+from service.log import take_over
 from service.metrics import Metrics
 from service.models import Catalogue, ServedModel
 from service.settings import BUNDLED_MODEL, Settings, SettingsError, variable_name
+from service.tracing import TracingError, start_tracing
 from service.translator import Translator
 
 if TYPE_CHECKING:
     from service.cache.redis_tier import RedisTier
+    from service.spans import Tracing
 
 BUNDLED_NAME = "kakehashi-bundled"
 WARM_UP_TEXT = "1"
@@ -60,9 +64,11 @@ def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Ser
     Raises CheckpointError. `on_fatal` is told why when the workers' first start fails.
     """
     models = [_read_model(index, reference, settings) for index, reference in enumerate(settings.model_references)]
+    take_over("transformers")
     # A time stamp for each series would double the page.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     metrics = Metrics()
+    tracing = _start_tracing()
     lifecycle = Lifecycle()
     checkpoints = [
         CheckpointSpec(
@@ -102,7 +108,8 @@ def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Ser
 
     def describe(infos: list[CheckpointInfo]) -> None:
         for model, info in zip(models, infos, strict=True):
-            metrics.describe_build(version=version(), model=model.name, info=info)
+            model_type = model.checkpoint.config.model_type
+            metrics.describe_build(version=version(), model=model.name, model_type=model_type, info=info)
         cache.describe([_identity(model, info) for model, info in zip(models, infos, strict=True)])
 
     client = EngineClient(
@@ -132,7 +139,8 @@ def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Ser
             redis.start()
         yield
         # side by side: each may take a second or two of what is left of the grace period
-        await asyncio.gather(client.aclose(), *([redis.aclose()] if redis is not None else []))
+        others = [each.aclose() for each in (redis, tracing) if each is not None]
+        await asyncio.gather(client.aclose(), *others)
 
     app = FastAPI(
         title="Kakehashi",
@@ -143,7 +151,8 @@ def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Ser
         routes=[translations.create_route(translation_service)],
     )
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    app.add_middleware(RequestRecorder, metrics=metrics)
+    access_log = AccessLog(with_texts=settings.log_texts) if settings.access_log else None
+    app.add_middleware(RequestRecorder, metrics=metrics, access_log=access_log, tracing=tracing)
     install_error_handlers(app)
     app.include_router(translations.create_router(translation_service))
     app.include_router(explain.create_router(translation_service, client))
@@ -192,6 +201,14 @@ def _connect_redis(settings: Settings, metrics: Metrics) -> "RedisTier | None":
         max_pending_bytes=MAX_PENDING_REDIS_BYTES,
         metrics=metrics,
     )
+
+
+def _start_tracing() -> "Tracing | None":
+    """Raises SettingsError."""
+    try:
+        return start_tracing(os.environ, version=version())
+    except TracingError as error:
+        raise SettingsError(str(error)) from error
 
 
 def _identity(model: ServedModel, info: CheckpointInfo) -> EncoderIdentity:

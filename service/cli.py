@@ -90,7 +90,7 @@ def _evaluate(flags: argparse.Namespace) -> int:
 def _serve(flags: dict[str, str]) -> int:
     try:
         settings = load_settings(flags=flags)
-        configure_logging(log_format=settings.log_format, log_level=settings.log_level)
+        configure_logging(log_format=settings.log_format, log_level=settings.log_level, with_texts=settings.log_texts)
         server = Server(settings)
     except SettingsError as error:
         print(f"kakehashi: {error}", file=sys.stderr)

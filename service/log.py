@@ -1,36 +1,105 @@
 """Logging to standard error: one readable line a record on a terminal, one JSON object a record elsewhere.
 
-No text of a request is ever logged.
+What is logged while a request is served carries its ids. No text of a request is logged unless that was asked for, so
+of an error in a request stand its kind and its place, and not its message, which may quote what was sent.
 """
 
 import json
 import logging
+import re
 import sys
+import traceback
+from collections.abc import Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 LogFormat = Literal["auto", "text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
+BARE_VALUE = re.compile(r"[\w./:-]+")
+UNTOLD = "its message is left out: it may quote a text"
 
-class JsonFormatter(logging.Formatter):
+_request_ids: ContextVar[Mapping[str, str]] = ContextVar("request_ids", default=MappingProxyType({}))
+
+
+def set_request_ids(**ids: str | None) -> None:
+    """What is logged from here on in this task, and in those that it begins, has these fields; None: has not."""
+    _request_ids.set({name: value for name, value in ids.items() if value is not None})
+
+
+class _Formatter(logging.Formatter):
+    """A record's own fields are those that it was given as `extra={"fields": {…}}`."""
+
+    def __init__(self, line: str | None = None, *, with_texts: bool) -> None:
+        super().__init__(line, "%H:%M:%S")
+        self._with_texts = with_texts
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        if self._with_texts or not _request_ids.get() or ei[1] is None:
+            return super().formatException(ei)
+        return "\n\n".join(map(_without_message, _chain(ei[1])))
+
+
+class JsonFormatter(_Formatter):
     def format(self, record: logging.LogRecord) -> str:
         entry = {
             "time": datetime.fromtimestamp(record.created, tz=UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **_fields(record),
         }
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry, ensure_ascii=False)
 
 
-def configure_logging(*, log_format: LogFormat, log_level: LogLevel) -> None:
+class TextFormatter(_Formatter):
+    def __init__(self, *, with_texts: bool) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s", with_texts=with_texts)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        fields = (f" {name}={_bare(value)}" for name, value in _fields(record).items())
+        return super().formatMessage(record) + "".join(fields)
+
+
+def configure_logging(*, log_format: LogFormat, log_level: LogLevel, with_texts: bool = False) -> None:
     """Send all logging of this process to standard error in that format; `auto` asks whether it is a terminal."""
     handler = logging.StreamHandler(sys.stderr)
-    if log_format == "json" or (log_format == "auto" and not sys.stderr.isatty()):
-        handler.setFormatter(JsonFormatter())
-    else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S"))
+    is_json = log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
+    handler.setFormatter(JsonFormatter(with_texts=with_texts) if is_json else TextFormatter(with_texts=with_texts))
     logging.basicConfig(handlers=[handler], level=log_level.upper(), force=True)
+    logging.captureWarnings(True)
+
+
+def take_over(library: str) -> None:
+    """Let what a library logs through a handler of its own come through ours."""
+    logger = logging.getLogger(library)
+    logger.handlers.clear()
+    logger.propagate = True
+
+
+def _fields(record: logging.LogRecord) -> Mapping[str, object]:
+    own: Mapping[str, object] = record.__dict__.get("fields", {})
+    return {**own, **_request_ids.get()}
+
+
+def _bare(value: object) -> str:
+    is_bare = isinstance(value, str) and BARE_VALUE.fullmatch(value)
+    return str(value) if is_bare else json.dumps(value, ensure_ascii=False)
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    """An exception after those that led to it."""
+    chain: list[BaseException] = []
+    while error is not None and error not in chain:
+        chain.insert(0, error)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return chain
+
+
+def _without_message(error: BaseException) -> str:
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    return f"Traceback (most recent call last):\n{frames}{type(error).__qualname__} ({UNTOLD})"

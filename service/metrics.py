@@ -1,6 +1,8 @@
 """The Prometheus metrics, by the names of the contract. Labels are bounded: never a text, a key or an address."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from service.engine.types import CheckpointInfo, SequenceProgress, SequenceStarted, StepReport
 
@@ -10,6 +12,7 @@ REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 
 REDIS_SECONDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
+FINGERPRINT_DIGITS = 12
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -31,13 +34,13 @@ class Metrics:
         )
         self.time_to_first_token = Histogram(
             "kakehashi_time_to_first_token_seconds",
-            "From admission to the first token of a stream",
+            "From admission to the first token; streams only, since a plain answer comes whole",
             buckets=FAST_SECONDS,
             registry=registry,
         )
         self.inter_token_latency = Histogram(
             "kakehashi_inter_token_latency_seconds",
-            "Between two tokens of one sentence of a stream",
+            "Between two tokens of one sentence; streams only",
             buckets=FAST_SECONDS,
             registry=registry,
         )
@@ -60,6 +63,12 @@ class Metrics:
             "kakehashi_requests_waiting", "Sentences that have no slot yet", registry=registry
         )
         self.queue_tokens = Gauge("kakehashi_queue_tokens", "Source tokens of waiting sentences", registry=registry)
+        self.max_queue_tokens = Gauge(
+            "kakehashi_max_queue_tokens", "Waiting source tokens past which requests are refused", registry=registry
+        )
+        self.cancelled_sentences = Counter(
+            "kakehashi_cancelled_sentences", "Sentences that nobody listened to before they ended", registry=registry
+        )
         self.rows_running = Gauge("kakehashi_rows_running", "Rows in the last step", ["worker"], registry=registry)
         self.slots_free = Gauge("kakehashi_slots_free", "Free slots", ["worker"], registry=registry)
         self.source_tokens = Counter("kakehashi_source_tokens", "Source tokens encoded", registry=registry)
@@ -70,6 +79,19 @@ class Metrics:
         )
         self.worker_restarts = Counter(
             "kakehashi_worker_restarts", "Workers started again", ["worker"], registry=registry
+        )
+        self.workers_ready = Gauge("kakehashi_workers_ready", "Workers that take work", registry=registry)
+        self.kv_bytes = Gauge(
+            "kakehashi_kv_bytes",
+            "KV cache bytes that a worker has reserved over its checkpoints; 0 while it is gone",
+            ["worker"],
+            registry=registry,
+        )
+        self.worker_resident_memory = Gauge(
+            "kakehashi_worker_resident_memory_bytes",
+            "Resident memory of a worker, weights that it shares with others included; 0 while it is gone",
+            ["worker"],
+            registry=registry,
         )
         self.encoder_cache_requests = Counter(
             "kakehashi_encoder_cache_requests",
@@ -113,6 +135,13 @@ class Metrics:
             ["version", "model", "compute_type", "device"],
             registry=registry,
         )
+        self.model_info = Gauge(
+            "kakehashi_model_info",
+            "A checkpoint that is served",
+            ["model", "model_type", "compute_type", "fingerprint"],
+            registry=registry,
+        )
+        ProcessCollector(namespace="kakehashi", registry=registry)  # of this process, the service's
         self._start_cache_series()
 
     def _start_cache_series(self) -> None:
@@ -128,6 +157,12 @@ class Metrics:
         for operation in ("read", "write"):
             self.redis_circuit_open.labels(operation)
             self.redis_duration.labels(operation)
+
+    def start_worker_series(self, worker: str, resident_bytes: Callable[[], float]) -> None:
+        """At zero; `resident_bytes` is asked at each scrape."""
+        self.worker_restarts.labels(worker)
+        self.observe_kv(worker, num_bytes=0)
+        self.worker_resident_memory.labels(worker).set_function(resident_bytes)
 
     def observe_step(self, worker: str, report: StepReport) -> None:
         """Record one step of a worker."""
@@ -152,8 +187,12 @@ class Metrics:
         self.rows_running.labels(worker).set(num_running)
         self.slots_free.labels(worker).set(num_free)
 
-    def describe_build(self, *, version: str, model: str, info: CheckpointInfo) -> None:
+    def observe_kv(self, worker: str, *, num_bytes: int) -> None:
+        self.kv_bytes.labels(worker).set(num_bytes)
+
+    def describe_build(self, *, version: str, model: str, model_type: str, info: CheckpointInfo) -> None:
         self.build_info.labels(version, model, info.compute_type, info.device).set(1)
+        self.model_info.labels(model, model_type, info.compute_type, info.fingerprint[:FINGERPRINT_DIGITS]).set(1)
 
     def render(self) -> bytes:
         """The text exposition format."""

@@ -37,6 +37,7 @@ class Server(uvicorn.Server):
                 port=settings.port,
                 log_config=None,
                 access_log=False,
+                ws="none",  # what speaks WebSocket would log requests for one with their query, texts and all
                 timeout_graceful_shutdown=1,
             )
         )

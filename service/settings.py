@@ -80,6 +80,8 @@ class Settings(BaseModel):
     redis_min_tokens: PositiveInt = Field(1, description="source tokens from which an encoder output is kept in Redis")
     log_format: LogFormat = Field("auto", description="`text`, `json`; auto: text on a terminal")
     log_level: LogLevel = Field("info", description="`debug`, `info`, `warning`, `error`")
+    access_log: bool = Field(True, description="a line in the log for each request; for health and metrics at `debug`")
+    log_texts: bool = Field(False, description="source texts in that line, and the messages of errors in a request")
 
     @property
     def model_references(self) -> list[str]:

@@ -19,6 +19,7 @@ from service.metrics import Metrics
 from service.models import Catalogue, Leg, Route
 from service.reading_order import Sentence, Unit
 from service.results import Token, Translation, Usage
+from service.timeline import Timeline
 
 INLINE_CHARACTERS = 2_000
 """Texts up to this long are prepared on the event loop; longer ones in a thread, so that streams keep their pace."""
@@ -56,11 +57,10 @@ class ActiveTranslation:
     def __init__(self, job: Job, routes: list[Route], client: EngineClient, metrics: Metrics) -> None:
         """Cuts and tokenizes, which takes a while for a long text; safe outside the event loop."""
         self.usage = Usage(characters=sum(map(len, job.texts)))
+        self.timeline = Timeline(admitted_at=time.monotonic())
         self._job = job
         self._client = client
         self._metrics = metrics
-        self._admitted_at = time.monotonic()
-        self._has_spoken = False
         self._stream: EngineStream | None = None
         self._by_id: dict[int, tuple[Unit, Sentence]] = {}
         self.units = [
@@ -80,6 +80,7 @@ class ActiveTranslation:
     def submit(self, *, deadline: float) -> None:
         """Queue all first legs. Raises NotReadyError and QueueFullError."""
         sequences = [sentence.sequence for unit in self.units for sentence in unit.sentences]
+        self.timeline.submitted_at = time.monotonic()
         self._stream = self._client.submit(sequences, deadline=deadline)
 
     @property
@@ -101,6 +102,7 @@ class ActiveTranslation:
         translations: list[Translation] = []
         while not self.is_over:
             translations += [each for each in await self.next() if isinstance(each, Translation)]
+        self.timeline.decoded_at = time.monotonic()
         order = {(unit.text_index, unit.route.target_lang): place for place, unit in enumerate(self.units)}
         return sorted(translations, key=lambda each: order[each.text_index, each.target_lang])
 
@@ -119,7 +121,9 @@ class ActiveTranslation:
                     return unit.receive(sentence, event)
                 sentence.receive(event)
                 return self._start_next_leg(unit, sentence) if event.hypotheses else []
-            case SequenceStarted(encoded=encoded):
+            case SequenceStarted(encoded=encoded, started_at=started_at, encode_seconds=encode_seconds):
+                slot_at = started_at or time.monotonic()
+                self.timeline.start_sentence(slot_at, encode_seconds=encode_seconds if encoded else 0.0)
                 self.usage.encoder_cache_misses += encoded
                 self.usage.encoder_cache_hits += not encoded
                 return []
@@ -216,9 +220,9 @@ class ActiveTranslation:
         now = time.monotonic()
         if sentence.last_token_at is not None:
             self._metrics.inter_token_latency.observe(now - sentence.last_token_at)
-        elif not self._has_spoken:
-            self._has_spoken = True
-            self._metrics.time_to_first_token.observe(now - self._admitted_at)
+        elif not self.timeline.first_token_at:
+            self.timeline.first_token_at = now
+            self._metrics.time_to_first_token.observe(now - self.timeline.admitted_at)
         sentence.last_token_at = now
 
 

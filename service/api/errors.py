@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
 from service import errors
@@ -101,12 +102,16 @@ def install_error_handlers(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         return answer(request, MalformedError([_field(details) for details in error.errors()]))
 
+    async def on_hang_up(request: Request, _: Exception) -> JSONResponse:
+        return answer(request, ClientGoneError("the client hung up while it sent the request"))
+
     async def on_http_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         return refuse(request.scope, error.status_code, error.detail, error.headers)
 
     app.add_exception_handler(errors.ServiceError, on_error)
     app.add_exception_handler(RequestValidationError, on_malformed)
+    app.add_exception_handler(ClientDisconnect, on_hang_up)
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(Exception, on_error)
 

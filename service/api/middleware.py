@@ -6,33 +6,48 @@ Pure, because a middleware that buffers or wraps the receive channel would hide 
 import re
 import time
 from secrets import token_hex
+from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.api.access_log import AccessLog
 from service.api.errors import refuse
 from service.api.record import RequestRecord, set_record
+from service.log import set_request_ids
 from service.metrics import Metrics
+
+if TYPE_CHECKING:
+    from service.spans import Attributes, RequestTrace, Tracing
 
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 UNMATCHED = "unmatched"
+PROBES = frozenset({"/health/live", "/health/ready", "/metrics"})
 
 
 class RequestRecorder:
-    """Gives each request its id, and counts it when its answer is out."""
+    """Gives each request its id and its trace, and counts and logs it when its answer is out."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, *, metrics: Metrics, access_log: AccessLog | None = None, tracing: "Tracing | None" = None
+    ) -> None:
         self._app = app
         self._metrics = metrics
+        self._access_log = access_log
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        began = time.monotonic()
         given = Headers(scope=scope).get("x-request-id", "")
-        record = RequestRecord(given if SANE_REQUEST_ID.fullmatch(given) else f"req-{token_hex(16)}")
+        request_id = given if SANE_REQUEST_ID.fullmatch(given) else f"req-{token_hex(16)}"
+        record = RequestRecord(request_id, is_probe=scope["path"] in PROBES)
         set_record(scope, record)
+        trace = None if self._tracing is None else self._start_trace(self._tracing, scope, record, began)
+        set_request_ids(request_id=request_id, trace_id=None if trace is None else trace.trace_id)
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -40,17 +55,36 @@ class RequestRecorder:
                 MutableHeaders(scope=message)["X-Request-ID"] = record.request_id
             await send(message)
 
-        began = time.monotonic()
         try:
             await self._app(scope, receive, send_with_id)
         finally:
-            self._count(scope, record, time.monotonic() - began)
+            self._account(scope, record, began, trace)
 
-    def _count(self, scope: Scope, record: RequestRecord, seconds: float) -> None:
+    def _account(self, scope: Scope, record: RequestRecord, began: float, trace: "RequestTrace | None") -> None:
+        ended = time.monotonic()
         route = scope.get("route")
         endpoint = UNMATCHED if route is None else route.path
-        self._metrics.requests.labels(endpoint, record.outcome or _outcome_of(record.status)).inc()
-        self._metrics.request_duration.labels(endpoint, str(record.is_stream).lower()).observe(seconds)
+        outcome = record.outcome or _outcome_of(record.status)
+        self._metrics.requests.labels(endpoint, outcome).inc()
+        self._metrics.request_duration.labels(endpoint, str(record.is_stream).lower()).observe(ended - began)
+        if record.status is None:  # what nobody expected is answered outside of this
+            record.status = 500
+        if self._access_log is not None:
+            self._access_log.write(
+                record, method=scope["method"], route=endpoint, outcome=outcome, seconds=ended - began
+            )
+        if trace is not None:
+            attributes: Attributes = {"kakehashi.stream": record.is_stream}
+            trace.end(route=endpoint, status=record.status, outcome=outcome, ended=ended, attributes=attributes)
+
+    def _start_trace(
+        self, tracing: "Tracing", scope: Scope, record: RequestRecord, began: float
+    ) -> "RequestTrace | None":
+        if record.is_probe:
+            return None
+        headers = Headers(scope=scope)
+        joined = {name: ",".join(headers.getlist(name)) for name in headers}  # as there may be several `tracestate`
+        return tracing.start(joined, method=scope["method"], request_id=record.request_id, began=began)
 
 
 def _outcome_of(status: int | None) -> str:

@@ -4,15 +4,21 @@ from dataclasses import dataclass
 
 from starlette.types import Scope
 
+from service.results import Usage
+
 
 @dataclass(slots=True)
 class RequestRecord:
     """`outcome` is set where the status does not tell it."""
 
     request_id: str
+    is_probe: bool = False
+    """It asks how the server is, and for no work."""
     is_stream: bool = False
     outcome: str | None = None
     status: int | None = None
+    texts: tuple[str, ...] = ()
+    usage: Usage | None = None
 
 
 def set_record(scope: Scope, record: RequestRecord) -> None:

@@ -4,6 +4,7 @@
 Refused before the first byte: 400, 413, 422, 429, 503; 504 when the deadline passes before a plain answer.
 """
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -25,6 +26,7 @@ from service.errors import DrainingError, NotReadyError, QueueFullError, Retryab
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.results import Token, Translation
+from service.tracing import current_trace
 from service.translator import ActiveTranslation, Job, Translator
 
 TAG = "translation"
@@ -70,20 +72,24 @@ class TranslationService:
         """Queue what is asked for; what has not been decoded when the context is left is cancelled."""
         try:
             with self._lifecycle.request():
-                active = await self._admit(query, is_cacheable=not _forbids_storing(scope))
+                record = record_of(scope)
+                active = await self._admit(query, record, is_cacheable=not _forbids_storing(scope))
+                record.usage = active.usage
                 try:
                     yield active
                 finally:
                     await active.aclose()
+                    _trace_stages(active)
         except RetryableError as error:
             self._metrics.refused.labels(problem_of(error).slug).inc()
             raise
 
-    async def _admit(self, query: JobQuery, *, is_cacheable: bool) -> ActiveTranslation:
+    async def _admit(self, query: JobQuery, record: RequestRecord, *, is_cacheable: bool) -> ActiveTranslation:
         job = query.to_job()
         if not is_cacheable:
             job = replace(job, is_cacheable=False)
         self._check_limits(job)
+        record.texts = job.texts
         timeout_seconds = min(query.timeout_s or self._timeout_seconds, self._timeout_seconds)
         return await self._translator.admit(job, timeout_seconds=timeout_seconds)
 
@@ -95,6 +101,7 @@ class TranslationService:
     def stream(self, record: RequestRecord, active: ActiveTranslation) -> EventStreamResponse:
         # Until an event says otherwise: a stream that is cut short was cut by its client.
         record.is_stream, record.outcome = True, "cancelled"
+        active.timeline.streaming_at = time.monotonic()
 
         async def tell(writer: EventWriter) -> None:
             start = {"id": _new_id(), "model": ", ".join(active.models), "texts": active.num_texts}
@@ -112,7 +119,7 @@ class TranslationService:
             chunk = b"".join(map(self._encode, await active.next()))
             if not active.is_over:
                 return chunk, True
-            record.outcome = "ok"
+            record.outcome, active.timeline.decoded_at = "ok", time.monotonic()
             return chunk + encode_event(b"done", encode_json({"usage": active.usage})), False
         except Exception as error:  # whatever it is, the stream must say that it ended badly
             record_failure(error, record)
@@ -176,6 +183,20 @@ def create_router(service: TranslationService) -> APIRouter:
         return TranslationResponse(service, query)
 
     return router
+
+
+def _trace_stages(active: ActiveTranslation) -> None:
+    trace = current_trace()
+    if trace is not None:
+        usage = active.usage
+        attributes = {
+            "kakehashi.texts": active.num_texts,
+            "kakehashi.source_tokens": usage.source_tokens,
+            "kakehashi.generated_tokens": usage.generated_tokens,
+            "kakehashi.encoder_cache.hits": usage.encoder_cache_hits,
+            "kakehashi.encoder_cache.misses": usage.encoder_cache_misses,
+        }
+        trace.add_stages(active.timeline, ended=time.monotonic(), attributes=attributes)
 
 
 def _new_id() -> str:

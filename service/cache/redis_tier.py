@@ -13,6 +13,7 @@ from service.cache.redis_client import RedisClient, close, execute, redis_key
 from service.cache.redis_writer import RedisWriter
 from service.cache.values import DamagedValueError, Wanted, unpack_value
 from service.metrics import Metrics
+from service.tracing import current_trace
 
 MAX_LOOKUP_BYTES = 4 << 20
 """What one look-up may bring in: more would take longer than its time limit even where Redis is well."""
@@ -55,12 +56,14 @@ class RedisTier:
         asked = _first_within_limit(wanted)
         if not asked:
             return {}
+        began = time.monotonic()
         try:
             replies = await self._reads.run(lambda: self._get(asked))
         except CircuitOpenError:
             return {}
         except OperationFailedError:
             self._count(len(asked), "error")
+            _trace(began, len(asked), num_hits=0, num_errors=len(asked))
             return {}
         outputs: dict[bytes, bytes] = {}
         num_errors = 0
@@ -69,6 +72,7 @@ class RedisTier:
                 num_errors += 1
             elif reply is not None and (output := self._unpack(each, reply)) is not None:
                 outputs[each.key] = output
+        _trace(began, len(asked), num_hits=len(outputs), num_errors=num_errors)
         self._count(len(outputs), "hit")
         self._count(num_errors, "error")
         self._count(len(asked) - len(outputs) - num_errors, "miss")
@@ -101,6 +105,20 @@ class RedisTier:
     def _count(self, num_keys: int, result: str) -> None:
         if num_keys:
             self._metrics.encoder_cache_requests.labels("redis", result).inc(num_keys)
+
+
+def _trace(began: float, num_keys: int, *, num_hits: int, num_errors: int) -> None:
+    trace = current_trace()
+    if trace is not None:
+        attributes: dict[str, str | int] = {
+            "db.system.name": "redis",
+            "db.operation.name": "GET",
+            "db.operation.batch.size": num_keys,
+            "kakehashi.hits": num_hits,
+        }
+        if num_errors:
+            attributes["error.type"] = "_OTHER"
+        trace.add_look_up("GET", began=began, attributes=attributes, is_call=True)
 
 
 def _first_within_limit(wanted: Sequence[Wanted]) -> list[Wanted]:

@@ -60,8 +60,10 @@ class EngineClient:
         self._on_fatal = on_fatal
         metrics.queue_tokens.set_function(lambda: self._tickets.queue_tokens)
         metrics.requests_waiting.set_function(lambda: self._tickets.num_waiting)
+        metrics.max_queue_tokens.set(max_queue_tokens)
+        metrics.workers_ready.set_function(lambda: sum(worker.is_ready for worker in self._workers))
         for worker in self._workers:
-            metrics.worker_restarts.labels(worker.name)  # so that it starts at 0
+            metrics.start_worker_series(worker.name, worker.resident_bytes)
         self._ids = count()
         self._num_started: Counter[tuple[int, bool]] = Counter()
         """Sentences by their checkpoint, and whether their source was encoded for them."""
@@ -148,6 +150,7 @@ class EngineClient:
 
     async def warm_up(self, worker: Worker) -> bool:
         self._on_loaded(worker.checkpoints)
+        self._metrics.observe_kv(worker.name, num_bytes=sum(info.kv_bytes for info in worker.checkpoints))
         async with aclosing(EngineStream(deadline=None, cancel=self._leave)) as stream:
             tickets = [self._tickets.open(sequence, is_warm_up=True) for sequence in self._make_warm_up()]
             for ticket in tickets:
@@ -173,6 +176,7 @@ class EngineClient:
 
     def on_lost(self, worker: Worker) -> None:
         self._metrics.observe_slots(worker.name, num_free=0, num_running=0)
+        self._metrics.observe_kv(worker.name, num_bytes=0)
         for ticket in self._dispatcher.on_lost(worker):
             if ticket.was_replayed:
                 self._receive(ticket, SequenceFailed(ticket.sequence_id, "its worker died, twice"))
@@ -214,6 +218,7 @@ class EngineClient:
         for ticket in [ticket for each in sequence_ids if (ticket := self._tickets.leave(each)) is not None]:
             self._dispatcher.share(ticket)
             if not ticket.listeners and ticket in self._tickets:
+                self._metrics.cancelled_sentences.inc()
                 if ticket.worker is not None:
                     by_worker[ticket.worker].append(ticket.sequence_id)
                 self._close(ticket)

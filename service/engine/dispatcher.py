@@ -7,6 +7,7 @@ trip for all sources of a submit that need it, while those that do not are on th
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -15,6 +16,7 @@ from service.engine.supervisor import Worker
 from service.engine.ticket import SourceInFlight, Ticket, source_id
 from service.engine.ticket_book import TicketBook
 from service.engine.types import Submit
+from service.tracing import current_trace
 
 logger = logging.getLogger(__name__)
 
@@ -30,15 +32,21 @@ class Dispatcher:
 
     def place(self, tickets: list[Ticket]) -> None:
         """Send new tickets: at once, or when the shared cache has said what it has of their sources."""
+        began = time.monotonic()
+        num_wanted = num_found = 0
         decided: list[Ticket] = []
         to_ask: list[Ticket] = []
         for source, group in _by_source(tickets).items():
             wanted = self._cache.wanted(*source_id(group[0].sequence)) if group[0].sequence.is_cacheable else None
             output = None if wanted is None else self._cache.find(wanted)
+            num_wanted, num_found = num_wanted + (wanted is not None), num_found + (output is not None)
             for ticket in group:
                 ticket.wanted, ticket.encoder_output = wanted, output
             must_ask = wanted is not None and output is None and source.worker is None and self._cache.is_shared(wanted)
             (to_ask if must_ask else decided).extend(group)
+        if (trace := current_trace()) is not None and num_wanted:
+            attributes = {"kakehashi.sources": num_wanted, "kakehashi.hits": num_found}
+            trace.add_look_up("memory", began=began, attributes=attributes)
         self.assign(decided)
         if to_ask:
             look_up = asyncio.create_task(self._look_up(to_ask))

@@ -45,6 +45,10 @@ class Worker:
     def pid(self) -> int | None:
         return None if self._process is None else self._process.pid
 
+    def resident_bytes(self) -> int:
+        """What its process occupies; 0 while it is gone."""
+        return 0 if self._process is None else self._process.resident_bytes()
+
     def send(self, message: ToWorker) -> None:
         """A message to a worker that is gone is dropped: its owner is told of all it held by `on_lost`."""
         if self._process is not None:

@@ -107,8 +107,8 @@ def addressed(event: SequenceEvent, listener: Listener) -> SequenceEvent:
     if event.sequence_id == listener.sequence_id:
         return event
     match event:
-        case SequenceStarted(queue_seconds=queue_seconds):
-            return SequenceStarted(listener.sequence_id, queue_seconds, encoded=False)
+        case SequenceStarted(queue_seconds=queue_seconds, started_at=started_at):
+            return SequenceStarted(listener.sequence_id, queue_seconds, encoded=False, started_at=started_at)
         case SequenceProgress(tokens=tokens, hypotheses=hypotheses):
             return SequenceProgress(listener.sequence_id, tokens, hypotheses)
         case SequenceFailed(detail=detail):

@@ -106,11 +106,17 @@ class LoadFailed(msgspec.Struct, frozen=True, tag=True):
 
 
 class SequenceStarted(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """A waiting sequence took a slot. `encoded` is false where the cache, or an equal source, had the output."""
+    """A waiting sequence took a slot. `encoded` is false where the cache, or an equal source, had the output.
+
+    `started_at` is in the time of the monotonic clock, 0 where somebody comes to a sequence that has started before;
+    `encode_seconds` went by until all that started with it was encoded.
+    """
 
     sequence_id: int
     queue_seconds: float
     encoded: bool
+    started_at: float = 0.0
+    encode_seconds: float = 0.0
 
 
 class SequenceProgress(msgspec.Struct, frozen=True, array_like=True, tag=True):

@@ -110,15 +110,25 @@ class EngineLoop:
             return [], 0, 0
         # The first entry of each source that is not encoded yet stands for its encoding.
         encodes = {entry.source: entry for entry in reversed(entries) if entry.source.encoded is None}
-        events: list[WorkerEvent] = [
-            SequenceStarted(entry.sequence.sequence_id, now - entry.arrived_at, encodes.get(entry.source) is entry)
-            for entry in entries
-        ]
+        failures: SequenceOf[WorkerEvent] | None = None
         try:
             num_padding_tokens = self._runner.admit(entries)
         except Exception as error:
             logger.exception("admitting %d sequences failed", len(entries))
-            return [*events, *self._fail(entries, error)], 0, 0
+            failures = self._fail(entries, error)
+        seconds = self._clock() - now
+        events: list[WorkerEvent] = [
+            SequenceStarted(
+                entry.sequence.sequence_id,
+                now - entry.arrived_at,
+                encodes.get(entry.source) is entry,
+                started_at=now,
+                encode_seconds=seconds,
+            )
+            for entry in entries
+        ]
+        if failures is not None:
+            return [*events, *failures], 0, 0
         events += [
             SourceEncoded(entry.sequence.sequence_id, self._runner.encoder_output(entry))
             for entry in encodes.values()

@@ -20,22 +20,6 @@ PROJECT: dict[str, Any] = PYPROJECT["project"]
 
 VERSION_TAG = re.compile(r"[\w./-]+:v?\d+\.\d+\.\d+(-[\w.-]+)?")
 
-LANDS_ELSEWHERE = frozenset(
-    {
-        # DELETE this constant, and what uses it, when these have landed.
-        "kakehashi_kv_bytes",
-        "kakehashi_workers_ready",
-        "kakehashi_max_queue_tokens",
-        "kakehashi_model_info",
-        "kakehashi_cancelled_sentences_total",
-        "kakehashi_process_resident_memory_bytes",
-        "kakehashi_worker_resident_memory_bytes",
-        "kakehashi:queue_tokens:ratio",  # recorded from those above
-        "kakehashi:workers_missing:count",
-        "loadtests/locustfile.py",
-    }
-)
-
 
 def read_yaml(path: Path) -> Any:
     return yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -1,9 +1,13 @@
-"""`/metrics` has the names and labels of the contract that have a meaning by now, and no label that grows."""
+"""`/metrics` has the names and labels of the contract, no label that grows, and counters that outlive a worker."""
 
+from pathlib import Path
+
+import psutil
 import pytest
 from prometheus_client import Metric
 
 from tests.e2e.client import NO_STORE, request_body
+from tests.e2e.conftest import StartServer
 from tests.e2e.server import RunningServer, wait_until
 
 PREFIX = "kakehashi_"
@@ -33,8 +37,19 @@ SERIES: list[tuple[str, str, set[str]]] = [
     ("coalesced", "counter", {"kind"}),
     ("worker_restarts", "counter", {"worker"}),
     ("build_info", "gauge", {"version", "model", "compute_type", "device"}),
+    ("model_info", "gauge", {"model", "model_type", "compute_type", "fingerprint"}),
+    ("kv_bytes", "gauge", {"worker"}),
+    ("workers_ready", "gauge", set()),
+    ("max_queue_tokens", "gauge", set()),
+    ("cancelled_sentences", "counter", set()),
+    ("worker_resident_memory_bytes", "gauge", {"worker"}),
+    ("process_resident_memory_bytes", "gauge", set()),
+    ("process_virtual_memory_bytes", "gauge", set()),
+    ("process_cpu_seconds", "counter", set()),
+    ("process_start_time_seconds", "gauge", set()),
+    ("process_open_fds", "gauge", set()),
+    ("process_max_fds", "gauge", set()),
 ]
-NOT_BEFORE_THEY_HAPPEN = {"refused", "worker_restarts"}
 FIRST_BUCKETS = {
     "time_to_first_token_seconds": 0.001,
     "inter_token_latency_seconds": 0.001,
@@ -61,7 +76,7 @@ def families(server: RunningServer) -> dict[str, Metric]:
 def test_a_metric_of_the_contract_is_there(families: dict[str, Metric], name: str, kind: str, labels: set[str]) -> None:
     family = families[PREFIX + name]
     assert family.type == kind
-    assert family.samples or name in NOT_BEFORE_THEY_HAPPEN
+    assert family.samples
     assert all(sample.labels.keys() - {"le"} == labels for sample in family.samples)
 
 
@@ -114,3 +129,64 @@ def test_the_page_is_prometheus_text_of_this_build(server: RunningServer, famili
     assert build.value == 1
     assert build.labels["model"] == model["id"]
     assert (build.labels["compute_type"], build.labels["device"]) == (model["compute_type"], model["device"])
+
+
+def test_every_metric_is_of_the_table_and_has_a_help(families: dict[str, Metric]) -> None:
+    assert families.keys() == {PREFIX + name for name, *_ in SERIES}
+    assert all(family.documentation for family in families.values())
+    page = (Path(__file__).parents[2] / "docs" / "observability.md").read_text(encoding="utf-8")
+    suffixed = {"counter": "_total", "gauge": "", "histogram": ""}
+    assert [name for name, kind, _ in SERIES if f"`{PREFIX}{name}{suffixed[kind]}`" not in page] == []
+
+
+def test_memory_slots_and_limits_are_what_the_server_has(server: RunningServer) -> None:
+    model, metric = server.model(), server.metric
+    assert metric("kakehashi_workers_ready") == model["workers"]
+    assert metric("kakehashi_max_queue_tokens") == 100_000
+    for number, worker in enumerate(sorted(server.workers(), key=lambda each: each.pid)):
+        assert metric("kakehashi_kv_bytes", worker=str(number)) == model["kv_bytes"]
+        assert worker.memory_info().rss / 4 < metric("kakehashi_worker_resident_memory_bytes", worker=str(number))
+    rss = psutil.Process(server.process.pid).memory_info().rss
+    assert metric("kakehashi_process_resident_memory_bytes") == pytest.approx(rss, rel=0.2)
+
+
+def test_the_model_is_named_with_its_fingerprint(server: RunningServer, families: dict[str, Metric]) -> None:
+    (info,) = families["kakehashi_model_info"].samples
+    model = server.model()
+    assert info.value == 1
+    assert (info.labels["model"], info.labels["model_type"]) == (model["id"], model["model_type"])
+    assert info.labels["compute_type"] == model["compute_type"]
+    assert len(bytes.fromhex(info.labels["fingerprint"])) == 6
+
+
+def test_sentences_that_nobody_waits_for_are_counted(start_server: StartServer, random_checkpoint: Path) -> None:
+    server = start_server({"MODEL": random_checkpoint, "WORKERS": 1})
+    with server.frozen():
+        body = request_body(["One dog.", "Two dogs.", "Three dogs."], "en", "de", timeout_s=0.2)
+        assert server.client.post("/v1/translations", json=body).status_code == 504
+        assert server.metric("kakehashi_cancelled_sentences_total") == 3
+    server.translate("Four dogs.", "en", "de")
+    assert server.metric("kakehashi_cancelled_sentences_total") == 3
+
+
+def test_counters_survive_the_death_of_a_worker(start_server: StartServer, random_checkpoint: Path) -> None:
+    def counters() -> dict[tuple[str, ...], float]:
+        families = server.metric_families().values()
+        samples = [sample for each in families if each.type in ("counter", "histogram") for sample in each.samples]
+        return {(sample.name, *map(str, sorted(sample.labels.items()))): sample.value for sample in samples}
+
+    server = start_server({"MODEL": random_checkpoint, "WORKERS": 1})
+    server.stream("Five dogs in the sun.", "en", ["de", "fr"])
+    server.wait_idle()
+    before, restarts = counters(), server.metric("kakehashi_worker_restarts_total", worker="0")
+    (nursery,) = server.nurseries()
+    nursery.suspend()
+    server.workers()[0].kill()
+    gone = ("kakehashi_workers_ready", "kakehashi_kv_bytes", "kakehashi_worker_resident_memory_bytes")
+    wait_until(lambda: not any(map(server.metric, gone)), "the death shows")
+    nursery.resume()
+    server.wait_ready()
+    after = counters()
+    assert [key for key, value in before.items() if after[key] < value] == []
+    assert server.metric("kakehashi_worker_restarts_total", worker="0") == restarts + 1
+    assert all(map(server.metric, gone))
