@@ -12,7 +12,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     with (
         running_redis() as redis,
         running_server(
-            tmp_path_factory.mktemp("server"), {"REDIS_URL": redis.url, "WORKERS": 1, "MAX_ROWS": 1}
+            tmp_path_factory.mktemp("server"),
+            {"REDIS_URL": redis.url, "REDIS_MIN_TOKENS": 1, "WORKERS": 1, "MAX_ROWS": 1},
         ) as server,
     ):
         (worker,) = server.workers()

@@ -20,7 +20,8 @@ TARGETS = ["de", "fr", "es"]
 COALESCED = "kakehashi_coalesced_total"
 NUM_CLIENTS = 32
 NUM_KILLS = 5
-NO_MEMORY_TIER = {"CACHE_BYTES": 0, "REDIS_TIMEOUT_MILLISECONDS": 1000}
+ALL_LENGTHS = {"REDIS_MIN_TOKENS": 1}
+NO_MEMORY_TIER = {"CACHE_BYTES": 0, "REDIS_TIMEOUT_MILLISECONDS": 1000, **ALL_LENGTHS}
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +146,7 @@ def test_a_damaged_value_is_a_miss_and_is_put_right(
 
 
 def test_redis_holds_neither_texts_nor_what_expires_never(start_server: StartServer, empty_redis: RedisServer) -> None:
-    server = start_server({"REDIS_URL": empty_redis.url, "CACHE_TTL_SECONDS": 1000})
+    server = start_server({"REDIS_URL": empty_redis.url, "CACHE_TTL_SECONDS": 1000, **ALL_LENGTHS})
     server.text("My secret is a zeppelin.", "en", "de")
     wait_written(server, 1)
     (key,) = empty_redis.ask("KEYS", "*")
@@ -158,7 +159,7 @@ def test_redis_holds_neither_texts_nor_what_expires_never(start_server: StartSer
 def test_a_request_that_forbids_storing_leaves_nothing_behind(
     start_server: StartServer, empty_redis: RedisServer, texts: list[str]
 ) -> None:
-    server = start_server({"REDIS_URL": empty_redis.url})
+    server = start_server({"REDIS_URL": empty_redis.url, **ALL_LENGTHS})
     for cache_control in ("no-store", "max-age=0, No-Store"):
         usage = server.translate(texts[0], "en", "de", headers={"Cache-Control": cache_control})["usage"]
         assert usage["encoder_cache_misses"] == 1

@@ -33,7 +33,9 @@ def traced(
     with pytest.MonkeyPatch.context() as patch, running_redis() as redis:
         patch.setenv(ENDPOINT, collector[1])
         patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
-        with running_server(tmp_path_factory.mktemp("traced"), {**settings, "REDIS_URL": redis.url}) as server:
+        with running_server(
+            tmp_path_factory.mktemp("traced"), {**settings, "REDIS_URL": redis.url, "REDIS_MIN_TOKENS": 1}
+        ) as server:
             yield server
 
 
