@@ -68,6 +68,7 @@ class EngineClient:
         self._num_started: Counter[tuple[int, bool]] = Counter()
         """Sentences by their checkpoint, and whether their source was encoded for them."""
         self._was_ready = False
+        self._has_been_ready = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -110,6 +111,10 @@ class EngineClient:
     def start(self) -> None:
         """Start the workers in the background; `is_ready` says when they are."""
         self._tasks = [asyncio.create_task(worker.supervise()) for worker in self._workers]
+
+    async def wait_ready(self) -> None:
+        """Until every worker has been ready once; for ever where `on_fatal` is called instead."""
+        await self._has_been_ready.wait()
 
     async def aclose(self) -> None:
         """End the workers. Whatever is still open is told that the server shuts down, and nothing new is taken."""
@@ -161,6 +166,8 @@ class EngineClient:
     def on_ready(self, worker: Worker) -> None:
         logger.info("worker %s is ready: %s", worker.name, worker.checkpoints)
         self._was_ready = self._was_ready or all(each.is_ready for each in self._workers)
+        if self._was_ready:
+            self._has_been_ready.set()
         self._dispatcher.assign_waiting()
 
     def on_report(self, worker: Worker, report: StepReport) -> None:

@@ -44,7 +44,7 @@ def deployed_files() -> list[Path]:
     return [
         ROOT / ".dockerignore",
         ROOT / "docker-compose.yml",
-        *(path for path in DEPLOY.rglob("*") if path.is_file()),
+        *(path for path in DEPLOY.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")),
     ]
 
 

@@ -33,7 +33,8 @@ def prometheus(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) 
 def send_traffic(server: RunningServer, number: int) -> None:
     server.translate(f"The cat has {number} friends.", "en", ["de", "fr"])
     server.stream(f"The dog has {number} friends.", "en", "de")
-    body = {"text": "Good morning. " * 50, "source_lang": "en", "target_lang": "de", "timeout_s": 0.001}
+    long_text = " ".join(f"The cow has {each} friends." for each in range(100))  # in one row: far over a millisecond
+    body = {"text": long_text, "source_lang": "en", "target_lang": "de", "timeout_s": 0.001}
     assert server.client.post("/v1/translations", json=body).status_code == 504
 
 

@@ -1,0 +1,42 @@
+"""The Serve application: `serve run deploy.ray.app:build`, or `serve.yaml` beside this file."""
+
+from ray import serve
+from ray.serve import Application
+from ray.serve.schema import LoggingConfig
+
+from deploy.ray.arguments import Arguments
+from deploy.ray.engine import Engine
+from deploy.ray.ingress import ENGINE, Ingress
+from service.settings import load_settings
+
+QUIET = LoggingConfig(enable_access_log=False)
+"""Serve would log each request twice."""
+
+
+def build(arguments: Arguments) -> Application:
+    """Raises SettingsError, and what `Arguments.read_checkpoints` raises."""
+    settings = load_settings()
+    # What runs has its own deadline, and is over before a replica that Serve wants gone is killed.
+    shutdown_seconds = settings.timeout_seconds + settings.grace_seconds
+    engine = serve.deployment(
+        name=ENGINE,
+        autoscaling_config={
+            "min_replicas": arguments.min_replicas,
+            "max_replicas": arguments.max_replicas,
+            "target_ongoing_requests": arguments.target_ongoing_requests,
+        },
+        max_ongoing_requests=arguments.max_ongoing_requests,
+        max_queued_requests=arguments.max_queued_requests,
+        ray_actor_options={"num_cpus": arguments.num_cpus, "num_gpus": arguments.num_gpus},
+        graceful_shutdown_timeout_s=shutdown_seconds,
+        logging_config=QUIET,
+    )(Engine)
+    ingress = serve.deployment(
+        name="Ingress",
+        num_replicas=arguments.ingress_replicas,
+        max_ongoing_requests=arguments.max_queued_requests + arguments.max_replicas * arguments.max_ongoing_requests,
+        ray_actor_options={"num_cpus": arguments.ingress_num_cpus},
+        graceful_shutdown_timeout_s=shutdown_seconds,
+        logging_config=QUIET,
+    )(Ingress)
+    return ingress.bind(engine.bind(max_models=arguments.max_models_per_replica), arguments.read_checkpoints())

@@ -1,0 +1,103 @@
+"""A request passed to a replica, and to another one when that replica dies.
+
+As long as no byte of the answer is out it is sent again: a translation changes nothing on the server, and a plain
+answer goes out whole. A stream that has begun ends with one `error` event, never with silence.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from ray.exceptions import RayError, RayTaskError, TaskCancelledError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
+from starlette.types import Message, Send
+
+from deploy.ray.engine import Engine, ModelUnavailableError
+from deploy.ray.exchange import AppRequest
+from deploy.ray.held_answer import HeldAnswer
+from service.api.errors import problem_body, record_failure
+from service.api.record import RequestRecord
+from service.api.sse import encode_event, encode_json
+from service.errors import EngineFailedError, NotReadyError, QueueFullError
+
+logger = logging.getLogger(__name__)
+
+MAX_ATTEMPTS = 3
+
+
+class ReplicaLostError(Exception):
+    """The replica is gone, or cannot be reached, or has left its answer unfinished."""
+
+
+class Forwarder:
+    """`max_wait_seconds`: for a replica, for its checkpoint and for the first byte of the answer, all together."""
+
+    def __init__(self, engine: DeploymentHandle[Engine], *, max_wait_seconds: float) -> None:
+        self._engine = engine
+        self._max_wait_seconds = max_wait_seconds
+
+    async def forward(self, request: AppRequest, model: str, record: RequestRecord, send: Send) -> None:
+        """Raises QueueFullError and NotReadyError before the first byte. Cancelling it cancels the request."""
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            answer = HeldAnswer(send)
+            try:
+                await self._attempt(request, model, answer)
+            except ReplicaLostError as error:
+                logger.warning("request %s, attempt %d: %s", record.request_id, attempt, error)
+                if answer.has_begun:
+                    await _end(answer, EngineFailedError("the replica that was translating has ended"), record)
+                elif attempt < MAX_ATTEMPTS:
+                    continue
+                else:
+                    raise NotReadyError("no replica lives to answer", retry_after_seconds=1) from error
+            except Exception as error:
+                if not answer.has_begun:
+                    raise _refusal(error, model) from error
+                await _end(answer, error, record)
+            return
+
+    async def _attempt(self, request: AppRequest, model: str, answer: HeldAnswer) -> None:
+        async with asyncio.timeout(self._max_wait_seconds) as waiting, aclosing(self._ask(request, model)) as messages:
+            async for message in messages:
+                await answer.add(message)
+                if answer.has_begun:
+                    waiting.reschedule(None)
+        if not answer.is_whole:
+            raise ReplicaLostError("the answer has no end")
+
+    async def _ask(self, request: AppRequest, model: str) -> AsyncGenerator[Message, None]:
+        engine = self._engine.options(method_name="answer", stream=True, multiplexed_model_id=model)
+        batches = engine.remote(request)
+        assert isinstance(batches, DeploymentResponseGenerator)
+        is_over = False
+        try:
+            async for batch in batches:
+                for message in batch:
+                    yield message
+            is_over = True
+        except (RayTaskError, TaskCancelledError):  # what the replica itself has raised
+            raise
+        except RayError as error:
+            raise ReplicaLostError(type(error).__name__) from error
+        finally:
+            if not is_over:
+                batches.cancel()  # type: ignore[no-untyped-call]
+
+
+async def _end(answer: HeldAnswer, error: Exception, record: RequestRecord) -> None:
+    """Whatever it is, the stream must say that it ended badly."""
+    record_failure(error, record)
+    await answer.end_with(encode_event(b"error", encode_json(problem_body(error, request_id=record.request_id))))
+
+
+def _refusal(error: Exception, model: str) -> Exception:
+    match error:
+        case BackPressureError():
+            return QueueFullError("too many requests wait for a replica", retry_after_seconds=1)
+        case ModelUnavailableError():
+            return NotReadyError(f"{model} cannot be loaded", retry_after_seconds=30)
+        case DeploymentUnavailableError() | TimeoutError():
+            return NotReadyError(f"no replica is ready to serve {model}", retry_after_seconds=5)
+    return error

@@ -1,0 +1,140 @@
+"""The way in: finds the checkpoint of each request, and passes the request on to a replica.
+
+Answered here: `/v1/languages`, `/v1/models`, `/health/…` and `/metrics`, of the whole deployment. All else is the
+app's, problems included; what is translated by no checkpoint in particular goes to the first of the catalogue.
+400 for a pair that nothing in the catalogue has, 429 when too many requests wait, 503 when no replica is ready.
+"""
+
+import asyncio
+
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse, Response
+from langcodes import Language
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from deploy.ray.catalogue import Catalogue, Checkpoint
+from deploy.ray.engine import Engine
+from deploy.ray.exchange import AppRequest
+from deploy.ray.fields import read_asked
+from deploy.ray.fleet_metrics import Page, merge_pages
+from deploy.ray.forwarding import Forwarder
+from service.api.errors import ClientGoneError, install_error_handlers
+from service.api.middleware import BodyLimit, RequestRecorder
+from service.api.record import record_of
+from service.api.schemas import HealthAnswer, LanguageEntry, LanguagesAnswer
+from service.api.sse import until_gone
+from service.errors import NotReadyError
+from service.log import configure_logging
+from service.metrics import CONTENT_TYPE, Metrics
+from service.settings import load_settings
+
+ENGINE = "Engine"
+LOOK_SECONDS = 5.0
+"""How long replicas may take to show their metrics."""
+REQUEST_ID = "x-request-id"
+HOP_BY_HOP = (b"connection", b"content-length", b"expect", b"host", b"transfer-encoding", b"x-request-id")
+"""Headers that are about this connection, or that are set anew."""
+
+
+@serve.ingress()
+class Ingress:
+    def __init__(self, engine: DeploymentHandle[Engine], checkpoints: list[Checkpoint]) -> None:
+        """Raises SettingsError."""
+        self._engine = engine
+        self._catalogue = Catalogue(checkpoints)
+        self._settings = load_settings()
+        configure_logging(log_format=self._settings.log_format, log_level=self._settings.log_level)
+        max_wait_seconds = self._settings.timeout_seconds + self._settings.grace_seconds
+        self._forwarder = Forwarder(engine, max_wait_seconds=max_wait_seconds)
+
+    def __serve_build_asgi_app__(self) -> ASGIApp:
+        app = FastAPI(openapi_url=None, telemetry={"tracing": False, "metrics": False, "logs": False})
+        app.add_middleware(BodyLimit, max_bytes=self._settings.max_body_bytes)
+        app.add_middleware(RequestRecorder, metrics=Metrics())  # for the ids; the replicas' apps count
+        app.add_middleware(OneRequestId)
+        install_error_handlers(app)
+        app.add_api_route("/v1/languages", self._languages)
+        app.add_api_route("/v1/models", self._models)
+        app.add_api_route("/health/live", self._live)
+        app.add_api_route("/health/ready", self._ready)
+        app.add_api_route("/metrics", self._metrics)
+        app.mount("/", self._forward)
+        return app
+
+    async def _languages(self) -> LanguagesAnswer:
+        found = self._catalogue.languages().items()
+        return LanguagesAnswer([LanguageEntry(code, Language.get(code).display_name(), to) for code, to in found])
+
+    async def _models(self) -> Response:
+        """By what the catalogue says: what a checkpoint is besides is known where it is loaded."""
+        found = self._catalogue.models().items()
+        return JSONResponse({"models": [{"id": model, "languages": sources} for model, sources in found]})
+
+    async def _live(self) -> HealthAnswer:
+        return HealthAnswer("ok")
+
+    async def _ready(self) -> HealthAnswer:
+        """Whether a replica runs; which checkpoints it holds is a matter of what is asked of it."""
+        status = await asyncio.to_thread(serve.status)
+        replicas = [
+            number
+            for app in status.applications.values()
+            for name, deployment in app.deployments.items()
+            for state, number in deployment.replica_states.items()
+            if name == ENGINE and state == "RUNNING"
+        ]
+        if not any(replicas):
+            raise NotReadyError("no replica is running", retry_after_seconds=1)
+        return HealthAnswer("ok")
+
+    async def _metrics(self) -> Response:
+        answers = await self._engine.broadcast("metrics").results_async(timeout_s=LOOK_SECONDS, return_exceptions=True)
+        seen = [answer for answer in answers if not isinstance(answer, BaseException)]
+        pages = [Page(replica, model, text) for replica, texts in seen for model, text in texts.items()]
+        return Response(merge_pages(pages), media_type=CONTENT_TYPE)
+
+    async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
+        record = record_of(scope)
+        body = await Request(scope, receive).body()
+        headers = [(name, value) for name, value in scope["headers"] if name not in HOP_BY_HOP]
+        request = AppRequest(
+            scope["method"],
+            scope["path"],
+            scope["query_string"],
+            (*headers, (REQUEST_ID.encode(), record.request_id.encode())),
+            body,
+        )
+        asked = read_asked(request)
+        find, default = self._catalogue.find, self._catalogue.default
+        model = default if asked is None else find(asked.source_lang, asked.target_langs, asked.model)
+        try:
+            await until_gone(receive, self._forwarder.forward(request, model, record, send))
+        except ClientGoneError:
+            if record.status is None:  # else the answer has begun, or is out whole: there is nobody to tell
+                raise
+
+
+class OneRequestId:
+    """Serve's proxy adds the request's id to each answer, and where it is the same it is not said twice."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get(REQUEST_ID)
+
+        async def send_once(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                if headers.get(REQUEST_ID) == given:
+                    del headers[REQUEST_ID]
+            await send(message)
+
+        await self._app(scope, receive, send_once)

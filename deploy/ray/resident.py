@@ -1,0 +1,74 @@
+"""The app with one checkpoint, in a replica's process, with worker processes of its own."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AbstractContextManager, AsyncExitStack
+
+from starlette.types import Message
+
+from deploy.ray.exchange import AppRequest, call
+from model.config import CheckpointError
+from service.app import Service, build_service
+from service.lifecycle import Lifecycle
+from service.settings import Settings
+
+
+class Resident:
+    """`aclose` waits for those who use it: the app gives every request a deadline."""
+
+    def __init__(self, service: Service, lifespan: AsyncExitStack, *, timeout_seconds: float) -> None:
+        """`lifespan` is closed at the end."""
+        self._app = service.app
+        self._lifespan = lifespan
+        self._timeout_seconds = timeout_seconds
+        self._lifecycle = Lifecycle()
+        self._closing: asyncio.Task[None] | None = None
+        # Serve awaits the `__del__` of what it evicts. Were it the class's, Python would call it too, and not await it.
+        self.__del__ = self.aclose
+
+    @classmethod
+    async def start(cls, settings: Settings) -> "Resident":
+        """Load the checkpoint of `settings`, and return when it is ready. Raises CheckpointError."""
+        failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def fail(detail: str) -> None:
+            if not failed.done():
+                failed.set_exception(CheckpointError(detail))
+
+        # In a thread: what the hub sends and tokenizers read must not keep the streams of this replica waiting.
+        service = await asyncio.to_thread(build_service, settings, on_fatal=fail)
+        async with AsyncExitStack() as lifespan:
+            await lifespan.enter_async_context(service.app.router.lifespan_context(service.app))
+            ready = asyncio.ensure_future(service.client.wait_ready())
+            try:
+                await asyncio.wait({ready, failed}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                ready.cancel()
+            if failed.done():
+                failed.result()
+            return cls(service, lifespan.pop_all(), timeout_seconds=settings.timeout_seconds)
+
+    def in_use(self) -> AbstractContextManager[None]:
+        """Around a request: what is in use is not closed."""
+        return self._lifecycle.request()
+
+    def answer(self, request: AppRequest) -> AsyncGenerator[list[Message], None]:
+        return call(self._app, request)
+
+    async def metrics(self) -> str:
+        with self.in_use():
+            batches = [batch async for batch in self.answer(AppRequest("GET", "/metrics"))]
+        return b"".join(message.get("body", b"") for batch in batches for message in batch).decode()
+
+    @property
+    def is_closing(self) -> bool:
+        return self._closing is not None
+
+    async def aclose(self) -> None:
+        """Goes on to its end where the request is cancelled that another checkpoint has to make room for."""
+        self._closing = self._closing or asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        await self._lifecycle.wait_idle(self._timeout_seconds)
+        await self._lifespan.aclose()

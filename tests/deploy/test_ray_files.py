@@ -1,0 +1,73 @@
+"""The configurations of Serve and KubeRay, and the image that they name."""
+
+import shutil
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy.ray.arguments import Arguments
+from service.settings import Settings
+from tests.deploy.files import DEPLOY, PROJECT, ROOT, VERSION_TAG, read_yaml
+
+RAY = DEPLOY / "ray"
+(RAY_VERSION,) = (each.partition("==")[2] for each in PROJECT["optional-dependencies"]["ray"] if "==" in each)
+SERVICE, POLICY = yaml.safe_load_all((RAY / "rayservice.yaml").read_text())
+CLUSTER = SERVICE["spec"]["rayClusterConfig"]
+GROUPS = [CLUSTER["headGroupSpec"], *CLUSTER["workerGroupSpecs"]]
+CONFIGURATIONS = {
+    "serve.yaml": read_yaml(RAY / "serve.yaml"),
+    "rayservice.yaml": yaml.safe_load(SERVICE["spec"]["serveConfigV2"]),
+}
+
+
+@pytest.mark.parametrize("configuration", CONFIGURATIONS.values(), ids=list(CONFIGURATIONS))
+def test_a_configuration_builds_our_app_with_arguments_that_exist(
+    configuration: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    (app,) = configuration["applications"]
+    assert app["import_path"] == "deploy.ray.app:build"
+    assert (RAY / "app.py").exists()
+    assert Arguments.model_validate(app["args"]).read_checkpoints()
+
+
+def test_the_images_and_ray_are_pinned_to_our_versions() -> None:
+    images = {container["image"] for group in GROUPS for container in group["template"]["spec"]["containers"]}
+    assert images == {f"kakehashi-ray:{PROJECT['version']}"}
+    assert all(map(VERSION_TAG.fullmatch, images))
+    assert CLUSTER["rayVersion"] == RAY_VERSION
+    assert f"ARG RAY_VERSION={RAY_VERSION}\n" in (RAY / "Dockerfile").read_text()
+    (python,) = (each for each in (DEPLOY / "Dockerfile").read_text().splitlines() if "PYTHON_IMAGE=" in each)
+    assert python in (RAY / "Dockerfile").read_text()
+
+
+def test_a_node_waits_for_what_runs_on_it() -> None:
+    limits = Settings.model_fields
+    longest = limits["timeout_seconds"].default + limits["grace_seconds"].default
+    (workers,) = CLUSTER["workerGroupSpecs"]
+    assert workers["template"]["spec"]["terminationGracePeriodSeconds"] > longest
+
+
+def test_replicas_fit_their_nodes() -> None:
+    (app,) = CONFIGURATIONS["rayservice.yaml"]["applications"]
+    arguments = Arguments.model_validate(app["args"])
+    (workers,) = CLUSTER["workerGroupSpecs"]
+    (container,) = workers["template"]["spec"]["containers"]
+    assert arguments.num_cpus + arguments.ingress_num_cpus <= int(container["resources"]["limits"]["cpu"])
+    assert arguments.max_replicas <= workers["maxReplicas"]
+
+
+def test_nothing_but_the_http_port_is_open_to_all() -> None:
+    open_to_all = [rule["ports"] for rule in POLICY["spec"]["ingress"] if "from" not in rule]
+    http = CONFIGURATIONS["rayservice.yaml"]["http_options"]["port"]
+    assert open_to_all == [[{"port": http}]]
+
+
+def test_hadolint_finds_nothing_in_the_image() -> None:
+    hadolint = shutil.which("hadolint", path=str(sys.prefix) + "/bin")
+    assert hadolint is not None
+    done = subprocess.run([hadolint, RAY / "Dockerfile"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
