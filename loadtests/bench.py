@@ -1,15 +1,15 @@
-"""All that is measured: python -m loadtests.bench [offline | step | served | cache] [--help].
+"""All that is measured: python -m loadtests.bench [offline | step | served | cache | scraping] [--help].
 
 `offline` is the engine beside CTranslate2 and `transformers`, `step` a decode step beside what the machine can do,
-`served` a server under load, and `cache` what the encoder cache is worth. Without a name all four run, each with its
-defaults.
+`served` a server under load, `cache` what the encoder cache is worth, and `scraping` what reading its metrics costs.
+Without a name all of them run, each with its defaults.
 """
 
 import argparse
 
-from loadtests import cache, offline, served, step
+from loadtests import cache, offline, scraping, served, step
 
-BENCHES = {"offline": offline, "step": step, "served": served, "cache": cache}
+BENCHES = {"offline": offline, "step": step, "served": served, "cache": cache, "scraping": scraping}
 
 
 def main() -> None:
