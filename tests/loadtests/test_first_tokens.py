@@ -31,7 +31,9 @@ def with_memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BenchServe
 @pytest.fixture(scope="module")
 def with_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BenchServer]:
     with running_redis() as url:
-        yield from bench_server(tmp_path_factory.mktemp("redis"), {"CACHE_BYTES": 0, "REDIS_URL": url, "REDIS_MIN_TOKENS": 1})
+        yield from bench_server(
+            tmp_path_factory.mktemp("redis"), {"CACHE_BYTES": 0, "REDIS_URL": url, "REDIS_MIN_TOKENS": 1}
+        )
 
 
 def cell() -> FirstTokens:
