@@ -105,7 +105,8 @@ class WorkerProcess:
 
     def send(self, message: ToWorker) -> None:
         """Never blocks. What is sent to a worker that has died is lost, and its end shows in `messages`."""
-        self._writer.write(frame(msgspec.msgpack.encode(message)))
+        if not self._writer.is_closing():  # else uvloop raises, in the moment before the end is noticed
+            self._writer.write(frame(msgspec.msgpack.encode(message)))
 
     def resident_bytes(self) -> int:
         """Memory of the process, with what it shares with others; 0 where it has just ended.
