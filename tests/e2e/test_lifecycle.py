@@ -180,12 +180,15 @@ def test_a_second_signal_ends_at_once_what_the_first_let_finish(
 @pytest.mark.parametrize("num_workers", [1, 2])
 async def test_the_death_of_a_worker_loses_no_request(start_server: StartServer, num_workers: int) -> None:
     server = start_server({"WORKERS": num_workers, "THREADS_PER_WORKER": 1, "MAX_ROWS": 4})
-    text = " ".join(sentences("en", most=48))
+    text = " ".join(sentences("en", most=24))
     # No two are equal, which would be decoded once: all together take long enough to be met at work.
     bodies = [request_body(text, "en", "de", stream=i % 2 == 0, max_new_tokens=100 + i) for i in range(16)]
     async with server.async_client() as client:
         expected = [await translate(client, body) for body in bodies]
-        together = asyncio.create_task(translate_all(client, bodies))
+        with server.frozen():
+            together = asyncio.create_task(translate_all(client, bodies))
+            what = "all requests are admitted"
+            await asyncio.to_thread(wait_until, lambda: server.metric("kakehashi_requests_waiting") > 15 * 24, what)
         await asyncio.to_thread(wait_all_running, server, num_workers)
         victim = server.workers()[0]
         victim.kill()
