@@ -82,10 +82,10 @@ def _with_ties_as_stored(config: ModelConfig, tensors: Tensors) -> ModelConfig:
 
 def read_tensors(directory: Path) -> Tensors:
     """All tensors in the weight files of `directory`, memory-mapped where the format allows it."""
-    first, *_ = weight_files(directory)
+    first, *shards = weight_files(directory)
     if first == directory / SINGLE:
         return _read_safetensors(first)
-    return _read_shards(first) if first == directory / INDEX else _read_pickled(first)
+    return _read_shards(first, shards) if first == directory / INDEX else _read_pickled(first)
 
 
 def weight_files(directory: Path) -> list[Path]:
@@ -93,11 +93,9 @@ def weight_files(directory: Path) -> list[Path]:
     found = next((directory / name for name in (SINGLE, INDEX, PICKLED) if (directory / name).exists()), None)
     if found is None:
         raise CheckpointError(f"{directory}: no weights: none of {SINGLE}, {INDEX}, {PICKLED}")
-    return [found, *_shards(found)] if found.name == INDEX else [found]
-
-
-def _shards(index: Path) -> list[Path]:
-    return [index.parent / Path(file).name for file in sorted({str(file) for file in _weight_map(index).values()})]
+    if found.name != INDEX:
+        return [found]
+    return [found, *(directory / Path(file).name for file in sorted(set(map(str, _weight_map(found).values()))))]
 
 
 def _weight_map(index: Path) -> Mapping[str, object]:
@@ -115,9 +113,9 @@ def _read_safetensors(path: Path) -> Tensors:
     return tensors
 
 
-def _read_shards(index: Path) -> Tensors:
+def _read_shards(index: Path, shards: list[Path]) -> Tensors:
     tensors: dict[str, Tensor] = {}
-    for file in _shards(index):
+    for file in shards:
         tensors |= _read_safetensors(file)
     missing = sorted(_weight_map(index).keys() - tensors.keys())
     if missing:
