@@ -67,14 +67,13 @@ class EngineClient:
         self._ids = count()
         self._num_started: Counter[tuple[int, bool]] = Counter()
         """Sentences by their checkpoint, and whether their source was encoded for them."""
-        self._was_ready = False
         self._has_been_ready = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def is_ready(self) -> bool:
         """Whether every worker has been ready once, and one is now."""
-        return self._was_ready and any(worker.is_ready for worker in self._workers)
+        return self._has_been_ready.is_set() and any(worker.is_ready for worker in self._workers)
 
     @property
     def checkpoints(self) -> list[CheckpointInfo]:
@@ -118,7 +117,7 @@ class EngineClient:
 
     async def aclose(self) -> None:
         """End the workers. Whatever is still open is told that the server shuts down, and nothing new is taken."""
-        self._was_ready = False
+        self._has_been_ready.clear()
         for ticket in self._tickets:
             self._close(ticket)
             for listener in ticket.listeners:
@@ -165,8 +164,7 @@ class EngineClient:
 
     def on_ready(self, worker: Worker) -> None:
         logger.info("worker %s is ready: %s", worker.name, worker.checkpoints)
-        self._was_ready = self._was_ready or all(each.is_ready for each in self._workers)
-        if self._was_ready:
+        if all(each.is_ready for each in self._workers):
             self._has_been_ready.set()
         self._dispatcher.assign_waiting()
 
@@ -193,7 +191,7 @@ class EngineClient:
         self._dispatcher.assign_waiting()
 
     def on_start_failed(self, worker: Worker, detail: str) -> bool:
-        if not self._was_ready:
+        if not self._has_been_ready.is_set():
             self._on_fatal(detail)
             return False
         logger.error("worker %s: %s", worker.name, detail)
