@@ -106,19 +106,16 @@ class EncoderCache:
         outputs = await self._shared.find(wanted)
         for each in wanted:
             if each.key in outputs:
-                self._keep(each, outputs[each.key])
+                self.keep(each, outputs[each.key])
         return outputs
 
     def keep(self, wanted: Wanted, output: bytes) -> None:
-        """In this process."""
-        if len(output) == wanted.num_bytes:
-            self._keep(wanted, output)
+        """In this process, if it is as long as it should be."""
+        fits = len(output) == wanted.num_bytes and wanted.num_tokens >= self._min_memory_tokens
+        if self._memory is not None and fits:
+            self._memory.put(wanted.key, output, now=self._clock())
 
     def share(self, wanted: Wanted, output: bytes) -> None:
         """In Redis, when it gets to it."""
         if self._shared is not None:
             self._shared.put(wanted, output)
-
-    def _keep(self, wanted: Wanted, output: bytes) -> None:
-        if self._memory is not None and wanted.num_tokens >= self._min_memory_tokens:
-            self._memory.put(wanted.key, output, now=self._clock())

@@ -10,8 +10,10 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import chain
 
 from service.cache.encoder_cache import EncoderCache
+from service.cache.values import Wanted
 from service.engine.supervisor import Worker
 from service.engine.ticket import SourceInFlight, Ticket, source_id
 from service.engine.ticket_book import TicketBook
@@ -35,15 +37,18 @@ class Dispatcher:
         began = time.monotonic()
         num_wanted = num_found = 0
         decided: list[Ticket] = []
-        to_ask: list[Ticket] = []
+        to_ask: dict[Wanted, list[Ticket]] = {}
         for source, group in _by_source(tickets).items():
             wanted = self._cache.wanted(*source_id(group[0].sequence)) if group[0].sequence.is_cacheable else None
             output = None if wanted is None else self._cache.find(wanted)
             num_wanted, num_found = num_wanted + (wanted is not None), num_found + (output is not None)
             for ticket in group:
                 ticket.wanted, ticket.encoder_output = wanted, output
-            must_ask = wanted is not None and output is None and source.worker is None and self._cache.is_shared(wanted)
-            (to_ask if must_ask else decided).extend(group)
+            is_unknown = output is None and source.worker is None
+            if wanted is not None and is_unknown and self._cache.is_shared(wanted):
+                to_ask.setdefault(wanted, []).extend(group)  # two checkpoints may be the same one
+            else:
+                decided += group
         if (trace := current_trace()) is not None and num_wanted:
             attributes = {"kakehashi.sources": num_wanted, "kakehashi.hits": num_found}
             trace.add_look_up("memory", began=began, attributes=attributes)
@@ -110,16 +115,17 @@ class Dispatcher:
             look_up.cancel()
         await asyncio.gather(*look_ups, return_exceptions=True)
 
-    async def _look_up(self, tickets: list[Ticket]) -> None:
-        wanted = {ticket.wanted.key: ticket.wanted for ticket in tickets if ticket.wanted is not None}
+    async def _look_up(self, to_ask: dict[Wanted, list[Ticket]]) -> None:
         try:
-            outputs = await self._cache.find_shared(list(wanted.values()))
+            outputs = await self._cache.find_shared(list(to_ask))
         except Exception:  # whatever it is, the requests go on without it
             logger.exception("looking up encoder outputs failed")
             outputs = {}
-        for ticket in tickets:
-            ticket.encoder_output = None if ticket.wanted is None else outputs.get(ticket.wanted.key)
+        for wanted, group in to_ask.items():
+            for ticket in group:
+                ticket.encoder_output = outputs.get(wanted.key)
         # Some may have been cancelled meanwhile, or sent to a worker that became ready.
+        tickets = chain.from_iterable(to_ask.values())
         self.assign(ticket for ticket in tickets if ticket.worker is None and ticket in self._tickets)
 
 
