@@ -4,6 +4,8 @@ import json
 from collections.abc import Sequence
 from itertools import pairwise
 
+EVENT_END = b"\n\n"
+DATA = b"data: "
 COMMENT = b":"
 TOKEN = b"event: token\n"
 DONE = b"event: done\n"
@@ -30,7 +32,7 @@ class EventStream:
         if self._last_event.startswith(DONE):
             return ""
         if self._last_event.startswith(ERROR):
-            return f"event: error: {problem_title(self._last_event.removeprefix(ERROR).removeprefix(b'data: '))}"
+            return f"event: error: {problem_title(self._last_event.removeprefix(ERROR).removeprefix(DATA))}"
         return "a stream without done"
 
 

@@ -14,12 +14,11 @@ from geventhttpclient.client import HTTPClient
 from geventhttpclient.response import HTTPSocketPoolResponse
 from geventhttpclient.url import URL
 
-from loadtests.event_stream import EventStream, problem_title
+from loadtests.event_stream import EVENT_END, EventStream, problem_title
 from loadtests.traffic import Question
 
 PATH = "/v1/translations"
 HEADERS = {"Content-Type": "application/json"}
-EVENT_END = b"\n\n"
 MAX_CONNECTIONS = 10_000
 """No limit: a request that waited for another's connection would not be the server's delay."""
 CONNECT_SECONDS = 10.0

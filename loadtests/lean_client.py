@@ -14,11 +14,8 @@ from typing import Any
 
 import httptools
 
-EVENT_END = b"\n\n"
-COMMENT = b":"
-TOKEN = b"event: token\n"
-DONE = b"event: done\ndata: "
-ERROR = b"event: error\n"
+from loadtests.event_stream import COMMENT, DATA, DONE, ERROR, EVENT_END, TOKEN
+
 MAX_IDLE_SECONDS = 2.0
 """A server closes idle connections (uvicorn after 5 s); one that may be closing is not used again."""
 
@@ -53,7 +50,7 @@ class Exchange:
 
     def usage(self) -> dict[str, int]:
         """What the server says of a whole answer."""
-        usage: dict[str, int] = json.loads(self.last_event.removeprefix(DONE) or self.body)["usage"]
+        usage: dict[str, int] = json.loads(self.last_event.removeprefix(DONE).removeprefix(DATA) or self.body)["usage"]
         return usage
 
 
