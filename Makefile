@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 install: $(VENV)/.installed
 
-$(VENV)/.installed: pyproject.toml model/native/kernels.cpp $(wildcard model/native/*.h)
+$(VENV)/.installed: pyproject.toml model/kernels/native/kernels.cpp $(wildcard model/kernels/native/*.h)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[test,bench,evaluate]'
 	touch $@
@@ -36,7 +36,7 @@ bench: install tools
 
 # LOAD_HOST, LOAD_SECONDS, LOAD_CLASS, LOAD_SHAPE and the like choose; the README has them all.
 load: install
-	$(BIN)/python -m loadtests.swarm $(LOAD_FLAGS)
+	$(BIN)/python -m loadtests.locust.run $(LOAD_FLAGS)
 
 clean:
-	rm -rf $(VENV) build dist load-report *.egg-info model/_kernels*.so
+	rm -rf $(VENV) build dist load-report *.egg-info model/kernels/_kernels*.so

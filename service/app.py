@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from prometheus_client import disable_created_metrics
 
-from model.config import CheckpointError, read_checkpoint
-from model.hub import resolve_checkpoint
-from model.search_types import SearchRequest
-from model.tokenizer import load_tokenizer
+from model.checkpoint.config import CheckpointError, read_checkpoint
+from model.checkpoint.hub import resolve_checkpoint
+from model.search.types import SearchRequest
+from model.tokenizers.loading import load_tokenizer
 from service.api import explain, health, listings, translations
 from service.api.access_log import AccessLog
 from service.api.errors import install_error_handlers
@@ -29,16 +29,16 @@ from service.engine.client import EngineClient
 from service.engine.placement import Placement, place_workers
 from service.engine.types import CheckpointInfo, CheckpointSpec, Sequence, WorkerSpec
 from service.lifecycle import Lifecycle
-from service.log import take_over
-from service.metrics import Metrics
-from service.models import Catalogue, ServedModel
+from service.observability.log import take_over
+from service.observability.metrics import Metrics
+from service.observability.tracing import TracingError, start_tracing
 from service.settings import BUNDLED_MODEL, Settings, SettingsError, variable_name
-from service.tracing import TracingError, start_tracing
-from service.translator import Translator
+from service.translation.routing import Catalogue, ServedModel
+from service.translation.translator import Translator
 
 if TYPE_CHECKING:
     from service.cache.redis_tier import RedisTier
-    from service.spans import Tracing
+    from service.observability.spans import Tracing
 
 BUNDLED_NAME = "kakehashi-bundled"
 WARM_UP_TEXT = "1"

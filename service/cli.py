@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from model.compute_types import ComputeType
-from model.config import CheckpointError
-from model.search_types import MAX_BEAM_SIZE
-from service.log import configure_logging
+from model.checkpoint.config import CheckpointError
+from model.search.types import MAX_BEAM_SIZE
+from model.transformer.compute_types import ComputeType
+from service.observability.log import configure_logging
 from service.server import Server
 from service.settings import BUNDLED_MODEL, Settings, SettingsError, load_settings, variable_name
 
@@ -69,7 +69,7 @@ def _beam_size(text: str) -> int:
 
 def _evaluate(flags: argparse.Namespace) -> int:
     try:
-        from model.evaluation_command import run
+        from model.evaluation.command import run
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in _EVALUATE_EXTRA:

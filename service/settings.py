@@ -12,8 +12,8 @@ from typing import Annotated, Literal, get_args
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from model.compute_types import ComputeTypeChoice
-from service.log import LogFormat, LogLevel
+from model.transformer.compute_types import ComputeTypeChoice
+from service.observability.log import LogFormat, LogLevel
 
 PREFIX = "KAKEHASHI_"
 BUNDLED_MODEL = Path(__file__).parent.parent / "model" / "bundled"

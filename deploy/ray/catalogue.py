@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from model.languages import match_code
+from model.tokenizers.languages import match_code
 from service.app import BUNDLED_NAME
 from service.errors import UnsupportedLanguageError, UnsupportedOptionError
 

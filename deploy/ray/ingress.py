@@ -28,8 +28,8 @@ from service.api.record import record_of
 from service.api.schemas import HealthAnswer, LanguageEntry, LanguagesAnswer
 from service.api.sse import until_gone
 from service.errors import NotReadyError
-from service.log import configure_logging
-from service.metrics import CONTENT_TYPE, Metrics
+from service.observability.log import configure_logging
+from service.observability.metrics import CONTENT_TYPE, Metrics
 from service.settings import load_settings
 
 ENGINE = "Engine"

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, AsyncExitStack
 from starlette.types import Message
 
 from deploy.ray.exchange import AppRequest, call
-from model.config import CheckpointError
+from model.checkpoint.config import CheckpointError
 from service.app import Service, build_service
 from service.lifecycle import Lifecycle
 from service.settings import Settings

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from model.compute_types import ComputeType
+from model.transformer.compute_types import ComputeType
 from service.api.schemas import (
     CrossAttention,
     ExplainAnswer,
@@ -21,7 +21,7 @@ from service.api.sse import until_gone
 from service.api.translations import TranslationService
 from service.engine.client import EngineClient
 from service.errors import UnsupportedOptionError
-from service.translator import ActiveTranslation, Job
+from service.translation.translator import ActiveTranslation, Job
 
 LOWEST: dict[ComputeType, float] = {
     "float32": -3.4028234663852886e38,

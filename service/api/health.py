@@ -7,7 +7,7 @@ from service.api.schemas import HealthAnswer
 from service.engine.client import EngineClient
 from service.errors import DrainingError, NotReadyError
 from service.lifecycle import Lifecycle
-from service.metrics import CONTENT_TYPE, Metrics
+from service.observability.metrics import CONTENT_TYPE, Metrics
 
 
 def create_router(client: EngineClient, lifecycle: Lifecycle, metrics: Metrics) -> APIRouter:

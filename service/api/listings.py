@@ -5,7 +5,7 @@ from langcodes import Language
 
 from service.api.schemas import LanguageEntry, LanguagesAnswer, ModelEntry, ModelsAnswer
 from service.engine.client import EngineClient
-from service.models import Catalogue
+from service.translation.routing import Catalogue
 
 
 def create_router(catalogue: Catalogue, client: EngineClient) -> APIRouter:

@@ -15,11 +15,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.api.access_log import AccessLog
 from service.api.errors import refuse
 from service.api.record import RequestRecord, set_record
-from service.log import set_request_ids
-from service.metrics import Metrics
+from service.observability.log import set_request_ids
+from service.observability.metrics import Metrics
 
 if TYPE_CHECKING:
-    from service.spans import Attributes, RequestTrace, Tracing
+    from service.observability.spans import Attributes, RequestTrace, Tracing
 
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 UNMATCHED = "unmatched"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from starlette.types import Scope
 
-from service.results import Usage
+from service.translation.results import Usage
 
 
 @dataclass(slots=True)

@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from model.search_types import Sampling
+from model.search.types import Sampling
 from service.engine.types import Priority
 from service.errors import UnsupportedOptionError
-from service.results import TopToken, Translation, Usage
-from service.translator import Job
+from service.translation.results import TopToken, Translation, Usage
+from service.translation.translator import Job
 
 
 def _has_text(text: str) -> str:

@@ -24,10 +24,10 @@ from service.api.schemas import TranslationAnswer, TranslationBody, TranslationQ
 from service.api.sse import EventStreamResponse, EventWriter, encode_event, encode_json, until_gone
 from service.errors import DrainingError, NotReadyError, QueueFullError, RetryableError, TooLargeError
 from service.lifecycle import Lifecycle
-from service.metrics import Metrics
-from service.results import Token, Translation
-from service.tracing import current_trace
-from service.translator import ActiveTranslation, Job, Translator
+from service.observability.metrics import Metrics
+from service.observability.tracing import current_trace
+from service.translation.results import Token, Translation
+from service.translation.translator import ActiveTranslation, Job, Translator
 
 TAG = "translation"
 EVENT_STREAM: dict[int | str, dict[str, Any]] = {

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Literal, TypeVar
 
 from service.cache.breaker import CircuitBreaker, Permit
-from service.metrics import Metrics
+from service.observability.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
-from model.compute_types import ComputeType
+from model.transformer.compute_types import ComputeType
 from service.cache.memory import MemoryTier
 from service.cache.values import OutputFormat, Wanted
-from service.metrics import Metrics
+from service.observability.metrics import Metrics
 
 KEY_BYTES = 32
 

@@ -12,8 +12,8 @@ from service.cache.circuit import Circuit, CircuitOpenError, OperationFailedErro
 from service.cache.redis_client import RedisClient, close, execute, redis_key
 from service.cache.redis_writer import RedisWriter
 from service.cache.values import DamagedValueError, Wanted, unpack_value
-from service.metrics import Metrics
-from service.tracing import current_trace
+from service.observability.metrics import Metrics
+from service.observability.tracing import current_trace
 
 MAX_LOOKUP_BYTES = 4 << 20
 """What one look-up may bring in: more would take longer than its time limit even where Redis is well."""

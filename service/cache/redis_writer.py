@@ -13,7 +13,7 @@ from typing import Any
 from service.cache.circuit import Circuit, CircuitOpenError, OperationFailedError
 from service.cache.redis_client import RedisClient, execute, redis_key, used_memory_bytes
 from service.cache.values import Wanted, pack_value
-from service.metrics import Metrics
+from service.observability.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 

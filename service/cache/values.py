@@ -8,7 +8,7 @@ import zlib
 from dataclasses import dataclass
 from struct import Struct
 
-from model.compute_types import EncoderDtype
+from model.transformer.compute_types import EncoderDtype
 
 MAGIC = b"KKEO"
 VERSION = 1

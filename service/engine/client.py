@@ -31,7 +31,7 @@ from service.engine.types import (
     WorkerSpec,
 )
 from service.errors import DrainingError, NotReadyError, QueueFullError
-from service.metrics import Metrics
+from service.observability.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from service.engine.supervisor import Worker
 from service.engine.ticket import SourceInFlight, Ticket, source_id
 from service.engine.ticket_book import TicketBook
 from service.engine.types import Submit
-from service.tracing import current_trace
+from service.observability.tracing import current_trace
 
 logger = logging.getLogger(__name__)
 

@@ -70,7 +70,7 @@ class NurseryProcess:
         with theirs:
             self._process = await asyncio.create_subprocess_exec(
                 # -P: no module of the working directory may take the place of ours
-                *(sys.executable, "-P", "-m", "service.engine.nursery", str(theirs.fileno())),
+                *(sys.executable, "-P", "-m", "service.engine.fork_server", str(theirs.fileno())),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 env={**os.environ, **KEEP_FREED_MEMORY},

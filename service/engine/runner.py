@@ -17,16 +17,16 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from model import kernels
-from model.checkpoint import load_transformer
-from model.compute_types import ComputeType, EncoderDtype
-from model.config import Checkpoint, read_checkpoint
-from model.decoding_batch import DecodingBatch, padded
-from model.fingerprint import fingerprint
-from model.kv_cache import KVCache
-from model.linear import fastest_compute_type
-from model.search_types import Progress
-from model.transformer import Transformer
+from model.checkpoint.config import Checkpoint, read_checkpoint
+from model.checkpoint.fingerprint import fingerprint
+from model.checkpoint.loading import load_transformer
+from model.decoding.batch import DecodingBatch, padded
+from model.kernels import bindings as kernels
+from model.search.types import Progress
+from model.transformer.compute_types import ComputeType, EncoderDtype
+from model.transformer.kv_cache import KVCache
+from model.transformer.linear import fastest_compute_type
+from model.transformer.transformer import Transformer
 from service.engine.scheduler import Entry, Row, Source
 from service.engine.slots import Move
 from service.engine.types import CheckpointInfo, CheckpointSpec, WorkerSpec

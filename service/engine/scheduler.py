@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from weakref import WeakValueDictionary
 
-from model.search_types import Progress, Token
+from model.search.types import Progress, Token
 from service.engine.slots import Move, Slots
 from service.engine.types import Sequence, SequenceFailed, SequenceProgress
 

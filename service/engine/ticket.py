@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from model.search_types import Hypothesis, Token
+from model.search.types import Hypothesis, Token
 from service.cache.values import Wanted
 from service.engine.stream import EngineStream
 from service.engine.supervisor import Worker

@@ -8,9 +8,9 @@ from typing import Literal
 
 import msgspec
 
-from model.compute_types import ComputeType, ComputeTypeChoice, EncoderDtype
-from model.search_types import Hypothesis, SearchRequest, Token
-from service.log import LogFormat, LogLevel
+from model.search.types import Hypothesis, SearchRequest, Token
+from model.transformer.compute_types import ComputeType, ComputeTypeChoice, EncoderDtype
+from service.observability.log import LogFormat, LogLevel
 
 Priority = Literal["interactive", "bulk"]
 

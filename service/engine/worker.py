@@ -16,8 +16,8 @@ from typing import Protocol
 
 import msgspec
 
-from model.config import CheckpointError
-from model.search_types import Progress
+from model.checkpoint.config import CheckpointError
+from model.search.types import Progress
 from service.engine.channel import Channel
 from service.engine.runner import LoadedCheckpoint, Runner, load_checkpoint
 from service.engine.scheduler import Entry, Scheduler

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.server import RunningServer, running_server, wait_until
-from tests.redis_server import running_redis
+from tests.support.redis_server import running_redis
 
 
 @pytest.fixture(scope="package")

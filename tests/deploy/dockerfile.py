@@ -1,4 +1,4 @@
-"""deploy/Dockerfile by its stages."""
+"""deploy/docker/Dockerfile by its stages."""
 
 import json
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from dockerfile_parse import DockerfileParser
 
 from tests.deploy.files import DEPLOY, ROOT
 
-DOCKERFILE = DEPLOY / "Dockerfile"
+DOCKERFILE = DEPLOY / "docker" / "Dockerfile"
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ def test_an_image_serves_by_settings_that_exist(target: str) -> None:
 def test_an_image_asks_for_its_health_with_a_file_that_it_has(target: str) -> None:
     stage = STAGES[target]
     script = exec_form(stage.last("HEALTHCHECK"))[-1]
-    assert f"deploy/healthcheck.py {script}" in stage.values("COPY")
+    assert f"deploy/docker/healthcheck.py {script}" in stage.values("COPY")
 
 
 @pytest.mark.parametrize("target", TARGETS)

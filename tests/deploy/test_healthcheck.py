@@ -11,7 +11,7 @@ from tests.e2e.server import RunningServer, free_port
 def healthcheck(port: int) -> int:
     # A proxy that is not there: it must not be asked.
     environment = os.environ | {"KAKEHASHI_PORT": str(port), "http_proxy": f"http://127.0.0.1:{free_port()}"}
-    command = [sys.executable, str(DEPLOY / "healthcheck.py")]
+    command = [sys.executable, str(DEPLOY / "docker" / "healthcheck.py")]
     return subprocess.run(command, env=environment, stderr=subprocess.DEVNULL, check=False).returncode
 
 

@@ -9,11 +9,11 @@ import psutil
 import pytest
 from httpx_sse import aconnect_sse
 
-from tests.checkpoints import random_marian
 from tests.deploy.ray_cluster import RunningCluster, running_cluster
 from tests.e2e.client import deltas, is_whole, raw_request, read_events, request_body
 from tests.e2e.oracle import Oracle, sentences
 from tests.e2e.server import has_ended, wait_until
+from tests.support.checkpoints import random_marian
 
 PAIRS = (("en", "de"), ("de", "en"))
 THIRD = ("fr", "en")

@@ -40,7 +40,9 @@ def test_the_images_and_ray_are_pinned_to_our_versions() -> None:
     assert all(map(VERSION_TAG.fullmatch, images))
     assert CLUSTER["rayVersion"] == RAY_VERSION
     assert f"ARG RAY_VERSION={RAY_VERSION}\n" in (RAY / "Dockerfile").read_text()
-    (python,) = (each for each in (DEPLOY / "Dockerfile").read_text().splitlines() if "PYTHON_IMAGE=" in each)
+    (python,) = (
+        each for each in (DEPLOY / "docker" / "Dockerfile").read_text().splitlines() if "PYTHON_IMAGE=" in each
+    )
     assert python in (RAY / "Dockerfile").read_text()
 
 

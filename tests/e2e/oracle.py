@@ -9,15 +9,15 @@ from pathlib import Path
 
 import torch
 
-from model.checkpoint import load_transformer
-from model.compute_types import ComputeType
-from model.config import read_checkpoint
-from model.generate import generate
-from model.linear import fastest_compute_type
-from model.reference import translate
-from model.search_types import SearchRequest
-from model.tokenizer import load_tokenizer
-from tests.checkpoints import read_sources
+from model.checkpoint.config import read_checkpoint
+from model.checkpoint.loading import load_transformer
+from model.decoding.generate import generate
+from model.decoding.oracle import translate
+from model.search.types import SearchRequest
+from model.tokenizers.loading import load_tokenizer
+from model.transformer.compute_types import ComputeType
+from model.transformer.linear import fastest_compute_type
+from tests.support.checkpoints import read_sources
 
 CPU = torch.device("cpu")
 ONE_SENTENCE = re.compile(r"[^.!?。！？…:;]+[.!?。！？]")

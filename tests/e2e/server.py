@@ -151,7 +151,7 @@ class RunningServer:
     def nurseries(self) -> list[psutil.Process]:
         """One, but for the moment in which it starts or ends."""
         children = psutil.Process(self.process.pid).children()
-        return [child for child in children if "service.engine.nursery" in _command_line(child)]
+        return [child for child in children if "service.engine.fork_server" in _command_line(child)]
 
     def workers(self) -> list[psutil.Process]:
         """The worker processes: the children of the nursery."""

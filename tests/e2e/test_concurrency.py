@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 
-from tests.checkpoints import read_sources
 from tests.e2e.client import raw_request, request_body, translate, translate_all
 from tests.e2e.oracle import sentences
 from tests.e2e.server import RunningServer
+from tests.support.checkpoints import read_sources
 
 NUM_CLIENTS = 64
 MAX_WORDS = 200

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from model.attention import causal_mask
-from model.compute_types import ComputeType
-from model.linear import DTYPES
+from model.transformer.attention import causal_mask
+from model.transformer.compute_types import ComputeType
+from model.transformer.linear import DTYPES
 from service.api.explain import LOWEST
-from tests.checkpoints import BUNDLED
 from tests.e2e.conftest import StartServer
 from tests.e2e.oracle import Oracle
 from tests.e2e.server import RunningServer
+from tests.support.checkpoints import BUNDLED
 
 BODY = {"text": "I saw a dog.", "source_lang": "en", "target_lang": "ja", "k": 3}
 

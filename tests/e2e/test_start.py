@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from model.compute_types import ComputeType
-from tests.checkpoints import random_m2m100, random_marian
+from model.transformer.compute_types import ComputeType
 from tests.e2e.client import deltas, is_whole
 from tests.e2e.oracle import Oracle, sentences
 from tests.e2e.server import running_server, starting_server
+from tests.support.checkpoints import random_m2m100, random_marian
 
 TENSOR = "model.encoder.layers.1.fc2.weight"
 

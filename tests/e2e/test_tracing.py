@@ -9,7 +9,7 @@ from tests.e2e.client import NO_STORE, request_body
 from tests.e2e.collector import Collector, Span, running_collector
 from tests.e2e.conftest import StartServer
 from tests.e2e.server import RunningServer, free_port, running_server, wait_until
-from tests.redis_server import running_redis
+from tests.support.redis_server import running_redis
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 PARENT = "00f067aa0ba902b7"
@@ -185,7 +185,7 @@ def test_the_sdk_is_loaded_only_where_an_endpoint_is_set(
     server = start_server({"MODEL": random_checkpoint, "WORKERS": 1})
     server.translate("Hello.", "en", "de")
     assert server.terminate() == 0
-    assert "service.translator" in server.log
+    assert "service.translation.translator" in server.log
     assert is_on == ("opentelemetry.sdk" in server.log) == ("opentelemetry.exporter" in server.log)
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from loadtests.conversion import convert
-from loadtests.engine import KakehashiEngine
-from loadtests.peers import CTranslate2Engine, TransformersEngine
-from loadtests.sides import Engine, Shape
-from loadtests.work import Work
-from tests.model.lively import lively_pair
-from tests.model.pairs import prompts_of, random_sources
+from loadtests.bench.conversion import convert
+from loadtests.bench.engine import KakehashiEngine
+from loadtests.bench.peers import CTranslate2Engine, TransformersEngine
+from loadtests.bench.sides import Engine, Shape
+from loadtests.bench.work import Work
+from tests.support.lively import lively_pair
+from tests.support.pairs import prompts_of, random_sources
 
 NUM_SENTENCES = 20
 

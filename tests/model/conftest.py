@@ -6,11 +6,11 @@ import pytest
 import torch
 from transformers import M2M100Tokenizer
 
-from model import kernels
-from tests.checkpoint_families import random_bart, random_mbart, random_pegasus, random_t5
-from tests.checkpoints import BUNDLED, Shape, random_m2m100, random_marian
-from tests.model.lively import BUILDS, lively_pair
-from tests.model.pairs import Pair, load_pair
+from model.kernels import bindings as kernels
+from tests.support.checkpoint_families import random_bart, random_mbart, random_pegasus, random_t5
+from tests.support.checkpoints import BUNDLED, Shape, random_m2m100, random_marian
+from tests.support.lively import BUILDS, lively_pair
+from tests.support.pairs import Pair, load_pair
 
 FAMILY_END_GAIN = 1.5
 KERNELS_NEED = ("avx512_f", "avx512_bw", "avx512_vl", "avx512_dq", "avx512_vnni")

@@ -5,7 +5,7 @@ from fastapi import FastAPI
 
 from service.api.errors import install_error_handlers
 from service.api.middleware import RequestRecorder
-from service.metrics import Metrics
+from service.observability.metrics import Metrics
 
 
 async def test_an_unforeseen_error_is_a_problem_with_the_request_id():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from service.cache.encoder_cache import EncoderCache, EncoderIdentity
 from service.cache.memory import MemoryTier
 from service.cache.values import OutputFormat, Wanted
-from service.metrics import Metrics
+from service.observability.metrics import Metrics
 
 FORMAT = OutputFormat("float16", 2)
 IDENTITY = EncoderIdentity("f00d", "int8", FORMAT)

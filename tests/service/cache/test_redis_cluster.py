@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.redis_server import RedisServer, running_cluster
 from tests.service.cache.tiers import running_tier, until
+from tests.support.redis_server import RedisServer, running_cluster
 
 NUMBERS = list(range(1, 31))
 

@@ -7,8 +7,8 @@ import pytest
 
 from service.cache.redis_client import redis_key
 from service.cache.values import OutputFormat, Wanted, pack_value
-from tests.redis_server import RedisServer, running_redis
 from tests.service.cache.tiers import LIMIT_SECONDS, Rig, output_of, running_tier, until, wanted_of
+from tests.support.redis_server import RedisServer, running_redis
 
 SHORT_SECONDS = 0.25
 """For look-ups that are to be late."""

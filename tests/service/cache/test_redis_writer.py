@@ -9,8 +9,8 @@ from service.cache.redis_client import redis_key
 from service.cache.redis_writer import MAX_BATCH_BYTES
 from service.cache.values import unpack_value
 from tests.e2e.server import free_port
-from tests.redis_server import RedisServer
 from tests.service.cache.tiers import LIMIT_SECONDS, Rig, output_of, running_tier, until, wanted_of
+from tests.support.redis_server import RedisServer
 
 NUMBERS = range(1, 21)
 

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from service.cache.redis_client import connect
 from service.cache.redis_tier import RedisTier
 from service.cache.values import OutputFormat, Wanted
-from service.metrics import Metrics
+from service.observability.metrics import Metrics
 
 LIMIT_SECONDS = 30.0
 """Far more than anything here takes: it only keeps a failing test from hanging."""

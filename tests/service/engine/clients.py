@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from model.search_types import SearchRequest
+from model.search.types import SearchRequest
 from service.cache.encoder_cache import EncoderCache, EncoderIdentity, SharedTier
 from service.cache.memory import MemoryTier
 from service.cache.values import OutputFormat
@@ -23,8 +23,8 @@ from service.engine.types import (
     WorkerSpec,
     is_terminal,
 )
-from service.metrics import Metrics
-from tests.checkpoints import Shape
+from service.observability.metrics import Metrics
+from tests.support.checkpoints import Shape
 
 LIMIT_SECONDS = 60
 PROMPT = (2, 310)

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.checkpoint import load_transformer
-from model.config import read_checkpoint
-from model.reference import translate
+from model.checkpoint.config import read_checkpoint
+from model.checkpoint.loading import load_transformer
+from model.decoding.oracle import translate
 from service.engine.client import EngineClient
-from tests.checkpoints import random_m2m100
 from tests.service.engine.clients import MAX_NEW_TOKENS, PROMPT, SHAPE, SOURCES, running_client
+from tests.support.checkpoints import random_m2m100
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 import random
 
-from model.search_types import Hypothesis, Progress, SearchRequest, Token
+from model.search.types import Hypothesis, Progress, SearchRequest, Token
 from service.engine.scheduler import Entry, Scheduler
 from service.engine.slots import Move
 from service.engine.types import Priority, Sequence, SequenceFailed, is_terminal

@@ -11,7 +11,7 @@ import pytest
 from service.cache.values import Wanted
 from service.engine.stream import EngineStream
 from service.engine.types import SequenceStarted
-from service.metrics import Metrics
+from service.observability.metrics import Metrics
 from tests.service.engine.clients import SOURCES, make_sequence, tokens_of
 
 CACHE_BYTES = 1 << 20

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from model.search_types import Hypothesis, Token
+from model.search.types import Hypothesis, Token
 from service.engine.stream import EngineStream
 from service.engine.types import SequenceEvent, SequenceProgress, SequenceStarted
 from service.errors import DeadlineExceededError, EngineFailedError

@@ -4,7 +4,7 @@ from collections.abc import Sequence as SequenceOf
 
 import pytest
 
-from model.search_types import Hypothesis, Progress, SearchRequest, Token
+from model.search.types import Hypothesis, Progress, SearchRequest, Token
 from service.engine.scheduler import Entry, Scheduler
 from service.engine.slots import Move
 from service.engine.types import (

@@ -1,0 +1,1 @@
+"""Benchmarks: the engine offline, a decode step, a server under load, the encoder cache."""

@@ -1,0 +1,26 @@
+"""All that is measured: python -m loadtests.bench [offline | step | served | cache | scraping] [--help].
+
+`offline` is the engine beside CTranslate2 and `transformers`, `step` a decode step beside what the machine can do,
+`served` a server under load, `cache` what the encoder cache is worth, and `scraping` what reading its metrics costs.
+Without a name all of them run, each with its defaults.
+"""
+
+import argparse
+
+from loadtests.bench import cache, offline, scraping, served, step
+
+BENCHES = {"offline": offline, "step": step, "served": served, "cache": cache, "scraping": scraping}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = parser.add_subparsers(dest="bench")
+    for name, bench in BENCHES.items():
+        bench.add_arguments(names.add_parser(name, description=bench.__doc__))
+    chosen = parser.parse_args()
+    for name in [chosen.bench] if chosen.bench else list(BENCHES):
+        BENCHES[name].run(chosen if chosen.bench else parser.parse_args([name]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""The checkpoints that are measured, each with sentences in token ids."""
+
+import random
+import shutil
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from loadtests.bench.sentences import SOURCES, Sentence, read_file
+from loadtests.bench.work import Work
+from model.checkpoint.config import ModelConfig, read_checkpoint
+from model.tokenizers.loading import Tokenizer, load_tokenizer
+from service.settings import BUNDLED_MODEL
+
+if TYPE_CHECKING:  # who reads sentences and sends them has no need of torch
+    from transformers import PreTrainedModel
+
+CheckpointName = Literal["bundled", "marian"]
+
+NUM_SENTENCES = 256
+SEED = 20
+MIN_SOURCE_TOKENS, MAX_SOURCE_TOKENS = 5, 40
+"""Of the random Marian, end token included."""
+SUBLAYER_GAIN = 0.3
+"""On the random weights at the end of each sublayer."""
+MAX_NEW_TOKENS = 64
+"""Where targets have their natural ends, for the one that finds none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A checkpoint, and sentences for it."""
+
+    name: CheckpointName
+    directory: Path
+    sentences: Work
+    """All of them; what is measured takes its part, and sets the sizes of beam and batch."""
+
+    @property
+    def description(self) -> str:
+        if self.sentences.fixed_length:
+            return f"{self.name}: random weights and sources, {self.sentences.max_new_tokens} tokens in every target"
+        return f"{self.name}: sentences, with natural ends"
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    source: tuple[int, ...]
+    prompt: tuple[int, ...]
+
+
+def load_subject(name: CheckpointName, scratch: Path, *, num_target_tokens: int, data: Path | None = None) -> Subject:
+    """`scratch` gets the random Marian, whose targets have `num_target_tokens`; `data` is for the bundled one."""
+    if name == "bundled":
+        return bundled(data=data)
+    return random_marian(scratch / "random-marian", num_target_tokens=num_target_tokens)
+
+
+def bundled(*, data: Path | None) -> Subject:
+    """The bundled checkpoint on real sentences: those committed, or of the `NAME.en-XX.tsv` in `data`."""
+    checkpoint = read_checkpoint(BUNDLED_MODEL, name="bundled")
+    tokenizer = load_tokenizer(checkpoint)
+    texts = read_file(SOURCES) if data is None else read_pairs(data)
+    random.Random(SEED).shuffle(texts)
+    encoded = (_encoded(tokenizer, text) for text in texts)
+    fitting = (sentence for sentence in encoded if len(sentence.source) <= checkpoint.config.max_positions)
+    sentences = list(islice(fitting, NUM_SENTENCES))
+    return Subject("bundled", BUNDLED_MODEL, _work(sentences, max_new_tokens=MAX_NEW_TOKENS, fixed_length=False))
+
+
+def _encoded(tokenizer: Tokenizer, sentence: Sentence) -> _Encoded:
+    source = tokenizer.encode_source(sentence.text, source_lang=sentence.source_lang, target_lang=sentence.target_lang)
+    return _Encoded(tuple(source), tuple(tokenizer.decoder_prompt(sentence.target_lang)))
+
+
+def read_pairs(directory: Path) -> list[Sentence]:
+    """Of each `NAME.en-XX.tsv`, whose lines are English, a tab, the other language: both ways."""
+    sentences: list[Sentence] = []
+    for path in sorted(directory.glob("*.en-*.tsv")):
+        other_lang = path.stem.rpartition(".en-")[2]
+        for line in path.read_text(encoding="utf-8").splitlines():
+            english, _, other = line.partition("\t")
+            sentences += [Sentence("en", other_lang, english), Sentence(other_lang, "en", other)]
+    if not sentences:
+        raise SystemExit(f"{directory}: no file is called NAME.en-XX.tsv, or all are empty")
+    return sentences
+
+
+def random_marian(directory: Path, *, num_target_tokens: int) -> Subject:
+    """Of the sizes of an OPUS-MT checkpoint, with random weights and sentences; saved in `directory`.
+
+    There is no text to it, so that all targets have `num_target_tokens`.
+    """
+    save_random_marian(directory)
+    config = read_checkpoint(directory, name="marian").config
+    generator = random.Random(SEED)
+    sentences = [
+        _Encoded(_random_source(config, generator), (config.decoder_start_token_id,)) for _ in range(NUM_SENTENCES)
+    ]
+    return Subject("marian", directory, _work(sentences, max_new_tokens=num_target_tokens, fixed_length=True))
+
+
+def _random_source(config: ModelConfig, generator: random.Random) -> tuple[int, ...]:
+    """The ids of the end and unknown tokens are the first ones, that of the padding token the last."""
+    length = generator.randint(MIN_SOURCE_TOKENS, MAX_SOURCE_TOKENS)
+    return (*(generator.randrange(2, config.vocab_size - 1) for _ in range(length - 1)), config.eos_token_id)
+
+
+def _work(sentences: list[_Encoded], *, max_new_tokens: int, fixed_length: bool) -> Work:
+    return Work(
+        sources=tuple(sentence.source for sentence in sentences),
+        prompts=tuple(sentence.prompt for sentence in sentences),
+        beam_size=1,
+        batch_size=len(sentences),
+        max_new_tokens=max_new_tokens,
+        fixed_length=fixed_length,
+    )
+
+
+def save_random_marian(directory: Path) -> None:
+    """6+6 layers, D 512, 8 heads, feed-forward 2,048, a vocabulary of 32,000 that both sides and the output share."""
+    import torch  # only here: who reads sentences and sends them has no need of it
+    from transformers import MarianConfig, MarianMTModel
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    vocab_size = 32_000
+    config = MarianConfig(
+        vocab_size=vocab_size,
+        d_model=512,
+        encoder_layers=6,
+        decoder_layers=6,
+        encoder_attention_heads=8,
+        decoder_attention_heads=8,
+        encoder_ffn_dim=2048,
+        decoder_ffn_dim=2048,
+        max_position_embeddings=512,
+        activation_function="swish",
+        scale_embedding=True,
+        static_position_embeddings=True,
+        share_encoder_decoder_embeddings=True,
+        tie_word_embeddings=True,
+        pad_token_id=vocab_size - 1,
+        decoder_start_token_id=vocab_size - 1,
+        eos_token_id=0,
+        init_std=512**-0.5,
+    )
+    torch.manual_seed(SEED)
+    model = MarianMTModel(config)
+    _enliven(model)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[config.pad_token_id] = 0  # CTranslate2 begins a target with zeros
+    model.generation_config.bad_words_ids = [[config.pad_token_id]]
+    model.save_pretrained(directory)
+
+
+def save_random_m2m100(directory: Path) -> None:
+    """The bundled checkpoint's tokenizer over random weights: 6+6 layers, D 512, 8 heads, feed-forward 2,048."""
+    import torch
+    from transformers import M2M100Config, M2M100ForConditionalGeneration
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    shutil.copytree(BUNDLED_MODEL, directory, ignore=shutil.ignore_patterns("model.safetensors", "README.md"))
+    config = M2M100Config.from_pretrained(BUNDLED_MODEL)
+    config.update(
+        {
+            "d_model": 512,
+            "encoder_layers": 6,
+            "decoder_layers": 6,
+            "encoder_attention_heads": 8,
+            "decoder_attention_heads": 8,
+            "encoder_ffn_dim": 2048,
+            "decoder_ffn_dim": 2048,
+            "init_std": 512**-0.5,
+            "dtype": "float32",
+        }
+    )
+    torch.manual_seed(SEED)
+    model = M2M100ForConditionalGeneration(config)
+    _enliven(model)
+    model.save_pretrained(directory)
+
+
+def _enliven(model: "PreTrainedModel") -> None:
+    """Keep targets from repeating one token for ever, for to agree on that means little.
+
+    Sublayers that add little keep tokens apart on their way up; norms that turn half of the signs keep one from voting
+    for itself.
+    """
+    import torch
+
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "layer_norm.weight" in name:
+                parameter.copy_(torch.randn_like(parameter).sign())
+            elif "out_proj.weight" in name or "fc2.weight" in name:
+                parameter.mul_(SUBLAYER_GAIN)

@@ -1,0 +1,53 @@
+"""Makes the load on one server, in this process, and takes the CPU time that each process needs for it."""
+
+import asyncio
+import gc
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import uvloop
+
+from loadtests.bench.lean_client import LeanClient, http_request
+from loadtests.bench.load import Load, closed_loop, open_loop
+from loadtests.bench.running_server import HOST, BenchServer, CpuSeconds
+from loadtests.bench.sentences import Sentence
+
+PATH = "/v1/translations"
+REQUEST_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    load: Load
+    cpu: CpuSeconds
+
+
+class Generator:
+    def __init__(self, server: BenchServer, sentences: Sequence[Sentence]) -> None:
+        self._server = server
+        self._requests = {
+            stream: [http_request(PATH, sentence.body(stream=stream)) for sentence in sentences]
+            for stream in (False, True)
+        }
+
+    def closed(self, *, num_clients: int, stream: bool) -> Measured:
+        requests = self._requests[stream]
+        return self._measure(lambda client: closed_loop(client, requests, num_clients=num_clients, stream=stream))
+
+    def open(self, arrivals: Sequence[float], *, stream: bool) -> Measured:
+        requests = self._requests[stream]
+        return self._measure(lambda client: open_loop(client, requests, arrivals, stream=stream))
+
+    def _measure(self, make_load: Callable[[LeanClient], Awaitable[Load]]) -> Measured:
+        async def run() -> Load:
+            client = LeanClient(HOST, self._server.port, timeout_seconds=REQUEST_SECONDS)
+            try:
+                return await make_load(client)
+            finally:
+                client.close()
+
+        gc.collect()  # what the cell before left is not this one's pause
+        before = self._server.cpu_seconds()
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            load = runner.run(run())
+        return Measured(load, self._server.cpu_seconds().since(before))

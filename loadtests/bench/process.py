@@ -1,0 +1,66 @@
+"""One side in a process of its own, which sleeps until it is given work.
+
+No library's threads, allocator or environment meets another's, and one process is idle while another is timed.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from multiprocessing.connection import Pipe
+from typing import Self
+
+from loadtests.bench.sides import EngineSpec
+from loadtests.bench.work import Answer, Work
+from service.engine.process import KEEP_FREED_MEMORY
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+class EngineProcess:
+    """Raises RuntimeError, here and from each method, where the process has ended."""
+
+    def __init__(self, spec: EngineSpec) -> None:
+        """Does not wait until the engine is loaded."""
+        self._name = spec.side.name
+        self._connection, theirs = Pipe()
+        variables = dict.fromkeys(THREAD_VARIABLES, str(spec.shape.num_threads))
+        command = [sys.executable, "-m", "loadtests.bench.child", str(theirs.fileno())]
+        with theirs:
+            self._process = subprocess.Popen(
+                command, env={**os.environ, **variables, **KEEP_FREED_MEMORY}, pass_fds=[theirs.fileno()]
+            )
+        self._connection.send(spec)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def wait_loaded(self) -> None:
+        self._receive()
+
+    def send(self, works: Sequence[Work]) -> None:
+        self._connection.send(works)
+
+    def receive(self) -> Answer:
+        answer = self._receive()
+        assert isinstance(answer, Answer)
+        return answer
+
+    def _receive(self) -> object:
+        try:
+            return self._connection.recv()
+        except EOFError:
+            raise RuntimeError(f"the process of {self._name} ended with status {self._process.wait()}") from None
+
+    def close(self) -> None:
+        """Ends the process, whatever it is at."""
+        self._connection.close()
+        self._process.terminate()
+        self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

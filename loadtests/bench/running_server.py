@@ -1,0 +1,176 @@
+"""A server of its own for a benchmark, and what the system says of its processes."""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import psutil
+
+from loadtests.bench.metrics_page import MetricsPage
+
+HOST = "127.0.0.1"
+START_SECONDS = 300.0
+STOP_SECONDS = 60.0
+POLL_SECONDS = 0.02
+NURSERY_MODULE = "service.engine.fork_server"
+
+
+@dataclass(frozen=True, slots=True)
+class CpuSeconds:
+    """User and system time of this process, of the server's own, of all its workers, and of the whole machine."""
+
+    generator: float
+    service: float
+    workers: float
+    machine: float
+
+    @property
+    def others(self) -> float:
+        """What the machine did for anybody else: where it is much, the figures are not the server's."""
+        return max(0.0, self.machine - self.generator - self.service - self.workers)
+
+    def since(self, before: "CpuSeconds") -> "CpuSeconds":
+        return CpuSeconds(
+            self.generator - before.generator,
+            self.service - before.service,
+            self.workers - before.workers,
+            self.machine - before.machine,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessMemory:
+    """Bytes. `pss` shares out what several processes map; `uss` is what would be free if this one ended."""
+
+    name: str
+    rss: int
+    pss: int
+    uss: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServedCheckpoint:
+    """What `GET /v1/models` says of one; `kv_bytes` and `max_rows` are a worker's."""
+
+    name: str
+    num_parameters: int
+    compute_type: str
+    device: str
+    workers: int
+    max_rows: int
+    kv_bytes: int
+    max_new_tokens: int
+
+
+class BenchServer:
+    def __init__(self, process: psutil.Process, port: int, *, ready_seconds: float) -> None:
+        self.port = port
+        self.ready_seconds = ready_seconds
+        self._service = process
+        self._workers = [
+            worker for child in process.children() if NURSERY_MODULE in child.cmdline() for worker in child.children()
+        ]
+
+    def checkpoint(self) -> ServedCheckpoint:
+        """The first, where several are served."""
+        with urlopen(f"http://{HOST}:{self.port}/v1/models", timeout=STOP_SECONDS) as answer:
+            model: dict[str, Any] = json.load(answer)["models"][0]
+        return ServedCheckpoint(
+            name=model["id"],
+            num_parameters=model["num_parameters"],
+            compute_type=model["compute_type"],
+            device=model["device"],
+            workers=model["workers"],
+            max_rows=model["max_rows"],
+            kv_bytes=model["kv_bytes"],
+            max_new_tokens=model["max_new_tokens"],
+        )
+
+    def metrics(self) -> MetricsPage:
+        with urlopen(f"http://{HOST}:{self.port}/metrics", timeout=STOP_SECONDS) as answer:
+            return MetricsPage.of(answer.read().decode())
+
+    def cpu_seconds(self) -> CpuSeconds:
+        return CpuSeconds(
+            generator=time.process_time(),
+            service=_cpu_seconds(self._service),
+            workers=sum(map(_cpu_seconds, self._workers)),
+            machine=machine_cpu_seconds(),
+        )
+
+    def memory(self) -> list[ProcessMemory]:
+        """The service process, then each worker."""
+        workers = [(f"worker {index}", process) for index, process in enumerate(self._workers)]
+        return [_memory(name, process) for name, process in [("service", self._service), *workers]]
+
+
+@contextmanager
+def running_server(flags: Sequence[str]) -> Iterator[BenchServer]:
+    """Ready when the context is entered, ended when it is left. Raises SystemExit where it cannot start."""
+    port = free_port()
+    command = [sys.executable, "-m", "service.cli", "serve", "--log-level", "warning", "--port", str(port), *flags]
+    began = time.perf_counter()
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as server:
+        try:
+            _wait_ready(port, server)
+            yield BenchServer(psutil.Process(server.pid), port, ready_seconds=time.perf_counter() - began)
+        finally:
+            _stop(server)
+
+
+def machine_cpu_seconds() -> float:
+    """What all processes have used, whoever's they are."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - times.iowait)
+
+
+def free_port() -> int:
+    with socket.create_server((HOST, 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_ready(port: int, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            raise SystemExit(f"the server ended with status {server.returncode}")
+        try:
+            with urlopen(f"http://{HOST}:{port}/health/ready", timeout=STOP_SECONDS):
+                return
+        except (URLError, ConnectionError, TimeoutError):  # a 503 is an URLError too
+            time.sleep(POLL_SECONDS)
+    raise SystemExit(f"the server did not get ready within {START_SECONDS:g} s")
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    server.terminate()
+    try:
+        server.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        server.kill()
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    """0 for a process that is gone: the table is worth more than this figure."""
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system)
+
+
+def _memory(name: str, process: psutil.Process) -> ProcessMemory:
+    try:
+        full = process.memory_full_info()
+    except psutil.NoSuchProcess:
+        return ProcessMemory(f"{name} (gone)", 0, 0, 0)
+    return ProcessMemory(name, full.rss, full.pss, full.uss)

@@ -1,0 +1,1 @@
+"""The load test that users run: locust users, traffic, thresholds, report."""

@@ -1,0 +1,70 @@
+"""A load test from one command: python -m loadtests.locust.run [options] [-- more options of locust].
+
+Starts a server of its own unless it is given one, runs locust without its web page, and leaves locust's report and
+tables and a plot in a directory. Ends with locust's status, which is 1 where a threshold is missed.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+from loadtests.bench.running_server import HOST, running_server
+from loadtests.locust.history import read_history
+from loadtests.locust.plot import draw
+
+LOCUSTFILE = Path(__file__).parent / "locustfile.py"
+USER_CLASSES = {"plain": "PlainUser", "streaming": "StreamingUser", "batch": "BatchUser", "mixed": "MixedUser"}
+STOP_SECONDS = 10
+"""For the answers that are due when the time is over; what is not there then has failed."""
+TABLES = "stats"
+
+
+def main() -> int:
+    arguments = _parse()
+    report: Path = arguments.report
+    report.mkdir(parents=True, exist_ok=True)
+    page, plot, history = report / "report.html", report / "plot.png", report / f"{TABLES}_stats_history.csv"
+    for old in (page, plot, history):
+        old.unlink(missing_ok=True)
+    with ExitStack() as stack:
+        url = arguments.host or f"http://{HOST}:{stack.enter_context(running_server([])).port}"
+        command = [*_locust(arguments, url), "--html", str(page), "--csv", str(report / TABLES), "--csv-full-history"]
+        status = subprocess.run(command, check=False).returncode
+    if not history.exists():  # it has not begun, and has said why
+        return status
+    draw(plot, read_history(history), title=f"{arguments.users_kind}, {arguments.shape}, {arguments.seconds} s")
+    print(f"{page}\n{plot}")
+    return status
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m loadtests.locust.run", description=__doc__)
+    ours = os.environ.get
+    parser.add_argument("--host", default=ours("LOAD_HOST"), help="http://…; without it, a server is started")
+    parser.add_argument("--seconds", type=int, default=ours("LOAD_SECONDS", "60"))
+    parser.add_argument("--class", dest="users_kind", choices=USER_CLASSES, default=ours("LOAD_CLASS", "mixed"))
+    parser.add_argument(
+        "--shape", default=ours("LOAD_SHAPE", "stepped"), help="closed (--users), stepped (users more and more) or open"
+    )
+    parser.add_argument("--users", type=int, default=ours("LOAD_USERS", "8"), help="of the closed shape")
+    parser.add_argument("--report", type=Path, default=ours("LOAD_REPORT", "load-report"), help="a directory")
+    parser.add_argument("locust", nargs="*", metavar="-- OPTIONS", help="of locust: its --help has ours, too")
+    return parser.parse_args()
+
+
+def _locust(arguments: argparse.Namespace, url: str) -> list[str]:
+    """A process of its own, since importing locust replaces sockets and threads by gevent's."""
+    return [
+        *(sys.executable, "-m", "locust", "--locustfile", str(LOCUSTFILE), "--headless", "--only-summary"),
+        *("--host", url, "--shape", arguments.shape, "--run-time", str(arguments.seconds)),
+        *("--users", str(arguments.users), "--spawn-rate", str(arguments.users), "--stop-timeout", str(STOP_SECONDS)),
+        *arguments.locust,
+        USER_CLASSES[arguments.users_kind],
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

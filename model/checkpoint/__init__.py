@@ -1,0 +1,1 @@
+"""Checkpoints on disk: configuration, families, weight names, loading, fingerprint, hub."""

@@ -1,0 +1,39 @@
+"""Where a checkpoint lies: a directory, or a Hugging Face hub id that is downloaded into the hub's own cache."""
+
+import re
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+from model.checkpoint.fields import CheckpointError
+
+_HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
+_CONFIGURATION = ("*.json", "*.model", "*.spm", "merges.txt")
+_SAFETENSORS = ("*.safetensors",)
+_PICKLED = ("pytorch_model*.bin",)
+
+
+def resolve_checkpoint(reference: str) -> Path:
+    """The directory of `reference`: a directory, or `org/name[@revision]` on the hub (`HF_HUB_OFFLINE` is honoured).
+
+    A directory wins over a hub id of the same spelling. Pickled weights are fetched only where there are no others.
+    Raises CheckpointError naming the reference.
+    """
+    directory = Path(reference).expanduser()
+    if reference and directory.is_dir():
+        return directory
+    hub_id = _HUB_ID.fullmatch(reference)
+    if hub_id is None or reference.startswith("."):
+        raise CheckpointError(f"{reference}: neither a directory nor a hub id (org/name or org/name@revision)")
+    try:
+        snapshot = _download(hub_id, (*_CONFIGURATION, *_SAFETENSORS))
+        if not any(snapshot.glob("*.safetensors")):
+            snapshot = _download(hub_id, (*_CONFIGURATION, *_PICKLED))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise CheckpointError(f"{reference}: not a directory, and not available from the hub: {error}") from error
+    return snapshot
+
+
+def _download(hub_id: re.Match[str], patterns: tuple[str, ...]) -> Path:
+    return Path(snapshot_download(hub_id["repo"], revision=hub_id["revision"], allow_patterns=list(patterns)))

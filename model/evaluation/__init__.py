@@ -1,0 +1,1 @@
+"""Scoring a checkpoint's translations: `kakehashi evaluate`."""

@@ -1,0 +1,214 @@
+"""How well a checkpoint translates parallel text, and how early its beams agree: `kakehashi evaluate`.
+
+Each `NAME.en-XX.tsv` of a directory (`English<TAB>other language`, UTF-8) is translated both ways, in float32 and with
+the checkpoint's own generation rules, without the repetition guard, which `transformers` has not. The translations of
+`transformers` are made from the same token ids, and become text in the same way, so that a difference is the search's.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+from tqdm import tqdm
+
+from model.checkpoint.config import Checkpoint
+from model.checkpoint.loading import load_transformer
+from model.decoding.generate import generate
+from model.evaluation.transformers_peer import TransformersSearch
+from model.search.types import Progress, SearchRequest
+from model.tokenizers.loading import Tokenizer, load_tokenizer
+from model.transformer.compute_types import ComputeType
+from model.transformer.transformer import Transformer
+
+CPU = torch.device("cpu")
+_FILE_NAME = re.compile(r"(?P<name>.+)\.en-(?P<other>[A-Za-z]{2,3}(?:[-_]\w+)*)\.tsv")
+_BLEU_TOKENIZERS = {"ja": "char", "zh": "zh"}
+"""By target language; others have 13a. Japanese by character needs no MeCab."""
+
+
+class EvaluationError(Exception):
+    """The data cannot be used; the message names file and line."""
+
+
+@dataclass(frozen=True, slots=True)
+class TestSet:
+    """One direction of one file."""
+
+    __test__ = False  # to pytest the name looks like a test's
+    path: Path
+    name: str
+    source_lang: str
+    target_lang: str
+    sources: list[str]
+    references: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """sacrebleu's, of a corpus, 0 to 100."""
+
+    bleu: float
+    chrf: float
+
+
+@dataclass(frozen=True, slots=True)
+class FirstDelta:
+    """Means over sentences, in decode steps; each step adds a token to every beam."""
+
+    steps: float
+    """Until the first tokens are certain, that step included."""
+    steps_early: float
+    """From then to the end of the search, where they would come without streaming."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One test set with one beam size. `theirs` is of `transformers`, where asked for."""
+
+    outputs: list[str]
+    score: Score
+    first_delta: FirstDelta
+    theirs: Score | None = None
+    num_equal: int = 0
+    """Sentences of which `transformers` says the same tokens."""
+
+
+@dataclass(slots=True)
+class _StepCounts:
+    """Counts the steps of each sequence, and shows the sequences that ended on a bar."""
+
+    bar: tqdm
+    steps: dict[int, int] = field(default_factory=dict)
+    first: dict[int, int] = field(default_factory=dict)
+
+    def __call__(self, step: list[Progress]) -> None:
+        for progress in step:
+            number = self.steps[progress.sequence_id] = self.steps.get(progress.sequence_id, 0) + 1
+            if progress.tokens:
+                self.first.setdefault(progress.sequence_id, number)
+        self.bar.update(sum(bool(progress.hypotheses) for progress in step))
+
+    def first_delta(self) -> FirstDelta:
+        first = sum(self.first.values()) / len(self.steps)
+        return FirstDelta(first, sum(self.steps.values()) / len(self.steps) - first)
+
+
+class Evaluator:
+    """A checkpoint on the CPU and, with `against_transformers`, the same weights in `transformers`, in float32."""
+
+    def __init__(self, checkpoint: Checkpoint, *, compute_type: ComputeType, against_transformers: bool) -> None:
+        """Raises CheckpointError."""
+        self._checkpoint = checkpoint
+        self._tokenizer: Tokenizer = load_tokenizer(checkpoint)
+        self._transformer: Transformer = load_transformer(checkpoint, compute_type=compute_type, device=CPU)
+        self._theirs = TransformersSearch(checkpoint) if against_transformers else None
+
+    @property
+    def num_searches(self) -> int:
+        """How often each sentence is translated with each beam size."""
+        return 1 if self._theirs is None else 2
+
+    def serves(self, test_set: TestSet) -> bool:
+        return self._pair(test_set) is not None
+
+    def evaluate(self, test_set: TestSet, beam_size: int, bar: tqdm) -> Outcome:
+        """Raises EvaluationError for a pair that is not served, and for a source with too many tokens."""
+        sources, prompt = self._encode(test_set)
+        max_new_tokens = self._checkpoint.generation.max_length - len(prompt)
+        requests = [
+            SearchRequest(index, prompt, max_new_tokens, beam_size=beam_size, repetition_guard=False)
+            for index in range(len(sources))
+        ]
+        counts = _StepCounts(bar)
+        results = generate(self._transformer, self._checkpoint, requests, sources, on_step=counts)
+        targets = [list(hypotheses[0].token_ids) for hypotheses in results]
+        outputs = [self._tokenizer.decode(target) for target in targets]
+        outcome = Outcome(outputs, _score(outputs, test_set), counts.first_delta())
+        if self._theirs is None:
+            return outcome
+        their_targets = self._theirs.search(sources, prompt, beam_size=beam_size, on_done=bar.update)
+        theirs = _score([self._tokenizer.decode(target) for target in their_targets], test_set)
+        num_equal = sum(ours == their for ours, their in zip(targets, their_targets, strict=True))
+        return replace(outcome, theirs=theirs, num_equal=num_equal)
+
+    def _encode(self, test_set: TestSet) -> tuple[list[list[int]], tuple[int, ...]]:
+        """The sources, and the decoder prompt of all of them."""
+        pair = self._pair(test_set)
+        if pair is None:
+            raise EvaluationError(
+                f"{test_set.path}: no {test_set.source_lang} → {test_set.target_lang} in {self._checkpoint.name}"
+            )
+        source_lang, target_lang = pair
+        max_tokens = self._checkpoint.config.max_positions
+        sources = []
+        for line, text in enumerate(test_set.sources, 1):
+            ids = self._tokenizer.encode_source(text, source_lang=source_lang, target_lang=target_lang)
+            if len(ids) > max_tokens:
+                raise EvaluationError(f"{test_set.path}:{line}: {len(ids)} tokens, more than {max_tokens} positions")
+            sources.append(ids)
+        return sources, tuple(self._tokenizer.decoder_prompt(target_lang))
+
+    def _pair(self, test_set: TestSet) -> tuple[str, str] | None:
+        """The checkpoint's own codes of a direct pair."""
+        source = self._tokenizer.match(test_set.source_lang, among=self._tokenizer.source_languages)
+        if source is None:
+            return None
+        target = self._tokenizer.match(test_set.target_lang, among=self._tokenizer.targets_of(source))
+        return None if target is None else (source, target)
+
+
+def read_test_sets(directory: Path, *, limit: int | None) -> list[TestSet]:
+    """Both directions of each file, of the first `limit` lines. Raises EvaluationError."""
+    if not directory.is_dir():
+        raise EvaluationError(f"{directory}: not a directory")
+    test_sets: list[TestSet] = []
+    for path in sorted(directory.iterdir()):
+        named = _FILE_NAME.fullmatch(path.name)
+        if named is None:
+            continue
+        english, other = _read_pairs(path, limit=limit)
+        test_sets += [
+            TestSet(path, named["name"], "en", named["other"], english, other),
+            TestSet(path, named["name"], named["other"], "en", other, english),
+        ]
+    if not test_sets:
+        raise EvaluationError(f"{directory}: no file is called NAME.en-XX.tsv")
+    return test_sets
+
+
+def _read_pairs(path: Path, *, limit: int | None) -> tuple[list[str], list[str]]:
+    try:
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise EvaluationError(f"{path}: {error}") from error
+    english, other = [], []
+    for number, line in enumerate(lines[:limit], 1):
+        sides = [side.strip() for side in line.split("\t")]
+        if len(sides) != 2 or not all(sides):
+            raise EvaluationError(f"{path}:{number}: not English, a tab and the other language: {line[:80]!r}")
+        english.append(sides[0])
+        other.append(sides[1])
+    return english, other
+
+
+def _score(outputs: list[str], test_set: TestSet) -> Score:
+    tokenizer = _BLEU_TOKENIZERS.get(re.split("[-_]", test_set.target_lang)[0].lower(), "13a")
+    references = [test_set.references]
+    bleu = BLEU(tokenize=tokenizer).corpus_score(outputs, references).score
+    return Score(bleu, CHRF().corpus_score(outputs, references).score)
+
+
+def evaluate(
+    evaluator: Evaluator, test_sets: Sequence[TestSet], beam_sizes: Sequence[int], *, progress_bar: bool = True
+) -> Iterator[tuple[TestSet, list[Outcome]]]:
+    """The outcome of each test set by beam size, with a bar on stderr."""
+    sentences = sum(len(test_set.sources) for test_set in test_sets)
+    total = sentences * len(beam_sizes) * evaluator.num_searches
+    with tqdm(total=total, unit="sentence", disable=not progress_bar) as bar:
+        for test_set in test_sets:
+            bar.set_description(f"{test_set.name} {test_set.source_lang} → {test_set.target_lang}")
+            yield test_set, [evaluator.evaluate(test_set, beam_size, bar) for beam_size in beam_sizes]

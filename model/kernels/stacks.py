@@ -1,0 +1,173 @@
+"""A whole stack of layers as one call of our own kernels, in int8 on CPU: the encoder, and the decoder a token a row.
+
+They compute what the layers' `forward` does, on the same weights. The encoder takes its sources without padding. In the
+decoder each row attends over its own filled part of the caches and no further, and nothing is allocated.
+Shapes: L layers, B rows, S source tokens, P source tokens of all rows, T decoder tokens, H heads, D model size.
+"""
+
+from collections.abc import Sequence
+from ctypes import byref, c_void_p, cast
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from model.checkpoint.config import ModelConfig
+from model.kernels.bindings import (
+    BiasStruct,
+    CacheStruct,
+    DecoderLayerStruct,
+    EmbeddingStruct,
+    EncoderLayerStruct,
+    LinearKernel,
+    LinearStruct,
+    NormStruct,
+    StackStruct,
+    StepStruct,
+    library,
+)
+from model.transformer.attention import CrossWeights
+from model.transformer.kv_cache import KVView
+from model.transformer.layers import DecoderLayer, EncoderLayer
+from model.transformer.linear import Int8Linear
+
+_ACTIVATIONS = (None, "relu", "silu", "gelu", "gelu_tanh")
+"""As `native/vectors.h` numbers them."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderEmbedding:
+    """What the decoder's input is made of, all in float32."""
+
+    tokens: Tensor
+    """[N, D]"""
+    positions: Tensor | None
+    """[T, D], the offset taken off"""
+    norm: nn.Module
+
+
+class EncoderKernel:
+    def __init__(self, config: ModelConfig, layers: Sequence[EncoderLayer], final_norm: nn.Module) -> None:
+        """`layers` are of int8, and the kernels are available."""
+        self._function = library().encode_stack
+        self._alive = (layers, final_norm)
+        self._layers = (EncoderLayerStruct * len(layers))(*map(_encoder_layer, layers))
+        heads = (config.encoder_heads, config.encoder_head_dim)
+        self._stack = _stack(config, self._layers, final_norm, heads=heads)
+        self._pointer = byref(self._stack)
+
+    def __call__(self, hidden_states: Tensor, source_lengths: Tensor, bias: Tensor | None) -> Tensor:
+        """hidden_states [P, D], source after source and changed in place, source_lengths [B] -> [P, D].
+
+        `bias` [H, S, S] is added to the scores.
+        """
+        strides = (0, 0) if bias is None else (bias.stride(1), bias.stride(0))
+        pointer = None if bias is None else bias.data_ptr()
+        lengths = source_lengths.data_ptr()
+        self._function(self._pointer, hidden_states.data_ptr(), lengths, len(source_lengths), pointer, *strides)
+        return hidden_states
+
+
+class DecoderKernel:
+    def __init__(
+        self, config: ModelConfig, embedding: DecoderEmbedding, layers: Sequence[DecoderLayer], final_norm: nn.Module
+    ) -> None:
+        """As in `EncoderKernel`."""
+        self._function = library().decode_stack
+        self._alive = (embedding, layers, final_norm)
+        self._d_model = config.d_model
+        self._layers = (DecoderLayerStruct * len(layers))(*map(_decoder_layer, layers))
+        heads = (config.decoder_heads, config.decoder_head_dim)
+        self._stack = _stack(config, self._layers, final_norm, heads=heads)
+        self._embedding = EmbeddingStruct(
+            embedding.tokens.data_ptr(),
+            None if embedding.positions is None else embedding.positions.data_ptr(),
+            config.embed_scale,
+            _norm(embedding.norm),
+        )
+        self._step = StepStruct()
+        self._arguments = (byref(self._stack), byref(self._embedding), byref(self._step))
+
+    def __call__(
+        self,
+        input_ids: Tensor,
+        positions: Tensor,
+        source_lengths: Tensor,
+        kv: KVView,
+        *,
+        bias: Tensor | None,
+        cross_weights: CrossWeights | None,
+    ) -> Tensor:
+        """input_ids, positions and source_lengths [B], each dense -> Z' [B, D].
+
+        `bias` [B, H, T] is added to the scores of self-attention. `cross_weights` is filled in.
+        """
+        step = self._step
+        input_ids = input_ids.contiguous()
+        hidden_states = torch.empty(len(input_ids), self._d_model)
+        step.token_ids, step.hidden_states = input_ids.data_ptr(), hidden_states.data_ptr()
+        step.num_rows = len(hidden_states)
+        step.self_kv, step.cross_kv = _cache(kv.self_kv, kv.origins), _cache(kv.cross_kv, None)
+        step.positions, step.source_lengths = positions.data_ptr(), source_lengths.data_ptr()
+        step.self_bias = BiasStruct() if bias is None else BiasStruct(bias.data_ptr(), bias.stride(0), bias.stride(1))
+        step.cross_weights = None
+        if cross_weights is None:
+            self._function(*self._arguments)
+            return hidden_states
+        weights = torch.empty(len(hidden_states), kv.cross_kv.shape[2])
+        step.cross_weights = weights.data_ptr()
+        step.cross_weights_stride = weights.stride(0)
+        step.cross_weights_layer = cross_weights.layer % len(self._layers)
+        self._function(*self._arguments)
+        cross_weights.weights = weights[cross_weights.rows, None]
+        return hidden_states
+
+
+def _stack(config: ModelConfig, layers: object, final_norm: nn.Module, *, heads: tuple[int, int]) -> StackStruct:
+    num_heads, head_dim = heads
+    return StackStruct(
+        layers=cast(layers, c_void_p),  # type: ignore[arg-type]  # an array
+        final_norm=_norm(final_norm),
+        num_layers=len(layers),  # type: ignore[arg-type]
+        num_heads=num_heads,
+        head_dim=head_dim,
+        d_model=config.d_model,
+        activation=_ACTIVATIONS.index(config.activation),
+        is_pre_norm=config.norm_position == "pre",
+        is_gated=config.gated_ffn,
+        scale=head_dim**-0.5 if config.attention_scale is None else config.attention_scale,
+    )
+
+
+def _cache(cache: Tensor, origins: Tensor | None) -> CacheStruct:
+    assert cache.dtype == torch.bfloat16, "the kernels' caches are of bfloat16"
+    pointer, stride = (None, 0) if origins is None else (origins.data_ptr(), origins.stride(0))
+    return CacheStruct(cache.data_ptr(), cache.stride(0), cache.stride(1), pointer, stride)
+
+
+def _encoder_layer(layer: EncoderLayer) -> EncoderLayerStruct:
+    attn, ffn = layer.self_attn, layer.ffn
+    linears = map(_linear, (attn.qkv_proj, attn.out_proj, ffn.fc1, ffn.fc2))
+    return EncoderLayerStruct(*linears, *map(_norm, (layer.self_attn_norm.norm, layer.ffn_norm.norm)))
+
+
+def _decoder_layer(layer: DecoderLayer) -> DecoderLayerStruct:
+    self_attn, cross_attn, ffn = layer.self_attn, layer.cross_attn, layer.ffn
+    linears = (self_attn.qkv_proj, self_attn.out_proj, cross_attn.q_proj, cross_attn.out_proj, ffn.fc1, ffn.fc2)
+    norms = (layer.self_attn_norm.norm, layer.cross_attn_norm.norm, layer.ffn_norm.norm)
+    return DecoderLayerStruct(*map(_linear, linears), *map(_norm, norms))
+
+
+def _linear(linear: nn.Module) -> LinearStruct:
+    product = linear.product if isinstance(linear, Int8Linear) else None
+    assert isinstance(product, LinearKernel), "a layer is not of int8"
+    return product.struct
+
+
+def _norm(norm: nn.Module) -> NormStruct:
+    match norm:
+        case nn.LayerNorm():
+            return NormStruct(norm.weight.data_ptr(), norm.bias.data_ptr(), norm.eps)
+        case nn.RMSNorm():
+            return NormStruct(norm.weight.data_ptr(), None, norm.eps or 0.0)
+    return NormStruct()

@@ -1,0 +1,1 @@
+"""Choosing tokens: greedy, sampling, beams, and the rules on logits."""

@@ -1,0 +1,182 @@
+"""Beam search with the semantics of `transformers`: K live hypotheses (beams), each with a row of its own.
+
+Tensors find, for all searches of one size at once, the 2K best continuations of their beams. The rest is a few numbers
+a search, on the host: a continuation that ends goes, if it is among the K best, to the finished hypotheses, of which
+the K best are kept; the K best of the others live on. The search is over when no continuation lives on (at the
+maximum length), or when K have finished and either `early_stopping` is true or the best beam's score, under the length
+penalty of its length now ("never", with a positive penalty: of the maximum length), is not above the K-th finished.
+
+The repetition guard ends a continuation just as the end token does: it is a finished hypothesis with its own score and
+the reason `repetition`, and its beam goes to the next best one. Other beams of the search go on.
+
+Streaming: the final best hypothesis is the best finished one or comes out of a live beam, so what all of these agree
+on is certain. Live beams do not count once none of them can rise above the best finished hypothesis.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from model.search.blockwise import Choices
+from model.search.types import Details, FinishReason, Goal, Hypothesis, Progress, SearchRequest, Target, Token
+
+DEAD = -1.0e9
+"""Added, as in `transformers`, to the score of a beam that only fills a place."""
+
+
+class Continuation(NamedTuple):
+    """A beam and a token after it. `beam` counts from the best beam, and `score` adds up log-probabilities."""
+
+    score: float
+    beam: int
+    token_id: int
+    logprob: float
+
+
+@dataclass(slots=True)
+class Beam:
+    slot: int
+    score: float
+    target: Target = field(default_factory=Target)
+
+
+class Finished(NamedTuple):
+    score: float
+    reason: FinishReason
+    target: Target
+
+    def hypothesis(self) -> Hypothesis:
+        return self.target.finished(self.score, self.reason)
+
+
+class Copy(NamedTuple):
+    """The self-attention cache of slot `target` has to become that of slot `source`."""
+
+    target: int
+    source: int
+
+
+class BeamSearch:
+    """One sequence. `beams`, best first, take slots that need not be neighbours."""
+
+    __slots__ = ("beams", "finished", "goal", "num_certain")
+
+    def __init__(self, goal: Goal, slots: Sequence[int]) -> None:
+        self.goal = goal
+        self.beams = [Beam(slot, score=0.0 if index == 0 else DEAD) for index, slot in enumerate(slots)]
+        self.finished: list[Finished] = []
+        self.num_certain = 0
+
+    @property
+    def request(self) -> SearchRequest:
+        return self.goal.request
+
+    def move(self, source: int, target: int) -> None:
+        for beam in self.beams:
+            if beam.slot == source:
+                beam.slot = target
+                return
+
+    def advance(
+        self, continuations: Sequence[Continuation], details: Sequence[Details] | None
+    ) -> tuple[Progress, list[Copy]]:
+        """Take a step, given the best continuations, best first, and details of the beams' step if asked for."""
+        goal, size = self.goal, len(self.beams)
+        length = goal.length + 1
+        live: list[tuple[Continuation, Target]] = []
+        dead: list[tuple[Continuation, Target]] = []
+        for rank, continuation in enumerate(continuations):
+            if rank >= size and len(live) == size:
+                break
+            own = None if details is None else details[continuation.beam]
+            parent = self.beams[continuation.beam].target
+            target = parent.extended(continuation.token_id, continuation.logprob, own)
+            reason = goal.finish_reason(target.token_ids)
+            if reason is None:
+                live.append((continuation, target))
+                continue
+            dead.append((continuation._replace(score=continuation.score + DEAD), target))
+            if rank < size:
+                self.finished.append(Finished(goal.normalized(continuation.score, length), reason, target))
+        self.finished.sort(key=_score, reverse=True)
+        del self.finished[size:]
+        goal.length = length
+        if not live:
+            return self._end(), []
+        copies = self._replace_beams((live + dead)[:size])
+        if self._is_over():
+            return self._end(), []
+        return Progress(self.request.sequence_id, self._newly_certain()), copies
+
+    def _replace_beams(self, chosen: Sequence[tuple[Continuation, Target]]) -> list[Copy]:
+        """The first child of a beam stays in its slot, the others take the slots of beams that have none."""
+        parents = [continuation.beam for continuation, _ in chosen]
+        unused = [beam.slot for index, beam in enumerate(self.beams) if index not in parents]
+        beams, copies = [], []
+        for index, (continuation, target) in enumerate(chosen):
+            slot = self.beams[continuation.beam].slot
+            if continuation.beam in parents[:index]:
+                copies.append(Copy(target=unused.pop(), source=slot))
+                slot = copies[-1].target
+            beams.append(Beam(slot, continuation.score, target))
+        self.beams = beams
+        return copies
+
+    def _is_over(self) -> bool:
+        if len(self.finished) < len(self.beams):
+            return False
+        goal = self.goal
+        to_the_end = goal.early_stopping == "never" and goal.length_penalty > 0
+        best_possible = goal.normalized(self.beams[0].score, goal.max_length if to_the_end else goal.length)
+        return goal.early_stopping is True or best_possible <= self.finished[-1].score
+
+    def _end(self) -> Progress:
+        """All that was not certain yet, and the hypotheses."""
+        best = self.finished[0].target
+        rest = [best.token(index) for index in range(self.num_certain, len(best.token_ids))]
+        hypotheses = [finished.hypothesis() for finished in self.finished[: self.request.num_hypotheses]]
+        return Progress(self.request.sequence_id, rest, tuple(hypotheses))
+
+    def _newly_certain(self) -> list[Token]:
+        """The tokens, past those sent, that all hypotheses which can still win have in common."""
+        targets = self._contenders()
+        start, end = self.num_certain, min(len(target.token_ids) for target in targets)
+        first = targets[0]
+        for index in range(start, end):
+            token_id = first.token_ids[index]
+            if any(target.token_ids[index] != token_id for target in targets):
+                break
+            self.num_certain += 1
+        return [first.token(index) for index in range(start, self.num_certain)]
+
+    def _contenders(self) -> list[Target]:
+        """Log-probabilities only add up downwards, so a beam's score bounds those of all that comes out of it."""
+        live = [beam.target for beam in self.beams if beam.score > DEAD / 2]
+        if not self.finished:
+            return live
+        goal, best = self.goal, self.finished[0]
+        most_favourable = goal.max_length if goal.length_penalty > 0 else goal.length + 1
+        if best.score >= goal.normalized(self.beams[0].score, most_favourable):
+            return [best.target]
+        return [best.target, *live]
+
+
+def best_continuations(ruled: Choices, choices: Choices, searches: Sequence[BeamSearch]) -> list[Tensor]:
+    """For searches of one size K: scores, beams, token ids and log-probabilities [G, 2K] of their best continuations.
+
+    `ruled` are the choices after the rules, `choices` those before them.
+    """
+    device = choices.normalizers.device
+    rows = torch.tensor([[beam.slot for beam in search.beams] for search in searches], device=device)
+    running = torch.tensor([[beam.score for beam in search.beams] for search in searches], device=device)
+    # in this order a score is the same whether the rules take scores or log-probabilities, as other rows may decide
+    best = ruled.blocks.best_of_groups(rows, ruled.normalizers[rows], running, 2 * rows.shape[1])
+    logprobs = choices.logprobs(rows.gather(1, best.members), best.columns)
+    return [best.values, best.members, best.columns, logprobs]
+
+
+def _score(finished: Finished) -> float:
+    return finished.score

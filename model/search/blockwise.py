@@ -1,0 +1,111 @@
+"""The largest of many columns by way of the largest of each block of them.
+
+On CPU a reduction to values is about ten times as fast as one to indices, or as a search for the k largest: so blocks
+are reduced to values, and only the blocks that can matter are searched. Results are those of a search of all columns.
+Shapes: B rows, N columns, C blocks.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from model.kernels import bindings as kernels
+
+_BLOCK = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The k best of G groups of rows, best first, all [G, k]."""
+
+    values: Tensor
+    members: Tensor
+    """Which of the group's rows."""
+    columns: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    scores: Tensor
+    """[B, N]"""
+    maxima: Tensor
+    """[B, C]"""
+
+    @classmethod
+    def of(cls, scores: Tensor) -> "Blocks":
+        num_columns = scores.shape[1]
+        whole = num_columns - num_columns % _BLOCK
+        maxima = scores[:, :whole].reshape(len(scores), whole // _BLOCK, _BLOCK).amax(dim=2)
+        if whole < num_columns:
+            maxima = torch.cat([maxima, scores[:, whole:].amax(dim=1, keepdim=True)], dim=1)
+        return cls(scores, maxima)
+
+    def first_argmax(self) -> Tensor:
+        """[B] int64: the first of each row's largest."""
+        columns = self._columns(self.maxima.argmax(dim=1))
+        columns.clamp_(max=self.scores.shape[1] - 1)  # the last column is repeated, and its first place wins
+        places = self.scores.gather(1, columns).argmax(dim=1, keepdim=True)
+        return columns.gather(1, places)[:, 0]
+
+    def best_of_groups(self, rows: Tensor, normalizers: Tensor, added: Tensor, k: int) -> Best:
+        """The k largest of (`scores` - `normalizers`) + `added` over each group's rows [G, n], both [G, n] by row.
+
+        Rounding keeps order, so the k largest are in the k blocks with the largest maxima.
+        """
+        num_groups, num_columns = len(rows), self.scores.shape[1]
+        maxima = (self.maxima[rows] - normalizers[:, :, None]).add_(added[:, :, None])  # [G, n, C]
+        num_blocks = maxima.shape[2]
+        best = maxima.flatten(1).topk(min(k, maxima[0].numel()), dim=1).indices  # [G, k]
+        members, columns = best // num_blocks, self._columns(best % num_blocks)  # [G, k], [G, k, 128]
+        values = self.scores[rows.gather(1, members)[:, :, None], columns.clamp(max=num_columns - 1)]
+        values = values.sub_(normalizers.gather(1, members)[:, :, None]).add_(added.gather(1, members)[:, :, None])
+        values.masked_fill_(columns >= num_columns, -torch.inf)
+        top = values.flatten(1).topk(k, dim=1)
+        return Best(
+            values=top.values,
+            members=members.gather(1, top.indices // _BLOCK),
+            columns=columns.view(num_groups, -1).gather(1, top.indices).clamp_(max=num_columns - 1),
+        )
+
+    def _columns(self, blocks: Tensor) -> Tensor:
+        """[...] -> [..., 128]; the last block may reach beyond the last column."""
+        return blocks[..., None] * _BLOCK + torch.arange(_BLOCK, device=blocks.device)
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What can be chosen from in each row: scores whose log-probabilities are less by the row's normalizer."""
+
+    blocks: Blocks
+    token_ids: Tensor
+    """[B] int64: the first of each row's largest."""
+    largest: Tensor
+    """[B]: their scores."""
+    normalizers: Tensor
+    """[B]: log(sum(exp(scores))), or zeros where the scores are log-probabilities already."""
+
+    @classmethod
+    def of(cls, logits: Tensor) -> "Choices":
+        """Of logits [B, N] float32."""
+        if logits.device.type == "cpu" and kernels.is_available():
+            token_ids, largest, normalizers, maxima = kernels.choose(logits, block=_BLOCK)
+            return cls(Blocks(logits, maxima), token_ids, largest, normalizers)
+        blocks = Blocks.of(logits)
+        return cls(blocks, blocks.first_argmax(), blocks.maxima.amax(dim=1), logits.logsumexp(dim=1))
+
+    @classmethod
+    def of_logprobs(cls, logprobs: Tensor) -> "Choices":
+        """Of log-probabilities [B, N], or numbers to choose by as if they were."""
+        blocks = Blocks.of(logprobs)
+        normalizers = torch.zeros(len(logprobs), device=logprobs.device)
+        return cls(blocks, blocks.first_argmax(), blocks.maxima.amax(dim=1), normalizers)
+
+    def logprobs(self, rows: Tensor, token_ids: Tensor) -> Tensor:
+        """Of tokens [...] in rows [...]."""
+        return self.blocks.scores[rows, token_ids] - self.normalizers[rows]
+
+
+def first_argmax(scores: Tensor) -> Tensor:
+    """[B, N] -> [B] int64: the first of each row's largest."""
+    return Blocks.of(scores).first_argmax()

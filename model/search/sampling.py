@@ -1,0 +1,122 @@
+"""Drawing tokens: temperature, top-k, nucleus, and noise that depends on nothing but seed, step and token.
+
+A draw from softmax(s) is argmax(s + g) with standard Gumbel noise g, or argmax(exp(s) / e) with exponential noise
+e = -log u, which is the same (Gumbel 1954; Maddison, Tarlow and Minka, "A* Sampling", NeurIPS 2014). u comes from
+SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014), whose i-th output is
+a hash of seed + i: the stream of a step is seeded with the step-th output of the sequence's seed, and a token takes
+the output numbered by its id. So a draw depends on no neighbour and no earlier draw.
+Shapes: S sampled rows, N vocabulary, W the most probable tokens.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from model.search.types import Sampling
+
+_GAMMA = 0x9E3779B97F4A7C15
+_MULTIPLIERS = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+_UNIFORM_BITS = 52
+_NUCLEUS_GUESS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One row's draw: `step` numbers the tokens of its sequence."""
+
+    sampling: Sampling
+    step: int
+
+
+def perturb(logits: Tensor, draws: Sequence[Draw]) -> Tensor:
+    """Logits [S, N] float32 -> [S, N], of which the largest is the drawn token."""
+    scores = warp(logits, [draw.sampling for draw in draws])
+    seeds = _column([signed(draw.sampling.seed) for draw in draws], torch.int64, logits.device)
+    steps = _column([draw.step for draw in draws], torch.int64, logits.device)
+    bits = splitmix64(splitmix64(seeds, steps), torch.arange(logits.shape[1], device=logits.device))
+    weights = (scores - scores.amax(dim=1, keepdim=True)).exp_()
+    return weights.div_(exponential(bits))
+
+
+def warp(logits: Tensor, samplings: Sequence[Sampling]) -> Tensor:
+    """Temperature, then top-k, then the nucleus, as `transformers` orders them: what is cut off becomes -inf.
+
+    Tokens whose logit equals the last one that stays, stay too.
+    """
+    scores = logits
+    if any(sampling.temperature != 1 for sampling in samplings):
+        scores = scores / _column([sampling.temperature for sampling in samplings], scores.dtype, scores.device)
+    cut = [index for index, sampling in enumerate(samplings) if 0 < sampling.top_k < scores.shape[1]]
+    if cut:
+        scores = _cut(scores, cut, _kth_largest(scores[cut], [samplings[index].top_k for index in cut]))
+    cut = [index for index, sampling in enumerate(samplings) if sampling.top_p < 1]
+    if cut:
+        scores = _cut(scores, cut, _nucleus_floor(scores[cut], [samplings[index].top_p for index in cut]))
+    return scores
+
+
+def splitmix64(seeds: Tensor, index: Tensor) -> Tensor:
+    """Output number `index` (from 0) of the generators with these seeds, as the 64 bits of an int64."""
+    z = (index + 1) * signed(_GAMMA) + seeds  # wraps around, as it should
+    for shift, multiplier in zip((30, 27), _MULTIPLIERS, strict=True):
+        z ^= _shift_right(z, shift)
+        z *= signed(multiplier)
+    return z ^ _shift_right(z, 31)
+
+
+def exponential(bits: Tensor) -> Tensor:
+    """-log u in float32, for u in (0, 1) of the upper 52 bits, which a float64 takes together with the half."""
+    uniform = _shift_right(bits, 64 - _UNIFORM_BITS).to(torch.float64)
+    return uniform.add_(0.5).mul_(2.0**-_UNIFORM_BITS).log_().neg_().to(torch.float32)
+
+
+def signed(value: int) -> int:
+    """The low 64 bits of `value` as an int64 holds them."""
+    value &= 2**64 - 1
+    return value - 2**64 if value >= 2**63 else value
+
+
+def _shift_right(z: Tensor, shift: int) -> Tensor:
+    """Without the sign, which `>>` would draw in from the left."""
+    return (z >> shift).bitwise_and_((1 << (64 - shift)) - 1)
+
+
+def _cut(scores: Tensor, rows: list[int], floors: Tensor) -> Tensor:
+    """Scores below their row's of `floors` [rows, 1] become -inf."""
+    every = torch.full((len(scores), 1), -torch.inf, device=scores.device)
+    every[rows] = floors
+    return scores.masked_fill(scores < every, -torch.inf)
+
+
+def _kth_largest(scores: Tensor, ks: list[int]) -> Tensor:
+    """[S, N] -> [S, 1]."""
+    return scores.topk(max(ks), dim=1).values.gather(1, _column([k - 1 for k in ks], torch.int64, scores.device))
+
+
+def _nucleus_floor(scores: Tensor, ps: list[float]) -> Tensor:
+    """The score [S, 1] of the last token in each nucleus: the most probable tokens, until together they have p.
+
+    A token stays if those before it have less than p together, and the first one always does. On CPU a few of the
+    most probable are tried before all are sorted; elsewhere to ask whether they were enough would take longer.
+    """
+    p = _column(ps, torch.float32, scores.device)
+    normalizer = scores.logsumexp(dim=1, keepdim=True)
+    if scores.device.type == "cpu" and scores.shape[1] > _NUCLEUS_GUESS:
+        values = scores.topk(_NUCLEUS_GUESS, dim=1).values
+        if ((values - normalizer).exp_().sum(dim=1, keepdim=True) >= p).all():
+            return _floor(values, normalizer, p)
+    return _floor(scores.sort(dim=1, descending=True).values, normalizer, p)
+
+
+def _floor(values: Tensor, normalizer: Tensor, p: Tensor) -> Tensor:
+    """From values [S, W], largest first."""
+    probabilities = (values - normalizer).exp_()
+    before = probabilities.cumsum(dim=1) - probabilities
+    num_kept = (before < p).sum(dim=1, keepdim=True).clamp_(min=1)
+    return values.gather(1, num_kept - 1)
+
+
+def _column(values: Sequence[float], dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(values, dtype=dtype, device=device)[:, None]

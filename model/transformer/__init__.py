@@ -1,0 +1,1 @@
+"""The forward pass: layers, attention, positions, linear layers, KV cache, compute types."""

@@ -1,0 +1,132 @@
+"""Where a token stands: added to its embedding, as sinusoids or learned, or as a bias on the scores of self-attention.
+
+Shapes: B rows, T tokens, C columns, H heads, P positions, D model size.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import torch
+from torch import Tensor, nn
+
+from model.checkpoint.config import ModelConfig, Positions, RelativePositions
+
+
+class SinusoidalPositions(nn.Module):
+    """Row p of the table belongs to the p-th token of a sequence: the family's offset is already in."""
+
+    table: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.register_buffer("table", positions_table(config), persistent=False)
+
+    @property
+    def rows(self) -> Tensor | None:
+        """[P, D]: the row of each position."""
+        return self.table
+
+    def forward(self, embeddings: Tensor, positions: Tensor | slice) -> Tensor:
+        """Add to embeddings [B, T, D], in place, the rows of `positions` [(B,) T]."""
+        return embeddings.add_(self.table[positions])
+
+
+class LearnedPositions(nn.Module):
+    """The rows of the table before the offset are trained by nobody and read by nobody."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.offset = config.position_offset
+        self.table = nn.Parameter(torch.empty(config.max_positions + self.offset, config.d_model))
+
+    @property
+    def rows(self) -> Tensor | None:
+        return self.table[self.offset :]
+
+    def forward(self, embeddings: Tensor, positions: Tensor | slice) -> Tensor:
+        """As in `SinusoidalPositions`."""
+        return embeddings.add_(self.table[self.offset :][positions])
+
+
+class NoPositions(nn.Module):
+    """Of the families with a relative bias."""
+
+    rows: Tensor | None = None
+
+    def forward(self, embeddings: Tensor, _positions: Tensor | slice) -> Tensor:
+        return embeddings
+
+
+TokenPositions = SinusoidalPositions | LearnedPositions | NoPositions
+
+
+def source_and_target_positions(config: ModelConfig) -> tuple[TokenPositions, TokenPositions]:
+    """Only what is learned differs between the two sides."""
+    if config.positions == "learned":
+        return LearnedPositions(config), LearnedPositions(config)
+    shared: TokenPositions = NoPositions() if config.positions == "relative" else SinusoidalPositions(config)
+    return shared, shared
+
+
+class RelativeBias(nn.Module):
+    """A learned number for each head and bucket of distances; all layers of a stack share it."""
+
+    buckets: Tensor
+
+    def __init__(self, relative: RelativePositions, *, num_heads: int, bidirectional: bool) -> None:
+        super().__init__()
+        self.max_distance = relative.max_distance
+        self.bias = nn.Parameter(torch.empty(relative.num_buckets, num_heads))
+        buckets = distance_buckets(relative, bidirectional=bidirectional)
+        self.register_buffer("buckets", buckets, persistent=False)
+
+    def forward(self, token_positions: Tensor, num_tokens: int) -> Tensor:
+        """token_positions [B, T] -> the bias [B, H, T, C] on columns 0..C-1, of which there are `num_tokens`."""
+        columns = torch.arange(num_tokens, device=token_positions.device)
+        distances = (columns - token_positions[..., None]).clamp_(-self.max_distance, self.max_distance)
+        bias = self.bias.t()[:, self.buckets[distances + self.max_distance]]  # [H, B, T, C]
+        return bias.transpose(0, 1)
+
+
+def distance_buckets(relative: RelativePositions, *, bidirectional: bool) -> Tensor:
+    """The bucket of each distance from -max_distance to max_distance (of the column from the token), int64.
+
+    Of the buckets of one direction the first half are for one distance each, the others for ranges that grow in
+    proportion. One-directional bias knows no future: it is all in bucket 0. In float32, as T5 was trained.
+    """
+    distances = torch.arange(-relative.max_distance, relative.max_distance + 1)
+    num_buckets = relative.num_buckets // 2 if bidirectional else relative.num_buckets
+    lengths = distances.abs() if bidirectional else (-distances).clamp(min=0)
+    num_exact = num_buckets // 2
+    share = torch.log(lengths.clamp(min=1).float() / num_exact) / math.log(relative.max_distance / num_exact)
+    in_ranges = (num_exact + (share * (num_buckets - num_exact)).long()).clamp(max=num_buckets - 1)
+    buckets = torch.where(lengths < num_exact, lengths, in_ranges)
+    return buckets + (distances > 0) * num_buckets if bidirectional else buckets
+
+
+def positions_table(config: ModelConfig, *, num_positions: int | None = None) -> Tensor:
+    """Sinusoids, float32 [P, D], each computed in the precision of the implementation that trained with it."""
+    rows = config.max_positions if num_positions is None else num_positions
+    return _TABLES[config.positions](rows, config.position_offset, config.d_model)
+
+
+def _sinusoidal(rows: int, offset: int, d_model: int) -> Tensor:
+    """Section 3.5 of "Attention Is All You Need", sines before cosines instead of taking turns; in float64."""
+    columns = torch.arange(d_model, dtype=torch.float64)
+    wavelengths = 10000.0 ** (2 * (columns // 2) / d_model)
+    angles = torch.arange(offset, offset + rows, dtype=torch.float64)[:, None] / wavelengths
+    return torch.cat([angles[:, 0::2].sin(), angles[:, 1::2].cos()], dim=1).float()
+
+
+def _sinusoidal_t2t(rows: int, offset: int, d_model: int) -> Tensor:
+    """As in tensor2tensor and fairseq: wavelengths from 1 to 10000 inclusive, zero in a last odd column; in float32."""
+    half = d_model // 2
+    frequencies = torch.exp(torch.arange(half).float() * -(math.log(10000) / (half - 1)))
+    angles = torch.arange(offset, offset + rows).float()[:, None] * frequencies
+    return torch.cat([angles.sin(), angles.cos(), torch.zeros(rows, d_model % 2)], dim=1)
+
+
+_TABLES: Mapping[Positions, Callable[[int, int, int], Tensor]] = MappingProxyType(
+    {"sinusoidal": _sinusoidal, "sinusoidal_t2t": _sinusoidal_t2t}
+)

@@ -1,0 +1,246 @@
+"""One encoder-decoder transformer for every checkpoint family; `ModelConfig` says what differs.
+
+Shapes: B rows, S source tokens, T target tokens, L decoder layers, H heads, d head size, D model size, N target
+vocabulary. Symbols: X is the embedded input, K' and V' are `cross_kv`, Z' is `decoder_hidden_state`, and W is
+`output_projection`: P(next token) = softmax(Z'W).
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from model.checkpoint.config import ModelConfig
+from model.kernels.stacks import DecoderEmbedding, DecoderKernel, EncoderKernel
+from model.transformer.attention import CrossWeights, causal_mask, source_mask
+from model.transformer.kv_cache import KVView, LayerSelfKV
+from model.transformer.layers import DecoderLayer, EncoderLayer, make_norm
+from model.transformer.linear import Embedding, Int8Linear, Linear
+from model.transformer.positions import RelativeBias, source_and_target_positions
+
+
+class Transformer(nn.Module):
+    """Its weights are uninitialised until `load_transformer` has filled them."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        d_model = config.d_model
+        self.config = config
+        self.source_embed_tokens = Embedding(config.vocab_size, d_model)
+        self.target_embed_tokens = (
+            self.source_embed_tokens if config.tie_source_target else Embedding(config.decoder_vocab_size, d_model)
+        )
+        self.source_positions, self.target_positions = source_and_target_positions(config)
+        self.source_embed_norm = make_norm(config) if config.embedding_norm else nn.Identity()
+        self.target_embed_norm = make_norm(config) if config.embedding_norm else nn.Identity()
+        self.encoder_bias = self.decoder_bias = None
+        if config.relative_positions is not None:
+            relative = config.relative_positions
+            self.encoder_bias = RelativeBias(relative, num_heads=config.encoder_heads, bidirectional=True)
+            self.decoder_bias = RelativeBias(relative, num_heads=config.decoder_heads, bidirectional=False)
+        self.encoder_layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
+        self.encoder_norm = make_norm(config) if config.final_norm else nn.Identity()
+        # K' and V' of all decoder layers are one product
+        num_cross_kv = config.decoder_layers * 2 * config.decoder_heads * config.decoder_head_dim
+        self.cross_kv_proj = Linear(d_model, num_cross_kv, bias=config.linear_bias)
+        self.decoder_layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
+        self.decoder_norm = make_norm(config) if config.final_norm else nn.Identity()
+        self.output_projection = Linear(d_model, config.decoder_vocab_size, bias=config.output_bias)
+        if config.tie_output:
+            self.output_projection.weight = self.target_embed_tokens.weight
+        self.num_parameters = sum(parameter.numel() for parameter in self.parameters())
+        self.encoder_kernel: EncoderKernel | None = None
+        self.decoder_kernel: DecoderKernel | None = None
+
+    @property
+    def device(self) -> torch.device:
+        return self.source_embed_tokens.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.source_embed_tokens.weight.dtype
+
+    def use_kernels(self) -> None:
+        """Let our own kernels run both stacks, once all linear layers are of int8."""
+        encoder_layers = [layer for layer in self.encoder_layers if isinstance(layer, EncoderLayer)]
+        decoder_layers = [layer for layer in self.decoder_layers if isinstance(layer, DecoderLayer)]
+        self.encoder_kernel = EncoderKernel(self.config, encoder_layers, self.encoder_norm)
+        embedding = DecoderEmbedding(
+            self.target_embed_tokens.weight, self.target_positions.rows, self.target_embed_norm
+        )
+        self.decoder_kernel = DecoderKernel(self.config, embedding, decoder_layers, self.decoder_norm)
+
+    @property
+    def kv_dtype(self) -> torch.dtype:
+        """Of the caches."""
+        return self.dtype if self.decoder_kernel is None else torch.bfloat16
+
+    @property
+    def encoder_dtype(self) -> torch.dtype:
+        """Of what `encode` gives: in int8, whose activations are float32, half of that.
+
+        What comes out of the last norm is within the range of float16, whose rounding is far below that of int8.
+        """
+        return torch.float16 if isinstance(self.cross_kv_proj, Int8Linear) else self.dtype
+
+    def encode(self, input_ids: Tensor, source_lengths: Tensor) -> Tensor:
+        """input_ids [B, S] padded at the end, source_lengths [B] >= 1 -> encoder_hidden_states [B, S, D].
+
+        They are of `encoder_dtype`, in which they can be kept, so that those which were kept and those which have just
+        been computed are the same numbers. What stands in the padding is finite and means nothing.
+        """
+        num_tokens = input_ids.shape[1]
+        places = torch.arange(num_tokens, device=input_ids.device)
+        bias = None if self.encoder_bias is None else self.encoder_bias(places[None], num_tokens)
+        if self.encoder_kernel is not None:
+            return self._encode_unpadded(self.encoder_kernel, input_ids, source_lengths, bias)
+        hidden_states = self._embed_source(input_ids, places)
+        mask = self._source_mask(source_lengths, num_tokens, bias=bias)
+        for layer in self.encoder_layers:
+            hidden_states = layer(hidden_states, mask)
+        output: Tensor = self.encoder_norm(hidden_states)
+        return output.to(self.encoder_dtype)
+
+    def _encode_unpadded(
+        self, kernel: EncoderKernel, input_ids: Tensor, source_lengths: Tensor, bias: Tensor | None
+    ) -> Tensor:
+        """As `encode`, with zeros in the padding."""
+        places = torch.arange(input_ids.shape[1])
+        is_token = places < source_lengths[:, None]
+        hidden_states = self._embed_source(input_ids[is_token], places.expand_as(is_token)[is_token])
+        encoded = kernel(hidden_states, source_lengths, None if bias is None else bias[0].contiguous())
+        output = torch.zeros(*input_ids.shape, self.config.d_model, dtype=self.encoder_dtype)
+        output[is_token] = encoded.to(self.encoder_dtype)
+        return output
+
+    def _embed_source(self, input_ids: Tensor, positions: Tensor) -> Tensor:
+        """X = E * embed_scale + positions, and its norm: [...] and [... or T] -> [..., D]."""
+        hidden_states = self.source_embed_tokens(input_ids).mul_(self.config.embed_scale)
+        output: Tensor = self.source_embed_norm(self.source_positions(hidden_states, positions))
+        return output
+
+    def cross_kv(self, encoder_hidden_states: Tensor) -> Tensor:
+        """encoder_hidden_states [B, S, D] -> K' and V' of all layers [L, B, S, 2, H, d], a view of one product."""
+        config = self.config
+        kv: Tensor = self.cross_kv_proj(encoder_hidden_states.to(self.dtype))
+        kv = kv.view(*kv.shape[:2], config.decoder_layers, 2, config.decoder_heads, config.decoder_head_dim)
+        return kv.permute(2, 0, 1, 3, 4, 5)
+
+    def decode(
+        self,
+        input_ids: Tensor,
+        positions: Tensor,
+        source_lengths: Tensor,
+        kv: KVView,
+        cross_weights: CrossWeights | None = None,
+    ) -> Tensor:
+        """input_ids [B, T] -> decoder_hidden_state Z' [B, T, D].
+
+        `positions` [B] is the place of each row's first token in the self cache: K and V of the T tokens are written
+        there, and each token sees the cache up to itself. The view must reach over the last of them. `cross_weights`
+        is filled in.
+        """
+        if self.decoder_kernel is not None:
+            assert cross_weights is None or input_ids.shape[1] == 1, "the kernel gives those of one token"
+            steps = [
+                self._decode_token(token_ids, positions + index, source_lengths, kv, cross_weights)
+                for index, token_ids in enumerate(input_ids.unbind(1))
+            ]
+            return torch.stack(steps, dim=1)
+        token_positions = positions[:, None] + torch.arange(input_ids.shape[1], device=input_ids.device)
+        rows = torch.arange(input_ids.shape[0], device=input_ids.device)[:, None]
+        return self._decoder_stack(
+            self._embed_target(input_ids, token_positions),
+            self._causal_mask(token_positions, kv.self_kv.shape[2]),
+            kv.cross_kv,
+            self._source_mask(source_lengths, kv.cross_kv.shape[2]),
+            (LayerSelfKV(self_kv, rows, token_positions) for self_kv in kv.self_kv.unbind()),
+            cross_weights=cross_weights,
+        )
+
+    def decode_step(
+        self,
+        input_ids: Tensor,
+        positions: Tensor,
+        source_lengths: Tensor,
+        kv: KVView,
+        cross_weights: CrossWeights | None = None,
+    ) -> Tensor:
+        """One token a row: input_ids [B], positions [B] -> logits [B, N]. Shapes decide all control flow."""
+        if self.decoder_kernel is not None:
+            return self.project(self._decode_token(input_ids, positions, source_lengths, kv, cross_weights))
+        return self.project(self.decode(input_ids[:, None], positions, source_lengths, kv, cross_weights)[:, 0])
+
+    def _decode_token(
+        self,
+        input_ids: Tensor,
+        positions: Tensor,
+        source_lengths: Tensor,
+        kv: KVView,
+        cross_weights: CrossWeights | None,
+    ) -> Tensor:
+        """By the kernel: input_ids [B], positions [B] -> Z' [B, D]."""
+        assert self.decoder_kernel is not None
+        bias = None
+        if self.decoder_bias is not None:
+            bias = self.decoder_bias(positions[:, None], kv.self_kv.shape[2])[:, :, 0].contiguous()
+        return self.decoder_kernel(input_ids, positions, source_lengths, kv, bias=bias, cross_weights=cross_weights)
+
+    def project(self, decoder_hidden_state: Tensor) -> Tensor:
+        """Z'W: [..., D] -> logits [..., N]."""
+        if self.config.output_scale != 1.0:
+            decoder_hidden_state = decoder_hidden_state * self.config.output_scale
+        logits: Tensor = self.output_projection(decoder_hidden_state)
+        return logits
+
+    def decode_full(self, input_ids: Tensor, encoder_hidden_states: Tensor, source_lengths: Tensor) -> Tensor:
+        """All of the targets [B, T] at once, without a cache -> decoder_hidden_state Z' [B, T, D]."""
+        num_tokens = input_ids.shape[1]
+        token_positions = torch.arange(num_tokens, device=input_ids.device)[None]
+        return self._decoder_stack(
+            self._embed_target(input_ids, token_positions[0]),
+            self._causal_mask(token_positions, num_tokens),
+            self.cross_kv(encoder_hidden_states),
+            self._source_mask(source_lengths, encoder_hidden_states.shape[1]),
+            [None] * self.config.decoder_layers,
+        )
+
+    def forward(self, input_ids: Tensor, source_lengths: Tensor, decoder_input_ids: Tensor) -> Tensor:
+        """Teacher-forced: input_ids [B, S], source_lengths [B], decoder_input_ids [B, T] -> logits [B, T, N]."""
+        encoder_hidden_states = self.encode(input_ids, source_lengths)
+        return self.project(self.decode_full(decoder_input_ids, encoder_hidden_states, source_lengths))
+
+    def _embed_target(self, input_ids: Tensor, positions: Tensor) -> Tensor:
+        """X = E * embed_scale + positions, and its norm: [B, T] and [(B,) T] -> [B, T, D]."""
+        hidden_states = self.target_embed_tokens(input_ids).mul_(self.config.embed_scale)
+        output: Tensor = self.target_embed_norm(self.target_positions(hidden_states, positions))
+        return output
+
+    def _causal_mask(self, token_positions: Tensor, num_tokens: int) -> Tensor:
+        bias = None if self.decoder_bias is None else self.decoder_bias(token_positions, num_tokens)
+        return causal_mask(token_positions, num_tokens, dtype=self.target_embed_tokens.weight.dtype, bias=bias)
+
+    def _source_mask(self, source_lengths: Tensor, num_tokens: int, *, bias: Tensor | None = None) -> Tensor:
+        return source_mask(source_lengths, num_tokens, dtype=self.source_embed_tokens.weight.dtype, bias=bias)
+
+    def _decoder_stack(
+        self,
+        hidden_states: Tensor,
+        causal_mask: Tensor,
+        cross_kv: Tensor,
+        source_mask: Tensor,
+        self_kvs: Iterable[LayerSelfKV | None],
+        *,
+        cross_weights: CrossWeights | None = None,
+    ) -> Tensor:
+        asked: list[CrossWeights | None] = [None] * len(self.decoder_layers)
+        if cross_weights is not None:
+            asked[cross_weights.layer] = cross_weights
+        for layer, layer_cross_kv, self_kv, weights in zip(
+            self.decoder_layers, cross_kv.unbind(), self_kvs, asked, strict=True
+        ):
+            hidden_states = layer(
+                hidden_states, causal_mask, layer_cross_kv, source_mask, self_kv, cross_weights=weights
+            )
+        output: Tensor = self.decoder_norm(hidden_states)
+        return output

@@ -1,0 +1,148 @@
+"""The spans of a request: one of the server, and under it one for each stage and each look-up in Redis.
+
+Stages become spans when the request has ended, by the times noted on the way, so that no token costs anything. A thread
+sends them, in batches. No attribute holds a text: routes, counts and kinds only.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final
+
+from opentelemetry import context, propagate, trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import SpanKind, Status, StatusCode
+
+from service.observability.timeline import Timeline
+from service.observability.tracing import set_current_trace
+
+DEFAULT_NAME = "kakehashi"
+UNNAMED = "unknown_service"
+"""What the SDK's name of a service starts with where nobody gave one."""
+FLUSH_SECONDS = 1.5
+"""At the end, of the grace period."""
+NANOSECONDS: Final = 1_000_000_000
+
+Attributes = Mapping[str, str | bool | int | float]
+
+
+class Tracing:
+    """The endpoint, and all else about it, is read from the environment by the SDK."""
+
+    def __init__(self, *, version: str) -> None:
+        resource = Resource.create({"service.version": version})
+        if str(resource.attributes[SERVICE_NAME]).startswith(UNNAMED):
+            resource = resource.merge(Resource({SERVICE_NAME: DEFAULT_NAME}))
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        self._tracer = self._provider.get_tracer(DEFAULT_NAME, version)
+
+    def start(self, headers: Mapping[str, str], *, method: str, request_id: str, began: float) -> "RequestTrace":
+        """The trace of the request that this task serves, with the parent that `headers` name. `began` is monotonic."""
+        request_trace = RequestTrace(self._tracer, headers, method=method, request_id=request_id, began=began)
+        set_current_trace(request_trace)
+        return request_trace
+
+    async def aclose(self) -> None:
+        """Send what is left, for FLUSH_SECONDS at most."""
+        loop = asyncio.get_running_loop()
+        sent = asyncio.Event()
+
+        def shut_down() -> None:
+            self._provider.shutdown()
+            with suppress(RuntimeError):  # the loop may be closed by then
+                loop.call_soon_threadsafe(sent.set)
+
+        threading.Thread(target=shut_down, daemon=True).start()  # which does not hold up the end, as a pool's would
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH_SECONDS):
+                await sent.wait()
+
+
+class RequestTrace:
+    """All times are seconds of the monotonic clock."""
+
+    def __init__(
+        self, tracer: trace.Tracer, headers: Mapping[str, str], *, method: str, request_id: str, began: float
+    ) -> None:
+        self._tracer = tracer
+        self._method = method
+        self._offset = time.time_ns() - time.monotonic_ns()
+        self._span = tracer.start_span(
+            f"HTTP {method}",
+            context=propagate.extract(headers),
+            kind=SpanKind.SERVER,
+            attributes={"http.request.method": method, "kakehashi.request_id": request_id},
+            start_time=self._nanoseconds(began),
+        )
+        self._context = trace.set_span_in_context(self._span)
+        context.attach(self._context)  # for libraries that ask what goes on; the task, and this with it, ends soon
+        self._is_recording = self._span.is_recording()
+
+    @property
+    def trace_id(self) -> str:
+        return trace.format_trace_id(self._span.get_span_context().trace_id)
+
+    def add_stages(self, timeline: Timeline, *, ended: float, attributes: Attributes) -> None:
+        """`attributes` are those of `decode`."""
+        if not self._is_recording:
+            return
+        for stage in timeline.stages(ended):
+            is_decode = stage.name == "decode"
+            moments = {"first token": timeline.first_token_at, "last sentence": timeline.last_slot_at}
+            self._add(
+                stage.name,
+                stage.began,
+                stage.ended,
+                attributes=attributes if is_decode else {},
+                moments=moments if is_decode else {},
+            )
+
+    def add_look_up(self, name: str, *, began: float, attributes: Attributes, is_call: bool = False) -> None:
+        """It has just ended; `is_call`: another server was asked."""
+        if self._is_recording:
+            kind = SpanKind.CLIENT if is_call else SpanKind.INTERNAL
+            self._add(name, began, time.monotonic(), kind=kind, attributes=attributes)
+
+    def end(self, *, route: str, status: int, outcome: str, ended: float, attributes: Attributes) -> None:
+        if self._is_recording:
+            self._span.update_name(f"{self._method} {route}")
+            self._span.set_attributes(
+                {
+                    "http.route": route,
+                    "http.response.status_code": status,
+                    "kakehashi.outcome": outcome,
+                    **attributes,
+                }
+            )
+            if status >= 500 or outcome in ("error", "timeout"):  # a stream that fails has sent its 200 before
+                self._span.set_attribute("error.type", str(status) if status >= 500 else outcome)
+                self._span.set_status(Status(StatusCode.ERROR))
+        self._span.end(self._nanoseconds(ended))
+
+    def _add(
+        self,
+        name: str,
+        began: float,
+        ended: float,
+        *,
+        attributes: Attributes,
+        kind: SpanKind = SpanKind.INTERNAL,
+        moments: Mapping[str, float] | None = None,
+    ) -> None:
+        span = self._tracer.start_span(
+            name, context=self._context, kind=kind, attributes=attributes, start_time=self._nanoseconds(began)
+        )
+        for moment, at in (moments or {}).items():
+            if at:
+                span.add_event(moment, timestamp=self._nanoseconds(at))
+        span.end(self._nanoseconds(ended))
+
+    def _nanoseconds(self, monotonic: float) -> int:
+        """Since the epoch, as spans want it."""
+        return int(monotonic * NANOSECONDS) + self._offset

@@ -1,0 +1,1 @@
+"""Requests to sentences, sentences to decodes, and their events back to text."""

@@ -1,0 +1,146 @@
+"""The checkpoints that are served, and which of them a language pair goes through.
+
+A pair goes to the first checkpoint that was trained in it. A pair that none has goes through a third language, when
+some checkpoint has each half: a checkpoint's own `pivot_lang`, or English.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+from model.checkpoint.config import Checkpoint
+from model.tokenizers.languages import match_code
+from model.tokenizers.loading import Tokenizer
+from service.errors import UnsupportedLanguageError, UnsupportedOptionError
+from service.text.segmentation import Segmented, segment
+
+DEFAULT_PIVOT = "en"
+MAX_KNOWN_ROUTES = 4096
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ServedModel:
+    """One checkpoint. `index` is its place in the WorkerSpec.
+
+    `max_source_tokens` counts special tokens too; `max_source_pieces` is what they leave to a text.
+    """
+
+    index: int
+    checkpoint: Checkpoint
+    tokenizer: Tokenizer
+    max_source_tokens: int
+    max_source_pieces: int
+    max_new_tokens: int
+
+    @property
+    def name(self) -> str:
+        return self.checkpoint.name
+
+    def segment(self, text: str, *, source_lang: str) -> tuple[Segmented, list[list[int]]]:
+        """Sentences that the checkpoint has positions for, and the piece ids of each."""
+        piece_ids = cache(self.tokenizer.piece_ids)  # what is measured is mostly what becomes a sentence
+        segmented = segment(
+            text,
+            language=source_lang,
+            max_tokens=self.max_source_pieces,
+            count_tokens=lambda piece: len(piece_ids(piece)),
+        )
+        return segmented, [piece_ids(sentence) for sentence in segmented.sentences]
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """A pair that one checkpoint was trained in; the codes are that checkpoint's."""
+
+    model: ServedModel
+    source_lang: str
+    target_lang: str
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One leg, or two by way of `pivot_lang`."""
+
+    legs: tuple[Leg, ...]
+
+    @property
+    def target_lang(self) -> str:
+        return self.legs[-1].target_lang
+
+    @property
+    def pivot_lang(self) -> str | None:
+        return self.legs[0].target_lang if len(self.legs) > 1 else None
+
+
+class Catalogue:
+    def __init__(self, models: list[ServedModel]) -> None:
+        self.models = models
+        self._known_route = lru_cache(MAX_KNOWN_ROUTES)(self._find_route)
+
+    def languages(self) -> dict[str, list[str]]:
+        """Every source language with all targets that it is translated into: the direct ones first."""
+        direct: dict[str, dict[str, None]] = {}
+        for model in self.models:
+            for source in model.tokenizer.source_languages:
+                direct.setdefault(source, {}).update(dict.fromkeys(model.tokenizer.targets_of(source)))
+        pivots = _pivots(self.models)
+        ways = {
+            source: [*targets, *(each for pivot in pivots if pivot in targets for each in direct.get(pivot, ()))]
+            for source, targets in direct.items()
+        }
+        return {source: [each for each in dict.fromkeys(targets) if each != source] for source, targets in ways.items()}
+
+    def select(self, name: str | None) -> list[ServedModel]:
+        """The checkpoints that a request may go through. Raises UnsupportedOptionError for an unknown name."""
+        chosen = [model for model in self.models if name is None or model.name == name]
+        if not chosen:
+            names = ", ".join(model.name for model in self.models)
+            raise UnsupportedOptionError(f"model {name!r} is not served; there are {names}")
+        return chosen
+
+    def route(self, source_lang: str, target_lang: str, *, model: str | None = None) -> Route:
+        """Raises UnsupportedLanguageError, naming the code that is wrong, and what `select` raises."""
+        return self._known_route(source_lang, target_lang, model)
+
+    def _find_route(self, source_lang: str, target_lang: str, model: str | None) -> Route:
+        models = self.select(model)
+        route = self._route(models, source_lang, target_lang)
+        if route is not None:
+            return route
+        sources = dict.fromkeys(code for each in models for code in each.tokenizer.source_languages)
+        source = match_code(source_lang, among=sources)
+        if source is None:
+            raise UnsupportedLanguageError(f"source_lang {source_lang!r} is not one of {', '.join(sources)}")
+        reached = ", ".join(Catalogue(models).languages()[source])
+        raise UnsupportedLanguageError(
+            f"target_lang {target_lang!r} cannot be reached from {source!r}, which is translated into {reached}"
+        )
+
+    def _route(self, models: list[ServedModel], source_lang: str, target_lang: str) -> Route | None:
+        direct = _first_leg(models, source_lang, target_lang)
+        if direct is not None:
+            return Route((direct,))
+        if match_code(source_lang, among=[target_lang]) is not None:
+            return None  # a language into itself is no translation, by whatever way
+        for pivot in _pivots(models):
+            first = _first_leg(models, source_lang, pivot)
+            second = _first_leg(models, pivot, target_lang)
+            if first is not None and second is not None:
+                return Route((first, second))
+        return None
+
+
+def _pivots(models: Iterable[ServedModel]) -> list[str]:
+    own = [model.tokenizer.pivot_lang for model in models if model.tokenizer.pivot_lang is not None]
+    return list(dict.fromkeys([*own, DEFAULT_PIVOT]))
+
+
+def _first_leg(models: Iterable[ServedModel], source_lang: str, target_lang: str) -> Leg | None:
+    for model in models:
+        source = model.tokenizer.match(source_lang, among=model.tokenizer.source_languages)
+        if source is None:
+            continue
+        target = model.tokenizer.match(target_lang, among=model.tokenizer.targets_of(source))
+        if target is not None:
+            return Leg(model, source, target)
+    return None

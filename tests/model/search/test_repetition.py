@@ -1,0 +1,84 @@
+"""A loop ends a row, or a beam, as a stopping criterion of `transformers` would end it."""
+
+import pytest
+import torch
+from transformers import StoppingCriteria
+
+from model.decoding.generate import generate
+from model.search.types import SearchRequest, is_looping
+from tests.support.pairs import Pair, assert_equal_outputs, prompts_of, random_sources, their_outputs
+
+MAX_LENGTH = 60
+
+
+@pytest.mark.parametrize(
+    ("token_ids", "expected"),
+    [
+        ([5] * 15, False),
+        ([5] * 16, True),
+        ([1, 2] * 8, True),
+        ([1, 2] * 8 + [1], True),
+        ([1, 2] * 8 + [3], False),
+        ([9, *[1, 2, 3, 4, 5] * 4], True),
+        ([1, 2, 3, 4, 5] * 3 + [1, 2, 3, 4], False),
+        (list(range(8)) * 4, True),
+        (list(range(9)) * 4, False),
+    ],
+)
+def test_loop_is_an_ngram_said_four_times_and_over_sixteen_tokens(token_ids: list[int], expected: bool) -> None:
+    assert is_looping(token_ids) is expected
+
+
+class LoopCriteria(StoppingCriteria):  # type: ignore[misc]
+    def __init__(self, prompt_length: int) -> None:
+        self.prompt_length = prompt_length
+
+    def __call__(self, input_ids: torch.Tensor, scores: object, **options: object) -> torch.Tensor:
+        del scores, options
+        return torch.tensor([is_looping(ids[self.prompt_length :]) for ids in input_ids.tolist()])
+
+
+@pytest.mark.parametrize("beam_size", [1, 4])
+def test_loops_end_as_by_a_stopping_criterion_of_generate(lively: Pair, beam_size: int) -> None:
+    sources = random_sources(lively, 10, seed=8)
+    (prompt,) = prompts_of(lively, 1)
+    theirs = their_outputs(
+        lively,
+        sources,
+        prompt,
+        num_beams=beam_size,
+        num_return_sequences=beam_size,
+        early_stopping=beam_size > 1,
+        max_length=MAX_LENGTH,
+        stopping_criteria=[LoopCriteria(len(prompt))],
+    )
+    requests = [
+        SearchRequest(
+            index, tuple(prompt), MAX_LENGTH, beam_size=beam_size, num_hypotheses=beam_size, early_stopping=True
+        )
+        for index in range(len(sources))
+    ]
+    # both ends are the checkpoint's: its max_length counts the prompt
+    ours = generate(lively.ours, lively.ruled(max_length=MAX_LENGTH).checkpoint, requests, sources)
+    for hypotheses, outputs in zip(ours, theirs, strict=True):
+        assert_equal_outputs(hypotheses, outputs, beam_size)
+    for hypothesis in (hypothesis for hypotheses in ours for hypothesis in hypotheses):
+        is_loop = is_looping(list(hypothesis.token_ids))
+        at_limit = len(prompt) + len(hypothesis.token_ids) == MAX_LENGTH
+        assert (hypothesis.finish_reason == "repetition") == (is_loop and not at_limit)
+    assert "repetition" in {hypothesis.finish_reason for hypotheses in ours for hypothesis in hypotheses}
+
+
+def test_loops_go_on_where_the_guard_is_off(lively: Pair) -> None:
+    sources = random_sources(lively, 10, seed=8)
+    (prompt,) = prompts_of(lively, 1)
+    requests = [
+        SearchRequest(2 * index + guard, tuple(prompt), MAX_LENGTH, repetition_guard=guard)
+        for index in range(len(sources))
+        for guard in (False, True)
+    ]
+    ours = generate(lively.ours, lively.checkpoint, requests, [source for source in sources for _ in range(2)])
+    for (free,), (guarded,) in zip(ours[::2], ours[1::2], strict=True):
+        assert free.token_ids[: len(guarded.token_ids)] == guarded.token_ids
+        assert (free == guarded) == (guarded.finish_reason != "repetition")
+    assert "repetition" in {hypotheses[0].finish_reason for hypotheses in ours[1::2]}

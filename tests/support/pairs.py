@@ -1,0 +1,154 @@
+"""The same weights twice, in `transformers` and here, and greedy search with each."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from transformers import AutoModelForSeq2SeqLM, PreTrainedModel
+
+from model.checkpoint.config import Checkpoint, read_checkpoint
+from model.checkpoint.loading import load_transformer
+from model.decoding.generate import generate
+from model.search.types import Hypothesis, SearchRequest
+from model.transformer.compute_types import ComputeType
+from model.transformer.transformer import Transformer
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    checkpoint: Checkpoint
+    ours: Transformer
+    theirs: PreTrainedModel
+
+    def ruled(self, **rules: Any) -> "Pair":
+        """The same weights under other generation rules; `theirs` takes them as arguments."""
+        generation = replace(self.checkpoint.generation, **rules)
+        return replace(self, checkpoint=replace(self.checkpoint, generation=generation))
+
+    def computing_in(self, compute_type: ComputeType) -> "Pair":
+        """Ours in another compute type."""
+        return replace(self, ours=load_transformer(self.checkpoint, compute_type=compute_type, device=CPU))
+
+
+def load_pair(directory: Path) -> Pair:
+    checkpoint = read_checkpoint(directory, name="test")
+    theirs = AutoModelForSeq2SeqLM.from_pretrained(directory, dtype=torch.float32).eval()
+    return Pair(checkpoint, load_transformer(checkpoint, compute_type="float32", device=CPU), theirs)
+
+
+def random_sources(pair: Pair, count: int, *, seed: int, max_tokens: int = 30) -> list[list[int]]:
+    """Token ids of random length, ordinary ones, with the end token after them."""
+    config = pair.checkpoint.config
+    special = {config.pad_token_id, config.eos_token_id}
+    ordinary = torch.tensor([index for index in range(config.vocab_size) if index not in special])
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(1, max_tokens, (count,), generator=generator).tolist()
+    picks = [ordinary[torch.randint(len(ordinary), (length,), generator=generator)].tolist() for length in lengths]
+    return [[*pick, config.eos_token_id] for pick in picks]
+
+
+def padded(sequences: list[list[int]], pair: Pair) -> tuple[Tensor, Tensor]:
+    """Ids [B, S] padded at the end, and lengths [B]."""
+    rows = [torch.tensor(sequence) for sequence in sequences]
+    ids = pad_sequence(rows, batch_first=True, padding_value=pair.checkpoint.config.pad_token_id)
+    return ids, torch.tensor([len(row) for row in rows])
+
+
+def prompts_of(pair: Pair, count: int) -> list[list[int]]:
+    """Decoder prompts: the start token, and for many-to-many models one more as the language token."""
+    config = pair.checkpoint.config
+    language = [config.vocab_size - 20] if config.model_type in ("m2m_100", "mbart") else []
+    return [[config.decoder_start_token_id, *language]] * count
+
+
+def greedy_theirs(pair: Pair, sources: list[list[int]], prompts: list[list[int]], max_new: int) -> list[list[int]]:
+    """`generate` in padded batches of similar length."""
+    eos = pair.checkpoint.config.eos_token_id
+    results: dict[int, list[int]] = {}
+    order = sorted(range(len(sources)), key=lambda index: len(sources[index]))
+    for batch in (order[start : start + 32] for start in range(0, len(order), 32)):
+        input_ids, lengths = padded([sources[index] for index in batch], pair)
+        outputs = pair.theirs.generate(
+            input_ids=input_ids,
+            attention_mask=(torch.arange(input_ids.shape[1]) < lengths[:, None]).long(),
+            decoder_input_ids=torch.tensor([prompts[index] for index in batch]),
+            num_beams=1,
+            do_sample=False,
+            early_stopping=False,
+            use_cache="t5" not in pair.checkpoint.config.model_type,  # its cache has a layer for each of the encoder
+            max_length=len(prompts[0]) + max_new,
+        )
+        for index, output in zip(batch, outputs[:, len(prompts[0]) :].tolist(), strict=True):
+            results[index] = output[: output.index(eos) + 1] if eos in output else output
+    return [results[index] for index in range(len(sources))]
+
+
+def greedy_ours(
+    pair: Pair, sources: list[list[int]], prompts: list[list[int]], max_new: int, *, max_rows: int = 32
+) -> list[list[int]]:
+    """As the engine does it: rows join while others run, a finished one gives its slot to the last."""
+    requests = [
+        SearchRequest(index, tuple(prompt), max_new, repetition_guard=False) for index, prompt in enumerate(prompts)
+    ]
+    results = generate(pair.ours, pair.checkpoint, requests, sources, max_rows=max_rows)
+    return [list(hypotheses[0].token_ids) for hypotheses in results]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One target of `generate` after the prompt; greedy ones have no score."""
+
+    token_ids: list[int]
+    score: float | None
+
+
+def their_outputs(
+    pair: Pair, sources: list[list[int]], prompt: list[int], *, decoder_input_ids: bool = False, **options: Any
+) -> list[list[Output]]:
+    """`generate` for each source, in one padded batch: `num_return_sequences` outputs each, best first.
+
+    The prompt's language token is forced, as one usually calls it, or with `decoder_input_ids` given.
+    """
+    input_ids, lengths = padded(sources, pair)
+    if decoder_input_ids or len(prompt) > 2:
+        options["decoder_input_ids"] = torch.tensor([prompt] * len(sources))
+    elif len(prompt) == 2:
+        options["forced_bos_token_id"] = prompt[1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = pair.theirs.generate(
+            input_ids=input_ids,
+            attention_mask=(torch.arange(input_ids.shape[1]) < lengths[:, None]).long(),
+            do_sample=False,
+            return_dict_in_generate=True,
+            output_scores=True,
+            **options,
+        )
+    targets = [target[len(prompt) :] for target in result.sequences.tolist()]
+    scores = result.sequences_scores.tolist() if options["num_beams"] > 1 else [None] * len(targets)
+    outputs = [Output(_without_padding(target, pair), score) for target, score in zip(targets, scores, strict=True)]
+    count = len(outputs) // len(sources)
+    return [outputs[start : start + count] for start in range(0, len(outputs), count)]
+
+
+def _without_padding(target: list[int], pair: Pair) -> list[int]:
+    """Of the tokens after a prompt, those up to the end token or, where there is none, before the padding."""
+    config = pair.checkpoint.config
+    if config.eos_token_id in target:
+        return target[: target.index(config.eos_token_id) + 1]
+    return target[: target.index(config.pad_token_id)] if config.pad_token_id in target else target
+
+
+def assert_equal_outputs(ours: Sequence[Hypothesis], theirs: list[Output], label: object) -> None:
+    """Token for token, and scores to 1e-5 of their size."""
+    assert [list(hypothesis.token_ids) for hypothesis in ours] == [output.token_ids for output in theirs], label
+    for hypothesis, output in zip(ours, theirs, strict=True):
+        assert output.score is None or hypothesis.score == pytest.approx(output.score, rel=1e-5, abs=1e-5), label
