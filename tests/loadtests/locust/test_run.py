@@ -146,8 +146,8 @@ def test_an_open_loop_on_a_real_server_is_answered(server: RunningServer, tmp_pa
 
 
 def test_the_folder_is_enough_under_any_name(tmp_path: Path):
-    folder = shutil.copytree(ROOT / "loadtests", tmp_path / "locust")
-    command = [sys.executable, "-P", "-m", "locust", "--locustfile", str(folder / "locustfile.py"), "--list"]
+    folder = shutil.copytree(ROOT / "loadtests", tmp_path / "mounted")
+    command = [sys.executable, "-P", "-m", "locust", "--locustfile", str(folder / "locust" / "locustfile.py"), "--list"]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     listed = subprocess.run(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     assert listed.stdout.split()[2:] == ["PlainUser", "StreamingUser", "BatchUser", "MixedUser"]
