@@ -19,8 +19,9 @@ from model.search.types import SearchRequest
 from model.tokenizers.loading import load_tokenizer
 from service.api import explain, health, listings, translations
 from service.api.access_log import AccessLog
+from service.api.body_limit import BodyLimit
 from service.api.errors import install_error_handlers
-from service.api.middleware import BodyLimit, RequestRecorder
+from service.api.middleware import RequestRecorder
 from service.api.translations import TranslationService
 from service.cache.encoder_cache import EncoderCache, EncoderIdentity
 from service.cache.memory import MemoryTier

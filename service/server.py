@@ -8,6 +8,7 @@ from types import FrameType
 
 import uvicorn
 
+from service.api.connection import Connection
 from service.app import build_service
 from service.settings import Settings
 
@@ -37,6 +38,8 @@ class Server(uvicorn.Server):
                 port=settings.port,
                 log_config=None,
                 access_log=False,
+                http=Connection,
+                timeout_keep_alive=settings.keep_alive_seconds,
                 ws="none",  # what speaks WebSocket would log requests for one with their query, texts and all
                 timeout_graceful_shutdown=1,
             )

@@ -65,6 +65,9 @@ class Settings(BaseModel):
     max_body_bytes: PositiveInt = Field(1 << 20, description="bytes in a request's body")
     max_new_tokens: PositiveInt = Field(256, description="tokens generated for a sentence, the end token included")
     timeout_seconds: float = Field(120.0, gt=0, description="longest time for a request")
+    keep_alive_seconds: PositiveInt = Field(
+        75, description="time an idle connection stays open; longer than a load balancer keeps its own, often 60"
+    )
     grace_seconds: float = Field(30.0, gt=0, description="time to finish running requests after SIGTERM")
     cache_bytes: int = Field(
         128 << 20, ge=0, description="encoder outputs kept in the memory of the service process; 0: none"

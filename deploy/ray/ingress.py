@@ -22,8 +22,9 @@ from deploy.ray.exchange import AppRequest
 from deploy.ray.fields import read_asked
 from deploy.ray.fleet_metrics import Page, merge_pages
 from deploy.ray.forwarding import Forwarder
+from service.api.body_limit import BodyLimit
 from service.api.errors import ClientGoneError, install_error_handlers
-from service.api.middleware import BodyLimit, RequestRecorder
+from service.api.middleware import RequestRecorder
 from service.api.record import record_of
 from service.api.schemas import HealthAnswer, LanguageEntry, LanguagesAnswer
 from service.api.sse import until_gone

@@ -1,4 +1,4 @@
-"""Pure ASGI: request ids, the limit on bodies, and the account of every request.
+"""Pure ASGI: request ids, and the account of every request.
 
 Pure, because a middleware that buffers or wraps the receive channel would hide hang-ups from the routes.
 """
@@ -9,11 +9,9 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.access_log import AccessLog
-from service.api.errors import refuse
 from service.api.record import RequestRecord, set_record
 from service.observability.log import set_request_ids
 from service.observability.metrics import Metrics
@@ -91,36 +89,3 @@ def _outcome_of(status: int | None) -> str:
     if status is None or status >= 500:
         return "error"
     return "invalid" if status >= 400 else "ok"
-
-
-class BodyLimit:
-    """Refuses a body over `max_bytes` with 413: by its announced length, else as soon as it grows past the limit.
-
-    Starlette's own limit answers in plain text, also where a handler has already made a problem of it.
-    """
-
-    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
-        self._app = app
-        self._max_bytes = max_bytes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        detail = f"the body is longer than {self._max_bytes} bytes"
-        announced = Headers(scope=scope).get("content-length", "")
-        if announced.isdecimal() and int(announced) > self._max_bytes:
-            await refuse(scope, 413, detail)(scope, receive, send)
-            return
-        num_received = 0
-
-        async def receive_within_limit() -> Message:
-            nonlocal num_received
-            message = await receive()
-            num_received += len(message.get("body", b""))
-            if num_received > self._max_bytes:
-                # Inside the route's own reading of the body, so that the error handlers answer.
-                raise HTTPException(413, detail)
-            return message
-
-        await self._app(scope, receive_within_limit, send)

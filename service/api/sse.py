@@ -1,7 +1,8 @@
 """Server-Sent Events, and hang-ups noticed while an answer is being made.
 
 A stream's first line is a comment, so that the client sees at once that it is open, and a comment follows whenever 10 s
-pass in silence, so that no proxy takes it for dead.
+pass in silence, so that no proxy takes it for dead. A client that half-closes its connection gets a few comments at
+once: if it is gone, they fail.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from service.api.errors import ClientGoneError
+from service.api.half_close import PROBE_PAUSES_SECONDS, half_closed_event
 
 SILENCE_SECONDS = 10.0
 STALL_SECONDS = 30.0
@@ -38,7 +40,7 @@ encode_json = msgspec.json.encode
 async def until_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`, cancelled when the client hangs up: then raises ClientGoneError.
 
-    Call it once the request's body has been read: the next message is the hang-up.
+    Call it only after the request's body has been read: what it receives is dropped.
     """
     try:
         # In this task: a timeout that the hang-up sets off takes half the time of racing two tasks.
@@ -79,19 +81,21 @@ class EventStreamResponse(Response):
         del self.headers["content-length"]
         self._tell = tell
 
-    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         with suppress(ClientGoneError, TimeoutError):
-            await until_gone(receive, self._write_all(EventWriter(send)))
+            await until_gone(receive, self._write_all(EventWriter(send), half_closed_event(scope)))
 
-    async def _write_all(self, writer: "EventWriter") -> None:
+    async def _write_all(self, writer: "EventWriter", half_closed: asyncio.Event) -> None:
         # One timeout a stream, which its watch sets off: one a chunk takes more time than all else that is done here.
         async with asyncio.timeout(None) as stalled:
             watch = asyncio.create_task(_watch(writer, stalled))
+            probe = asyncio.create_task(_probe(writer, half_closed))
             try:
                 await self._tell(writer)
             finally:
                 watch.cancel()
+                probe.cancel()
 
 
 class EventWriter:
@@ -135,3 +139,13 @@ async def _watch(writer: EventWriter, stalled: asyncio.Timeout) -> None:
             limit = STALL_SECONDS if writer.is_sending else SILENCE_SECONDS
             await asyncio.sleep(min(limit - writer.seconds_since, SILENCE_SECONDS))
     stalled.reschedule(asyncio.get_running_loop().time())
+
+
+async def _probe(writer: EventWriter, half_closed: asyncio.Event) -> None:
+    """Write comments to a client that may be gone; the loss of the connection then ends the stream."""
+    await half_closed.wait()
+    with suppress(TimeoutError):  # the chunks that follow stall as well, and end the stream
+        for pause_seconds in (*PROBE_PAUSES_SECONDS, 0.0):
+            if not writer.is_sending:  # an unread chunk is a probe too
+                await writer.write_comment()
+            await asyncio.sleep(pause_seconds)

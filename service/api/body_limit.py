@@ -1,0 +1,136 @@
+"""One limit for the bodies of all requests, and answers that reach a client which is still sending.
+
+The contract for routes, and for whatever answers in their place:
+
+- A body over the limit is refused with 413: at once if its length was announced, else inside the route's own reading,
+  as an HTTPException. Routes of GET and HEAD do not read, so their bodies are read here before the route is called.
+- A route may answer before it has read the body (429, 503, 401, ...). The rest of the body is then read and dropped,
+  at most MAX_DRAINED_BYTES and MAX_DRAIN_SECONDS of it, before the answer ends: closing earlier would reset the
+  connection, and a plain client would lose the answer. The connection is closed after such an answer, unless the body
+  had arrived already.
+- A client that sent `Expect: 100-continue` is only invited to send its body by the route's reading. Without that it
+  gets the final status, and the connection is closed.
+- A hang-up before the end of the body is the outcome `cancelled`, whatever the route makes of it.
+- After the end of the body, `receive` waits for the hang-up.
+"""
+
+import asyncio
+from contextlib import suppress
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.errors import refuse
+from service.api.record import record_of
+
+MAX_DRAINED_BYTES = 16 << 20
+MAX_DRAIN_SECONDS = 10.0
+METHODS_READ_FIRST = frozenset({"GET", "HEAD"})
+
+
+class BodyLimit:
+    """Refuses bodies over `max_bytes`. Starlette's own limit answers in plain text and resets uploads."""
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not _has_body(headers := Headers(scope=scope)):
+            await self._app(scope, receive, send)
+            return
+        is_invited = headers.get("expect", "").lower() != "100-continue"
+        upload = _Upload(receive, send, max_bytes=self._max_bytes, is_invited=is_invited)
+        announced = headers.get("content-length", "")
+        if announced.isdecimal() and int(announced) > self._max_bytes:
+            await refuse(scope, 413, upload.over_limit)(scope, upload.receive, upload.send)
+        elif scope["method"] in METHODS_READ_FIRST:
+            await self._read_first(scope, upload)
+        else:
+            await self._app(scope, upload.receive, upload.send)
+        if upload.is_cut_short:
+            record = record_of(scope)
+            record.outcome, record.status = "cancelled", 499
+
+    async def _read_first(self, scope: Scope, upload: "_Upload") -> None:
+        chunks: list[Message] = []
+        try:
+            while not upload.is_over:
+                chunks.append(await upload.receive())
+        except HTTPException as error:
+            await refuse(scope, error.status_code, error.detail)(scope, upload.receive, upload.send)
+            return
+        if upload.is_cut_short:
+            return
+        chunks.reverse()
+
+        async def receive() -> Message:
+            return chunks.pop() if chunks else await upload.receive()
+
+        await self._app(scope, receive, upload.send)
+
+
+def _has_body(headers: Headers) -> bool:
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+
+
+class _Upload:
+    """A request's body on its way in, and the answer that may have to wait for it."""
+
+    def __init__(self, receive: Receive, send: Send, *, max_bytes: int, is_invited: bool) -> None:
+        self._receive = receive
+        self._send = send
+        self._max_bytes = max_bytes
+        self._is_invited = is_invited
+        self._num_bytes = 0
+        self._has_answer = False
+        self.over_limit = f"the body is longer than {max_bytes} bytes"
+        self.is_over = False
+        """Nothing of the body is left to come."""
+        self.is_cut_short = False
+        """The client hung up before the end of the body and before an answer."""
+
+    async def receive(self) -> Message:
+        """Raises HTTPException where the body is over the limit."""
+        message = await self._next()
+        if self._num_bytes > self._max_bytes and message["type"] == "http.request":
+            raise HTTPException(413, self.over_limit)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if self.is_cut_short:
+            return
+        if message["type"] == "http.response.start":
+            self._has_answer = True
+            if not self.is_over:
+                await self._drain(0)
+            if not self.is_over:
+                MutableHeaders(scope=message)["Connection"] = "close"
+        if self.is_over or message["type"] == "http.response.start" or message.get("more_body", False):
+            await self._send(message)
+            return
+        await self._send({**message, "more_body": True})
+        await self._drain(MAX_DRAIN_SECONDS)
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _next(self) -> Message:
+        self._is_invited = True
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self.is_cut_short |= not (self.is_over or self._has_answer)
+            self.is_over = True
+        else:
+            self._num_bytes += len(message.get("body", b""))
+            self.is_over = not message.get("more_body", False)
+        return message
+
+    async def _drain(self, max_seconds: float) -> None:
+        """Read and drop the rest of the body; 0 seconds: what has arrived."""
+        if not self._is_invited:
+            return
+        end = self._num_bytes + MAX_DRAINED_BYTES
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max_seconds):
+                while not self.is_over and self._num_bytes < end:
+                    await self._next()

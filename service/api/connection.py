@@ -1,0 +1,117 @@
+"""One HTTP connection under uvicorn, which notices a hang-up whatever else the client does.
+
+uvicorn stops reading while a pipelined request waits, and takes a half-closed connection for a hang-up. Here, from the
+end of a request until its answer is complete:
+
+1. Reading goes on. Requests behind the first are parsed and wait for their turn, at most MAX_HELD_BYTES and
+   MAX_HELD_REQUESTS of them. Past that, or where they are not HTTP, all of them are dropped and the connection ends
+   after the current answer; clients that pipeline have to expect that (RFC 9112, section 9.3.2).
+2. A FIN keeps the connection open for the answers to all requests that have arrived whole. Until the current answer
+   begins, interim responses (`100 Continue`, which every client skips) find out whether the client is still there.
+   An HTTP/1.0 client knows none, so its FIN before the answer is a hang-up.
+
+A FIN in the middle of a request, or while nothing is being answered, closes the connection.
+"""
+
+import asyncio
+from typing import Any
+
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from service.api.half_close import EXTENSION, PROBE_PAUSES_SECONDS
+
+MAX_HELD_BYTES = 64 << 10
+"""Read behind the request that is being answered; what came in one read with its end is not counted."""
+MAX_HELD_REQUESTS = 32
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class TooManyHeldError(Exception):
+    """More than MAX_HELD_REQUESTS wait behind the one that is being answered."""
+
+
+class Connection(HttpToolsProtocol):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._answered: RequestResponseCycle | None = None
+        """The request that is being answered, or was last; `cycle` is the newest one that was parsed."""
+        self._half_closed = asyncio.Event()
+        self._num_held_bytes = 0
+        self._is_discarding = False
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_discarding:
+            return
+        if self._is_answering:
+            self._num_held_bytes += len(data)
+            if self._num_held_bytes > MAX_HELD_BYTES:
+                self._end_after_answer()
+                return
+        super().data_received(data)
+        # uvicorn pauses for a pipelined request, and for a body that the application has not taken yet.
+        if self._is_answering and not self.transport.is_closing():
+            self.flow.resume_reading()
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's own closes, always
+        answered = self._answered
+        if answered is None or not self._is_answering:
+            return False
+        if answered.scope["http_version"] == "1.0" and not answered.response_started:
+            return False
+        if self.pipeline and self.pipeline[0][0].more_body:
+            self.pipeline.popleft()  # cut short
+        self.cycle = self.pipeline[0][0] if self.pipeline else answered
+        self.cycle.keep_alive = False
+        self._half_closed.set()
+        self._probe(0)
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.pipeline.clear()
+        answered = self._answered
+        if answered is not None and not answered.response_complete:  # uvicorn informs the newest request only
+            answered.disconnected = True
+            answered.message_event.set()
+
+    def on_message_begin(self) -> None:
+        if len(self.pipeline) == MAX_HELD_REQUESTS:
+            raise TooManyHeldError
+        super().on_message_begin()
+        self.scope["extensions"] = {EXTENSION: self._half_closed}  # type: ignore[dict-item]
+
+    def send_400_response(self, msg: str) -> None:
+        """Never into the middle of an answer to an earlier request."""
+        if self._is_answering:
+            self._end_after_answer()
+        else:
+            super().send_400_response(msg)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answered = cycle
+        self._num_held_bytes = 0
+        super()._start_asgi_task(cycle, app)
+
+    @property
+    def _is_answering(self) -> bool:
+        """Whether a request has arrived whole and its answer is not complete."""
+        answered = self._answered
+        return answered is not None and not answered.more_body and not answered.response_complete
+
+    def _end_after_answer(self) -> None:
+        assert self._answered is not None
+        self._is_discarding = True
+        self.pipeline.clear()
+        self.cycle = self._answered
+        self.cycle.keep_alive = False
+
+    def _probe(self, num_written: int) -> None:
+        """Write to a client that may be gone; the loss of the connection then informs the application."""
+        if self.transport.is_closing():
+            return
+        answered = self._answered
+        if answered is not None and not answered.response_started and answered.scope["http_version"] != "1.0":
+            self.transport.write(CONTINUE)
+        if num_written < len(PROBE_PAUSES_SECONDS):
+            self.loop.call_later(PROBE_PAUSES_SECONDS[num_written], self._probe, num_written + 1)

@@ -1,0 +1,100 @@
+"""An ASGI app on a real uvicorn, on a loopback port and a thread of its own, and clients of plain sockets."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from service.api.connection import Connection
+
+LIMIT_SECONDS = 20.0
+"""Far more than anything here takes: it only keeps a failing test from hanging."""
+LoopName = Literal["asyncio", "uvloop"]
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.is_up = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.is_up.set()
+
+
+@dataclass(frozen=True, slots=True)
+class HttpServer:
+    port: int
+
+    def connect(self, *data: bytes) -> socket.socket:
+        """A connection on which `data` was sent, piece by piece, and nothing was read."""
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=LIMIT_SECONDS)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in data:
+            connection.sendall(piece)
+        return connection
+
+
+@contextmanager
+def serving(app: ASGIApp, *, loop: LoopName = "uvloop") -> Iterator[HttpServer]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(app, loop=loop, http=Connection, ws="none", log_config=None, timeout_graceful_shutdown=1)
+        server = _Server(config)
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            assert server.is_up.wait(LIMIT_SECONDS)
+            yield HttpServer(listener.getsockname()[1])
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """All that comes until the server closes."""
+    pieces = []
+    while piece := connection.recv(1 << 16):
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def read_exactly(connection: socket.socket, num_bytes: int) -> bytes:
+    """Less where the server closes before."""
+    received = b""
+    while len(received) < num_bytes and (piece := connection.recv(num_bytes - len(received))):
+        received += piece
+    return received
+
+
+class Work:
+    """Something that a route of the tests does until it is released or cancelled; steered from the test's thread."""
+
+    def __init__(self) -> None:
+        self.has_started = threading.Event()
+        self.was_cancelled = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._released: asyncio.Event | None = None
+
+    async def run(self) -> None:
+        self._loop, self._released = asyncio.get_running_loop(), asyncio.Event()
+        self.has_started.set()
+        try:
+            await self._released.wait()
+        except asyncio.CancelledError:
+            self.was_cancelled.set()
+            raise
+
+    def wait_started(self) -> None:
+        assert self.has_started.wait(LIMIT_SECONDS)
+
+    def release(self) -> None:
+        self.wait_started()
+        assert self._loop is not None
+        assert self._released is not None
+        self._loop.call_soon_threadsafe(self._released.set)
