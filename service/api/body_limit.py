@@ -54,19 +54,19 @@ class BodyLimit:
             record.outcome, record.status = "cancelled", 499
 
     async def _read_first(self, scope: Scope, upload: "_Upload") -> None:
-        chunks: list[Message] = []
+        body = bytearray()
         try:
             while not upload.is_over:
-                chunks.append(await upload.receive())
+                body += (await upload.receive()).get("body", b"")
         except HTTPException as error:
             await refuse(scope, error.status_code, error.detail)(scope, upload.receive, upload.send)
             return
         if upload.is_cut_short:
             return
-        chunks.reverse()
+        unread: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 
         async def receive() -> Message:
-            return chunks.pop() if chunks else await upload.receive()
+            return unread.pop() if unread else await upload.receive()
 
         await self._app(scope, receive, upload.send)
 

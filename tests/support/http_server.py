@@ -44,7 +44,9 @@ class HttpServer:
 @contextmanager
 def serving(app: ASGIApp, *, loop: LoopName = "uvloop") -> Iterator[HttpServer]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(app, loop=loop, http=Connection, ws="none", log_config=None, timeout_graceful_shutdown=1)
+        config = uvicorn.Config(
+            app, loop=loop, http=Connection, ws="none", log_config=None, timeout_graceful_shutdown=1
+        )
         server = _Server(config)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()

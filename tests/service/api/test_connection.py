@@ -149,7 +149,11 @@ def test_pipelined_requests_are_answered_in_order(server: HttpServer, work: Work
 
 @pytest.mark.parametrize(
     "behind",
-    [post("/quick", length=10**6, body=b"x" * (MAX_HELD_BYTES + 1)), QUICK * (MAX_HELD_REQUESTS + 1), b"no HTTP\r\n\r\n"],
+    [
+        post("/quick", length=10**6, body=b"x" * (MAX_HELD_BYTES + 1)),
+        QUICK * (MAX_HELD_REQUESTS + 1),
+        b"no HTTP\r\n\r\n",
+    ],
     ids=["bytes", "requests", "garbage"],
 )
 def test_too_much_behind_a_request_ends_the_connection_after_its_answer(server: HttpServer, work: Work, behind: bytes):
