@@ -25,11 +25,13 @@ from service.api.middleware import RequestRecorder
 from service.api.translations import TranslationService
 from service.cache.encoder_cache import EncoderCache, EncoderIdentity
 from service.cache.memory import MemoryTier
+from service.cache.observer import CacheObserver
 from service.cache.values import OutputFormat
 from service.engine.client import EngineClient
 from service.engine.placement import Placement, place_workers
 from service.engine.types import CheckpointInfo, CheckpointSpec, Sequence, WorkerSpec
 from service.lifecycle import Lifecycle
+from service.observability.cache_telemetry import CacheTelemetry
 from service.observability.log import take_over
 from service.observability.metrics import Metrics
 from service.observability.tracing import TracingError, start_tracing
@@ -80,7 +82,8 @@ def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Ser
         )
         for model in models
     ]
-    redis = _connect_redis(settings, metrics)
+    cache_telemetry = CacheTelemetry(metrics)
+    redis = _connect_redis(settings, cache_telemetry)
     cache = EncoderCache(
         MemoryTier(max_bytes=settings.cache_bytes, ttl_seconds=settings.cache_ttl_seconds)
         if settings.cache_bytes
@@ -88,7 +91,7 @@ def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Ser
         redis,
         min_memory_tokens=settings.cache_min_tokens,
         min_shared_tokens=settings.redis_min_tokens,
-        metrics=metrics,
+        observer=cache_telemetry,
         clock=time.monotonic,
     )
     specs = [
@@ -111,7 +114,7 @@ def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Ser
         for model, info in zip(models, infos, strict=True):
             model_type = model.checkpoint.config.model_type
             metrics.describe_build(version=version(), model=model.name, model_type=model_type, info=info)
-        cache.describe([_identity(model, info) for model, info in zip(models, infos, strict=True)])
+        cache.describe({model.name: _identity(model, info) for model, info in zip(models, infos, strict=True)})
 
     client = EngineClient(
         specs,
@@ -183,7 +186,7 @@ def _read_model(index: int, reference: str, settings: Settings) -> ServedModel:
     return ServedModel(index, checkpoint, tokenizer, max_source_tokens, max_source_pieces, max_new_tokens)
 
 
-def _connect_redis(settings: Settings, metrics: Metrics) -> "RedisTier | None":
+def _connect_redis(settings: Settings, observer: CacheObserver) -> "RedisTier | None":
     """Raises SettingsError for a URL that cannot be used; whether anything answers there shows later."""
     if not settings.redis_url:
         return None
@@ -200,7 +203,7 @@ def _connect_redis(settings: Settings, metrics: Metrics) -> "RedisTier | None":
         ttl_seconds=settings.cache_ttl_seconds,
         timeout_seconds=timeout_seconds,
         max_pending_bytes=MAX_PENDING_REDIS_BYTES,
-        metrics=metrics,
+        observer=observer,
     )
 
 

@@ -1,1 +1,1 @@
-"""The encoder-output cache: memory first, then Redis. Values are raw tensors behind a checked header."""
+"""The encoder cache: memory first, then Redis. Values are raw tensors behind a checked header."""

@@ -1,9 +1,9 @@
-"""When to leave a failing Redis alone, and when to ask it again.
+"""A circuit breaker: when to stop using a failing Redis, and when to try it again.
 
-Closed: everything is let through, until `max_failures` operations in a row have failed.
-Open: nothing is, for a pause that doubles from one failed probe to the next.
-Half-open, once the pause is over: one operation is let through, the probe. Its success closes, its failure opens again;
-a probe that ends with neither, as when its caller hangs up, leaves its place to the next operation.
+Closed: every operation is admitted, until `max_failures` in a row have failed.
+Open: none is admitted, for a pause that doubles with each failed probe.
+Half-open, after the pause: one operation is admitted as the probe. Its success closes the circuit and its failure opens
+it again. A probe that ends with neither, because its caller was cancelled, makes room for the next one.
 """
 
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ MAX_PAUSE_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """One operation that was let through. It counts only in the state that let it through, the `round`."""
+    """One admitted operation. Its result counts only in the `round` that admitted it."""
 
     round: int
 
 
 class CircuitBreaker:
-    """Every permit must be given back by `succeed`, `fail` or `abandon`; what comes after the first has no effect."""
+    """Every permit is returned by `succeed`, `fail` or `abandon`; only the first of them has an effect."""
 
     def __init__(
         self,
@@ -45,15 +45,15 @@ class CircuitBreaker:
 
     @property
     def pause_seconds(self) -> float:
-        """The present pause, or the last."""
+        """The current pause, or the last one."""
         return self._pause_seconds
 
     def is_pausing(self, *, now: float) -> bool:
-        """Whether nothing that begins now can be let through, not even as a probe."""
+        """Whether `admit` would refuse now because of the pause."""
         return self._open_until is not None and now < self._open_until
 
     def admit(self, *, now: float) -> Permit | None:
-        """None: leave it. While open, a permit is the probe's."""
+        """A permit, or None where the operation must not run. While the circuit is open, the permit is the probe's."""
         if self._open_until is not None:
             if self._is_probing or now < self._open_until:
                 return None
@@ -62,7 +62,7 @@ class CircuitBreaker:
         return Permit(self._round)
 
     def succeed(self, permit: Permit) -> bool:
-        """Whether this closed the circuit."""
+        """Returns whether this closed the circuit."""
         if permit.round != self._round:
             return False
         self._num_failures = 0
@@ -73,7 +73,7 @@ class CircuitBreaker:
         return was_open
 
     def fail(self, permit: Permit, *, now: float) -> bool:
-        """Whether this opened the circuit; the failure of a probe did not, since it was open before."""
+        """Returns whether this opened the circuit. A failed probe does not: the circuit was open before."""
         if permit.round != self._round:
             return False
         was_closed = self.is_closed
@@ -89,7 +89,7 @@ class CircuitBreaker:
         return was_closed
 
     def abandon(self, permit: Permit) -> None:
-        """The operation ended without saying anything about Redis."""
+        """The operation ended without a result, for example because its caller was cancelled."""
         if permit.round == self._round and not self.is_closed:
             self._round += 1
             self._is_probing = False

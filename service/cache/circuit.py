@@ -1,30 +1,29 @@
 """One kind of operation on Redis, under a time limit and a circuit breaker.
 
-Everything that can go wrong comes out as one error. A change of the circuit is one line in the log and a gauge; a
-failure in between is not logged above `debug`.
+Every failure is raised as one error. Opening or closing the circuit is reported and logged once; failures in between
+are logged at `debug` only.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from service.cache.breaker import CircuitBreaker, Permit
-from service.observability.metrics import Metrics
+from service.cache.observer import CacheObserver, Operation
 
 logger = logging.getLogger(__name__)
 
-Operation = Literal["read", "write"]
 MAX_CAUSE_CHARACTERS = 300
 T = TypeVar("T")
 
 
 class OperationFailedError(Exception):
-    """Redis answered late, wrongly, or not at all."""
+    """Redis answered too late, with an error, or not at all."""
 
 
 class CircuitOpenError(OperationFailedError):
-    """It was not asked."""
+    """The circuit is open: nothing was sent to Redis."""
 
 
 class Circuit:
@@ -34,64 +33,62 @@ class Circuit:
         *,
         timeout_seconds: float,
         max_concurrent: int,
-        metrics: Metrics,
+        observer: CacheObserver,
         clock: Callable[[], float],
     ) -> None:
-        self._operation = operation
+        self._operation: Operation = operation
         self._timeout_seconds = timeout_seconds
         self._places = asyncio.Semaphore(max_concurrent)
+        self._observer = observer
         self._clock = clock
         self._breaker = CircuitBreaker()
-        self._duration = metrics.redis_duration.labels(operation)
-        self._open = metrics.redis_circuit_open.labels(operation)
 
     @property
     def is_pausing(self) -> bool:
-        """Whether an operation that begins now would certainly be refused."""
+        """Whether an operation that begins now would be refused."""
         return self._breaker.is_pausing(now=self._clock())
 
-    async def run(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Raises CircuitOpenError without asking, or OperationFailedError."""
+    async def run(self, operate: Callable[[], Awaitable[T]]) -> T:
+        """The result of `operate`. Raises CircuitOpenError without calling it, or OperationFailedError."""
         permit = self._breaker.admit(now=self._clock())
         if permit is None:
             raise CircuitOpenError
-        began: float | None = None
+        began_at: float | None = None
         try:
             async with asyncio.timeout(self._timeout_seconds), self._places:
-                began = self._clock()
-                answer = await ask()
+                began_at = self._clock()
+                result = await operate()
             self._succeed(permit)
-        except Exception as error:  # redis-py raises OSError, RedisClusterException and others beside RedisError
-            if began is not None:  # a long wait for a place says nothing about Redis
+        except Exception as error:  # redis-py raises OSError, RedisClusterException and others besides RedisError
+            if began_at is not None:  # a timeout while waiting for a place is no failure of Redis
                 self._fail(permit, error)
             raise OperationFailedError from error
         else:
-            return answer
+            return result
         finally:
             self._breaker.abandon(permit)
-            if began is not None:
-                self._duration.observe(self._clock() - began)
+            if began_at is not None:
+                self._observer.on_redis_operation(self._operation, seconds=self._clock() - began_at)
 
     def _succeed(self, permit: Permit) -> None:
         if self._breaker.succeed(permit):
-            self._open.set(0)
+            self._observer.on_circuit_change(self._operation, is_open=False)
             logger.info("redis %s: works again", self._operation)
 
     def _fail(self, permit: Permit, error: Exception) -> None:
         cause = self._describe(error)
         logger.debug("redis %s failed: %s", self._operation, cause)
         if self._breaker.fail(permit, now=self._clock()):
-            self._open.set(1)
-            pause_seconds = self._breaker.pause_seconds
+            self._observer.on_circuit_change(self._operation, is_open=True)
             logger.warning(
-                "redis %s: left alone after failures, tried again in %g s and then less often: %s",
+                "redis %s: suspended after repeated failures, next attempt in %g s, then less often: %s",
                 self._operation,
-                pause_seconds,
+                self._breaker.pause_seconds,
                 cause,
             )
 
     def _describe(self, error: Exception) -> str:
-        """Short: some of redis-py's messages list every node that was tried. None has the URL or a password in it."""
-        if isinstance(error, TimeoutError):  # the builtin one, of the limit here
+        """Short, because some of redis-py's messages list every node it tried. None contains the URL or a password."""
+        if isinstance(error, TimeoutError):  # the builtin one, raised by the time limit here
             return f"no answer within {self._timeout_seconds * 1000:g} ms"
         return f"{type(error).__name__}: {error}"[:MAX_CAUSE_CHARACTERS]

@@ -1,34 +1,34 @@
-"""Encoder outputs by what they depend on, in two tiers: this process's memory, and Redis, which all replicas share.
+"""The encoder cache: encoder outputs in two tiers, the memory of this process and Redis, which all replicas share.
 
-A source has a key: a hash of the checkpoint's fingerprint, the compute type, and its token ids. Each tier takes sources
-from some number of tokens on: what is faster encoded than fetched is left out of it.
+The key of an output is a hash of the checkpoint's fingerprint, the compute type and the source's token ids. Each tier
+stores sources from a minimum number of tokens on; shorter ones are encoded faster than they are fetched.
 """
 
 import hashlib
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
 from model.transformer.compute_types import ComputeType
 from service.cache.memory import MemoryTier
-from service.cache.values import OutputFormat, Wanted
-from service.observability.metrics import Metrics
+from service.cache.observer import CacheObserver
+from service.cache.values import OutputFormat, OutputKey
 
-KEY_BYTES = 32
+DIGEST_BYTES = 32
 
 
 class SharedTier(Protocol):
-    """What is asked of Redis; `RedisTier` says what each call does."""
+    """The part of `RedisTier` that the cache uses."""
 
-    async def find(self, wanted: Sequence[Wanted]) -> dict[bytes, bytes]: ...
-    def put(self, wanted: Wanted, output: bytes) -> None: ...
+    async def find(self, keys: Sequence[OutputKey]) -> dict[OutputKey, bytes]: ...
+    def put(self, key: OutputKey, output: bytes) -> None: ...
 
 
 @dataclass(frozen=True)
 class EncoderIdentity:
-    """Whose encoder it is: outputs under the same identity are the same numbers for the same source."""
+    """Encoders with equal identities have equal outputs for equal sources."""
 
     fingerprint: str
     compute_type: ComputeType
@@ -37,14 +37,18 @@ class EncoderIdentity:
     @cached_property
     def _prefix(self) -> bytes:
         fields = (self.fingerprint, self.compute_type)
-        return b"".join(hashlib.blake2b(field.encode(), digest_size=KEY_BYTES).digest() for field in fields)
+        return b"".join(hashlib.blake2b(field.encode(), digest_size=DIGEST_BYTES).digest() for field in fields)
 
-    def key(self, source_ids: Iterable[int]) -> bytes:
-        """A hash that no other source has, of this encoder or another.
+    def digest(self, source_ids: Iterable[int]) -> bytes:
+        """A hash of this encoder and the source.
 
-        What comes before the ids is hashed to one length and each id takes four bytes, so that joining loses nothing.
+        The encoder's fields are hashed to a fixed length first and each id takes four bytes, so two different
+        combinations are never joined to the same bytes.
         """
-        return hashlib.blake2b(self._prefix + array("I", source_ids).tobytes(), digest_size=KEY_BYTES).digest()
+        return hashlib.blake2b(self._prefix + array("I", source_ids).tobytes(), digest_size=DIGEST_BYTES).digest()
+
+    def output_key(self, source_ids: Sequence[int]) -> OutputKey:
+        return OutputKey(self.digest(source_ids), len(source_ids), self.output_format)
 
 
 class EncoderCache:
@@ -55,67 +59,67 @@ class EncoderCache:
         *,
         min_memory_tokens: int,
         min_shared_tokens: int,
-        metrics: Metrics,
+        observer: CacheObserver,
         clock: Callable[[], float],
     ) -> None:
-        """None: without that tier. `clock` is for the memory tier."""
+        """`clock` is for the memory tier."""
         self._memory = memory
         self._shared = shared
         self._min_memory_tokens = min_memory_tokens
         self._min_shared_tokens = min_shared_tokens
-        self._metrics = metrics
+        self._observer = observer
         self._clock = clock
-        self._identities: list[EncoderIdentity] = []
-        if memory is not None:
-            metrics.encoder_cache_bytes.labels("memory").set_function(lambda: memory.num_bytes)
+        self._identities: dict[str, EncoderIdentity] = {}
 
     @property
     def min_tokens(self) -> int | None:
-        """What is shorter goes into neither tier; None where there is no tier."""
+        """The shortest source that any tier stores; None without tiers."""
         in_memory = [self._min_memory_tokens] if self._memory is not None else []
         return min([*in_memory, *([self._min_shared_tokens] if self._shared is not None else [])], default=None)
 
-    def describe(self, identities: list[EncoderIdentity]) -> None:
-        """The checkpoints, by their index; nothing is kept before."""
-        self._identities = identities
+    def describe(self, identities: Mapping[str, EncoderIdentity]) -> None:
+        """Set the encoders, by checkpoint name. Nothing is cached before this call."""
+        self._identities = dict(identities)
 
-    def wanted(self, checkpoint: int, source_ids: tuple[int, ...]) -> Wanted | None:
-        """How a source is asked for; None where it is not to be kept."""
-        least = self.min_tokens
-        if least is None or len(source_ids) < least or not self._identities:
+    def wanted(self, checkpoint_name: str, source_ids: Sequence[int]) -> OutputKey | None:
+        """The key of a source's encoder output; None where it is not to be cached."""
+        min_tokens = self.min_tokens
+        identity = self._identities.get(checkpoint_name)
+        if identity is None or min_tokens is None or len(source_ids) < min_tokens:
             return None
-        identity = self._identities[checkpoint]
-        return Wanted(identity.key(source_ids), len(source_ids), identity.output_format)
+        return identity.output_key(source_ids)
 
-    def find(self, wanted: Wanted) -> bytes | None:
-        """What this process has."""
-        if self._memory is None or wanted.num_tokens < self._min_memory_tokens:
+    def find(self, key: OutputKey) -> bytes | None:
+        """Look in the memory tier."""
+        if self._memory is None or key.num_tokens < self._min_memory_tokens:
             return None
-        output = self._memory.get(wanted.key, now=self._clock())
-        self._metrics.encoder_cache_requests.labels("memory", "miss" if output is None else "hit").inc()
+        output = self._memory.get(key.digest, now=self._clock())
+        self._observer.on_memory_lookup(is_hit=output is not None)
+        if output is None:  # it may just have expired
+            self._observer.on_memory_use("memory", self._memory.num_bytes)
         return output
 
-    def is_shared(self, wanted: Wanted) -> bool:
-        """Whether Redis is for this source."""
-        return self._shared is not None and wanted.num_tokens >= self._min_shared_tokens
+    def is_shared(self, key: OutputKey) -> bool:
+        """Whether the shared tier stores this output."""
+        return self._shared is not None and key.num_tokens >= self._min_shared_tokens
 
-    async def find_shared(self, wanted: Sequence[Wanted]) -> dict[bytes, bytes]:
-        """What Redis has of these, by key, and from now on this process too."""
+    async def find_shared(self, keys: Sequence[OutputKey]) -> dict[OutputKey, bytes]:
+        """Look in the shared tier, and put what it has into the memory tier."""
         if self._shared is None:
             return {}
-        outputs = await self._shared.find(wanted)
-        for each in wanted:
-            if each.key in outputs:
-                self.keep(each, outputs[each.key])
+        outputs = await self._shared.find(keys)
+        for key, output in outputs.items():
+            self.keep(key, output)
         return outputs
 
-    def keep(self, wanted: Wanted, output: bytes) -> None:
-        """In this process, if it is as long as it should be."""
-        fits = len(output) == wanted.num_bytes and wanted.num_tokens >= self._min_memory_tokens
-        if self._memory is not None and fits:
-            self._memory.put(wanted.key, output, now=self._clock())
+    def keep(self, key: OutputKey, output: bytes) -> None:
+        """Put an output into the memory tier, unless its length is not that of its key."""
+        if self._memory is None or key.num_tokens < self._min_memory_tokens or len(output) != key.num_bytes:
+            return
+        self._memory.put(key.digest, output, now=self._clock())
+        self._observer.on_memory_use("memory", self._memory.num_bytes)
 
-    def share(self, wanted: Wanted, output: bytes) -> None:
-        """In Redis, when it gets to it."""
+    def share(self, key: OutputKey, output: bytes) -> None:
+        """Queue an output for the shared tier."""
         if self._shared is not None:
-            self._shared.put(wanted, output)
+            self._shared.put(key, output)

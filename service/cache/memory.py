@@ -1,13 +1,13 @@
-"""The first tier: encoder outputs in this process, bounded in bytes, the least recently used leaving first.
+"""The first tier: encoder outputs in the memory of this process, least recently used first out, bounded in bytes.
 
-Whatever has expired is let go when it is asked for, or when its turn to leave comes.
+An expired entry is removed when it is looked up, or when it is evicted.
 """
 
 from collections import OrderedDict
 from dataclasses import dataclass
 
 ENTRY_OVERHEAD_BYTES = 300
-"""What an entry takes beside the bytes of its key and output: four Python objects and their place in the dictionary."""
+"""What an entry takes besides the bytes of its key and output: four Python objects and a place in the dictionary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class _Entry:
 
 
 class MemoryTier:
-    """Times are seconds of any one clock that does not go back."""
+    """`now` is in seconds, of any one monotonic clock."""
 
     def __init__(self, *, max_bytes: int, ttl_seconds: float) -> None:
         self._max_bytes = max_bytes
@@ -41,7 +41,7 @@ class MemoryTier:
         return entry.output
 
     def put(self, key: bytes, output: bytes, *, now: float) -> None:
-        """An output that is larger than the limit is not kept, nor is what it would have replaced."""
+        """Store an output. One over the whole limit is not stored, and what it would replace is removed."""
         if key in self._entries:
             self._drop(key)
         num_bytes = _entry_bytes(key, output)

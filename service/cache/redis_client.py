@@ -1,7 +1,7 @@
-"""A redis-py client from a URL, and what is done alike on its three kinds: one server, a Cluster, a Sentinels' master.
+"""A redis-py client from a URL, and operations for all three topologies: one server, a Cluster, a Sentinel master.
 
-Connections have no time limit for an answer: each operation has its own, around everything that it takes, and redis-py
-drops a connection on which an operation was cut off. So nobody reads another's late answer.
+Connections have no read timeout. Each operation runs under a time limit of its own, and redis-py drops the connection
+of an operation that was cancelled, so no operation reads the late reply of another.
 """
 
 import asyncio
@@ -31,18 +31,18 @@ logger = logging.getLogger(__name__)
 RedisClient = Redis | RedisCluster
 KEY_PREFIX = b"kakehashi:encoder:"
 READ_BYTES = 1 << 18
-"""Read from a socket at once; an encoder output is some ten to some hundred kilobytes."""
+"""Read from a socket at a time; an encoder output has tens to hundreds of kilobytes."""
 CLOSE_SECONDS = 1.0
 
 
-def redis_key(key: bytes) -> bytes:
-    return KEY_PREFIX + key.hex().encode()
+def redis_key(digest: bytes) -> bytes:
+    return KEY_PREFIX + digest.hex().encode()
 
 
 def connect(url: str, *, timeout_seconds: float) -> RedisClient:
-    """A client that connects when it is first used; `timeout_seconds` is for a connection, or a Sentinel's answer.
+    """A client that connects when it is first used; `timeout_seconds` limits connecting and a Sentinel's answer.
 
-    Raises ValueError where the URL cannot be used; the message has no part of a password in it.
+    Raises ValueError for a URL that cannot be used; the message contains no part of a password.
     """
     parsed = read_redis_url(url)
     try:
@@ -50,30 +50,30 @@ def connect(url: str, *, timeout_seconds: float) -> RedisClient:
         for connection in _unconnected(client):
             if isinstance(connection, SSLConnection):
                 connection.ssl_context.get()  # reads the files of certificates
-    except Exception as error:  # whatever redis-py makes of a wrong option, if only when it first connects
+    except Exception as error:  # redis-py reports wrong options with many types, some only when it connects
         raise ValueError(f"an option of the URL cannot be used: {error}") from None
     return client
 
 
 async def close(client: RedisClient) -> None:
-    """Close all its connections; never raises, and takes no longer than CLOSE_SECONDS."""
+    """Close all connections within CLOSE_SECONDS; never raises."""
     try:
         async with asyncio.timeout(CLOSE_SECONDS):
             await client.aclose()
             if isinstance(client, RedisCluster):
-                # It takes itself for closed after a failure, with connections to its other nodes left open.
+                # After a failure it considers itself closed while connections to other nodes are still open.
                 await client.nodes_manager.aclose()
                 await client.nodes_manager.aclose("startup_nodes")
             elif isinstance(client.connection_pool, SentinelConnectionPool):
                 await client.connection_pool.sentinel_manager.aclose()
-    except Exception as error:  # there is nothing left to do about it
+    except Exception as error:  # nothing is left to be done
         logger.debug("redis: closing failed: %s", type(error).__name__)
 
 
 async def execute(pipeline: Pipeline | ClusterPipeline) -> list[Any]:
-    """A reply for each command: a result, or the exception that the server answered with.
+    """A reply for each command: its result, or the exception that it failed with.
 
-    Raises the first exception where every reply is one, as from a server that is full or read-only.
+    Raises the first exception if all commands failed, as on a server that is full or read-only.
     """
     replies = await pipeline.execute(raise_on_error=False)
     errors = [reply for reply in replies if isinstance(reply, Exception)]
@@ -83,7 +83,7 @@ async def execute(pipeline: Pipeline | ClusterPipeline) -> list[Any]:
 
 
 async def used_memory_bytes(client: RedisClient) -> int:
-    """Of all masters together."""
+    """The sum over all masters."""
     if isinstance(client, Redis):
         return int((await client.info("memory"))["used_memory"])
     await client.initialize()
@@ -96,8 +96,7 @@ def _make_client(url: RedisUrl, *, timeout_seconds: float) -> RedisClient:
         "socket_timeout": None,
         "socket_connect_timeout": timeout_seconds,
         "socket_read_size": READ_BYTES,
-        # Once, and at once: a connection that a restarted Redis has closed is replaced. An answer that is late is not
-        # asked for again.
+        # One immediate retry replaces a connection that a restarted Redis has closed. Timeouts are not retried.
         "retry": Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
         **url.options,
@@ -113,7 +112,7 @@ def _make_client(url: RedisUrl, *, timeout_seconds: float) -> RedisClient:
                 **shared,
                 **credentials,
                 "ssl": url.is_tls,
-                "socket_timeout": timeout_seconds,  # so that the next one is asked
+                "socket_timeout": timeout_seconds,  # the next Sentinel is tried after it
                 "retry": settings["retry"],
                 "maint_notifications_config": settings["maint_notifications_config"],
             }
@@ -130,7 +129,7 @@ def _make_client(url: RedisUrl, *, timeout_seconds: float) -> RedisClient:
 
 
 def _unconnected(client: RedisClient) -> list[AbstractConnection]:
-    """A connection of each kind that `client` will make; making one checks its options."""
+    """One connection of each kind that `client` will make; the constructor checks the options."""
     if isinstance(client, RedisCluster):
         node = client.startup_nodes[0]
         return [node.connection_class(**node.connection_kwargs)]

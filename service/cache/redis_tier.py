@@ -1,7 +1,7 @@
-"""The second tier: encoder outputs in Redis, shared by all servers and there after a restart.
+"""The second tier: encoder outputs in Redis, which all replicas share and which outlives them.
 
-A look-up of any number of keys is one round trip under a time limit of milliseconds. Redis failing, full, slow or gone
-is never an error here: what it does not give is a miss, and the encoder runs.
+A lookup of any number of keys is one round trip under a time limit of milliseconds. A Redis that fails, is full, slow
+or gone never raises an error here: the lookup is a miss, and the encoder runs.
 """
 
 import time
@@ -9,20 +9,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from service.cache.circuit import Circuit, CircuitOpenError, OperationFailedError
+from service.cache.observer import CacheObserver
 from service.cache.redis_client import RedisClient, close, execute, redis_key
 from service.cache.redis_writer import RedisWriter
-from service.cache.values import DamagedValueError, Wanted, unpack_value
-from service.observability.metrics import Metrics
-from service.observability.tracing import current_trace
+from service.cache.values import DamagedValueError, OutputKey, unpack_value
 
 MAX_LOOKUP_BYTES = 4 << 20
-"""What one look-up may bring in: more would take longer than its time limit even where Redis is well."""
+"""Read by one lookup at most: more would exceed its time limit even on a healthy Redis."""
 MAX_CONCURRENT_LOOKUPS = 16
-"""So many connections at most, however many requests arrive at once."""
+"""This is also the largest number of connections, however many requests arrive at once."""
 
 
 class RedisTier:
-    """Takes over `client`, which it closes."""
+    """Owns `client`, and closes it."""
 
     def __init__(
         self,
@@ -31,7 +30,7 @@ class RedisTier:
         ttl_seconds: int,
         timeout_seconds: float,
         max_pending_bytes: int,
-        metrics: Metrics,
+        observer: CacheObserver,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
@@ -39,95 +38,76 @@ class RedisTier:
             "read",
             timeout_seconds=timeout_seconds,
             max_concurrent=MAX_CONCURRENT_LOOKUPS,
-            metrics=metrics,
+            observer=observer,
             clock=clock,
         )
         self._writer = RedisWriter(
-            client, ttl_seconds=ttl_seconds, max_pending_bytes=max_pending_bytes, metrics=metrics, clock=clock
+            client, ttl_seconds=ttl_seconds, max_pending_bytes=max_pending_bytes, observer=observer, clock=clock
         )
-        self._metrics = metrics
+        self._observer = observer
 
     def start(self) -> None:
-        """Begin writing; in a running event loop."""
+        """Start the writer; call it in a running event loop."""
         self._writer.start()
 
-    async def find(self, wanted: Sequence[Wanted]) -> dict[bytes, bytes]:
-        """The outputs that Redis has, by key. Never raises, but for the caller's own cancellation."""
-        asked = _first_within_limit(wanted)
+    async def find(self, keys: Sequence[OutputKey]) -> dict[OutputKey, bytes]:
+        """The outputs that Redis has. Raises nothing but the caller's own cancellation."""
+        asked = _first_within_limit(keys)
         if not asked:
             return {}
-        began = time.monotonic()
+        began_at = time.monotonic()
         try:
             replies = await self._reads.run(lambda: self._get(asked))
         except CircuitOpenError:
             return {}
         except OperationFailedError:
-            self._count(len(asked), "error")
-            _trace(began, len(asked), num_hits=0, num_errors=len(asked))
+            self._observer.on_redis_lookup(began_at=began_at, num_hits=0, num_misses=0, num_errors=len(asked))
             return {}
-        outputs: dict[bytes, bytes] = {}
+        outputs: dict[OutputKey, bytes] = {}
         num_errors = 0
-        for each, reply in zip(asked, replies, strict=True):
+        for key, reply in zip(asked, replies, strict=True):
             if isinstance(reply, Exception):
                 num_errors += 1
-            elif reply is not None and (output := self._unpack(each, reply)) is not None:
-                outputs[each.key] = output
-        _trace(began, len(asked), num_hits=len(outputs), num_errors=num_errors)
-        self._count(len(outputs), "hit")
-        self._count(num_errors, "error")
-        self._count(len(asked) - len(outputs) - num_errors, "miss")
+            elif reply is not None and (output := self._unpack(key, reply)) is not None:
+                outputs[key] = output
+        num_misses = len(asked) - len(outputs) - num_errors
+        self._observer.on_redis_lookup(
+            began_at=began_at, num_hits=len(outputs), num_misses=num_misses, num_errors=num_errors
+        )
         return outputs
 
-    def put(self, wanted: Wanted, output: bytes) -> None:
+    def put(self, key: OutputKey, output: bytes) -> None:
         """Queue `output` for Redis, or drop it; never waits or raises."""
-        self._writer.put(wanted, output)
+        self._writer.put(key, output)
 
     async def aclose(self) -> None:
-        """Send what is queued, for a second at most, and close all connections; never raises."""
+        """Write what is queued, for a second at most, and close all connections; never raises."""
         await self._writer.aclose()
         await close(self._client)
 
-    async def _get(self, asked: Sequence[Wanted]) -> list[Any]:
-        """A reply for each: the value, None, or an exception."""
+    async def _get(self, asked: Sequence[OutputKey]) -> list[Any]:
+        """A reply for each key: the value, None, or an exception."""
         pipeline = self._client.pipeline(transaction=False)
-        for each in asked:
-            pipeline.get(redis_key(each.key))
+        for key in asked:
+            pipeline.get(redis_key(key.digest))
         return await execute(pipeline)
 
-    def _unpack(self, wanted: Wanted, value: bytes) -> bytes | None:
+    def _unpack(self, key: OutputKey, value: bytes) -> bytes | None:
         try:
-            return unpack_value(wanted, value)
+            return unpack_value(key, value)
         except DamagedValueError:
-            self._metrics.encoder_cache_damaged.inc()
-            self._writer.remove(wanted)
+            self._observer.on_damaged_value()
+            self._writer.remove(key)
             return None
 
-    def _count(self, num_keys: int, result: str) -> None:
-        if num_keys:
-            self._metrics.encoder_cache_requests.labels("redis", result).inc(num_keys)
 
-
-def _trace(began: float, num_keys: int, *, num_hits: int, num_errors: int) -> None:
-    trace = current_trace()
-    if trace is not None:
-        attributes: dict[str, str | int] = {
-            "db.system.name": "redis",
-            "db.operation.name": "GET",
-            "db.operation.batch.size": num_keys,
-            "kakehashi.hits": num_hits,
-        }
-        if num_errors:
-            attributes["error.type"] = "_OTHER"
-        trace.add_look_up("GET", began=began, attributes=attributes, is_call=True)
-
-
-def _first_within_limit(wanted: Sequence[Wanted]) -> list[Wanted]:
-    """By key, without doubles, in the given order."""
+def _first_within_limit(keys: Sequence[OutputKey]) -> list[OutputKey]:
+    """Distinct keys in the given order, up to MAX_LOOKUP_BYTES of outputs."""
     num_bytes = 0
-    asked: dict[bytes, Wanted] = {}
-    for each in wanted:
-        num_bytes += 0 if each.key in asked else each.num_bytes
+    asked: list[OutputKey] = []
+    for key in dict.fromkeys(keys):
+        num_bytes += key.num_bytes
         if num_bytes > MAX_LOOKUP_BYTES:
             break
-        asked[each.key] = each
-    return list(asked.values())
+        asked.append(key)
+    return asked

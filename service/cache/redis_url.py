@@ -1,12 +1,12 @@
-"""The URLs of Redis: what redis-py knows, and two schemes more for a Cluster and for a master behind Sentinels.
+"""Redis URLs: those of redis-py, and two more schemes, for a Cluster and for a master behind Sentinels.
 
     redis://  rediss://                     [user:password@]host[:port][/db]
     unix://                                 [user:password@]/path/of/the/socket[?db=0]
     redis+cluster://  rediss+cluster://     [user:password@]host[:port][,host[:port]...]
     redis+sentinel://  rediss+sentinel://   [user:password@]host[:port][,host[:port]...]/service[/db]
 
-`rediss` is TLS. All take redis-py's options as a query, such as `?ssl_ca_certs=/path`. User and password are those of
-the Redis servers; the Sentinels' own are the options `sentinel_username` and `sentinel_password`.
+`rediss` is TLS. All accept redis-py's options as a query, such as `?ssl_ca_certs=/path`. User and password are those of
+the Redis servers; the options `sentinel_username` and `sentinel_password` are for the Sentinels.
 """
 
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ TOPOLOGIES: dict[str, Topology] = {
 REDIS_PORT = 6379
 SENTINEL_PORT = 26379
 
-# What is refused is never repeated in a message: a password that is not percent-encoded can land in any part.
+# Messages never quote the URL: a password that is not percent-encoded can end up in any part of it.
 UNREADABLE = "the URL cannot be read; in a user name or password, characters such as / ? # @ % must be percent-encoded"
 
 
@@ -36,19 +36,19 @@ UNREADABLE = "the URL cannot be read; in a user name or password, characters suc
 class RedisUrl:
     topology: Topology
     nodes: tuple[tuple[str, int], ...]
-    """Host and port of each; none for a socket's path."""
+    """(host, port) pairs; empty for a Unix socket."""
     service_name: str
-    """The master's name among the Sentinels; empty elsewhere."""
+    """The master's name at the Sentinels; empty without them."""
     is_tls: bool
     options: dict[str, Any] = field(repr=False)
-    """redis-py's options, the credentials among them, without host and port."""
+    """redis-py's options, including the credentials but not host and port."""
 
 
 def read_redis_url(url: str) -> RedisUrl:
-    """Raises ValueError, with a message that has no part of a password in it."""
+    """Raises ValueError; the message contains no part of a password."""
     try:
         parts = urlsplit(url)
-    except ValueError:  # its message can quote the URL
+    except ValueError:  # whose message may quote the URL
         raise ValueError(UNREADABLE) from None
     topology = TOPOLOGIES.get(parts.scheme)
     if topology is None:
@@ -71,7 +71,7 @@ def read_redis_url(url: str) -> RedisUrl:
 
 
 def _read_path(parts: SplitResult, topology: Topology, hosts: str) -> tuple[str, str]:
-    """The Sentinels' service name and the database's number, each empty where there is none."""
+    """The Sentinels' service name and the database number, each empty if absent."""
     if parts.scheme == "unix":
         if hosts or not parts.path.strip("/"):
             raise ValueError("unix:// needs the absolute path of a socket, as in unix:///run/redis.sock")

@@ -1,6 +1,7 @@
-"""Writes to Redis behind the requests' backs: what is put is queued, and one task sends it in batches.
+"""Writes to Redis in the background: outputs are queued, and one task writes them in batches.
 
-Nothing here makes a request wait. What does not fit in the queue, or comes while Redis takes no writes, is dropped.
+No request ever waits for a write. An output that does not fit in the queue is dropped, and so is one that arrives while
+the circuit is open.
 """
 
 import asyncio
@@ -11,14 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.cache.circuit import Circuit, CircuitOpenError, OperationFailedError
+from service.cache.observer import CacheObserver, WriteResult
 from service.cache.redis_client import RedisClient, execute, redis_key, used_memory_bytes
-from service.cache.values import Wanted, pack_value
-from service.observability.metrics import Metrics
+from service.cache.values import OutputKey, pack_value
 
 logger = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 1.0
-"""For a batch. No request waits for it, so it may take longer than a look-up."""
+"""For one batch. No request waits for it, so it may take longer than a lookup."""
 MAX_BATCH_BYTES = 1 << 20
 FLUSH_SECONDS = 1.0
 MEASURE_EVERY_SECONDS = 10.0
@@ -26,8 +27,9 @@ MEASURE_EVERY_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class _Write:
-    wanted: Wanted
-    output: bytes | None  # None: the key is removed
+    key: OutputKey
+    output: bytes | None
+    """None removes the key."""
 
     @property
     def num_bytes(self) -> int:
@@ -41,19 +43,19 @@ class RedisWriter:
         *,
         ttl_seconds: int,
         max_pending_bytes: int,
-        metrics: Metrics,
+        observer: CacheObserver,
         clock: Callable[[], float],
     ) -> None:
         self._client = client
         self._ttl_seconds = ttl_seconds
         self._max_pending_bytes = max_pending_bytes
-        self._metrics = metrics
+        self._observer = observer
         self._clock = clock
         self._circuit = Circuit(
-            "write", timeout_seconds=TIMEOUT_SECONDS, max_concurrent=1, metrics=metrics, clock=clock
+            "write", timeout_seconds=TIMEOUT_SECONDS, max_concurrent=1, observer=observer, clock=clock
         )
         self._queue: deque[_Write] = deque()
-        self._num_pending_bytes = 0  # queued, or being sent
+        self._num_pending_bytes = 0  # queued or being written
         self._changed = asyncio.Event()
         self._is_closing = False
         self._task: asyncio.Task[None] | None = None
@@ -63,19 +65,19 @@ class RedisWriter:
         self._measure_at = self._clock()
         self._task = asyncio.create_task(self._run())
 
-    def put(self, wanted: Wanted, output: bytes) -> None:
+    def put(self, key: OutputKey, output: bytes) -> None:
         if self._is_closing or self._circuit.is_pausing or not self._has_room(len(output)):
             self._count(1, "dropped")
         else:
-            self._push(_Write(wanted, output))
+            self._push(_Write(key, output))
 
-    def remove(self, wanted: Wanted) -> None:
-        """Before whatever is put under this key from now on."""
+    def remove(self, key: OutputKey) -> None:
+        """Queue the removal of a key, ahead of later outputs under it."""
         if not self._is_closing and not self._circuit.is_pausing:
-            self._push(_Write(wanted, None))
+            self._push(_Write(key, None))
 
     async def aclose(self) -> None:
-        """Send what is queued, for as long as FLUSH_SECONDS; the rest is dropped."""
+        """Write what is queued, for FLUSH_SECONDS at most; the rest is dropped."""
         self._is_closing = True
         self._changed.set()
         if self._task is not None:
@@ -94,7 +96,7 @@ class RedisWriter:
         self._changed.set()
 
     async def _run(self) -> None:
-        await self._measure()  # which also opens the connection that the first look-up finds
+        await self._measure()  # this also opens a connection for the first lookup
         while True:
             while not self._queue:
                 if self._is_closing:
@@ -107,7 +109,7 @@ class RedisWriter:
             await self._measure()
 
     def _take(self) -> list[_Write]:
-        """The next MAX_BATCH_BYTES, and at least one."""
+        """The next writes, at least one, of up to MAX_BATCH_BYTES together."""
         batch = [self._queue.popleft()]
         num_bytes = batch[0].num_bytes
         while self._queue and (num_bytes := num_bytes + self._queue[0].num_bytes) <= MAX_BATCH_BYTES:
@@ -132,18 +134,18 @@ class RedisWriter:
         pipeline = self._client.pipeline(transaction=False)
         for write in batch:
             if write.output is None:
-                pipeline.delete(redis_key(write.wanted.key))
+                pipeline.delete(redis_key(write.key.digest))
             else:
-                value = pack_value(write.wanted, write.output)
-                pipeline.set(redis_key(write.wanted.key), value, ex=self._ttl_seconds)
+                value = pack_value(write.key, write.output)
+                pipeline.set(redis_key(write.key.digest), value, ex=self._ttl_seconds)
         return await execute(pipeline)
 
-    def _count(self, num_values: int, result: str) -> None:
+    def _count(self, num_values: int, result: WriteResult) -> None:
         if num_values:
-            self._metrics.encoder_cache_writes.labels(result).inc(num_values)
+            self._observer.on_redis_writes(result, num_values)
 
     async def _measure(self) -> None:
-        """Now and then, how full Redis is. Failing, as where INFO is not allowed, leaves the gauge as it was."""
+        """Report the memory use of Redis from time to time; a failure, as where INFO is forbidden, reports nothing."""
         if self._clock() < self._measure_at or self._circuit.is_pausing:
             return
         self._measure_at = self._clock() + MEASURE_EVERY_SECONDS
@@ -153,4 +155,4 @@ class RedisWriter:
         except Exception as error:
             logger.debug("redis: its memory could not be read: %s", type(error).__name__)
         else:
-            self._metrics.encoder_cache_bytes.labels("redis").set(num_bytes)
+            self._observer.on_memory_use("redis", num_bytes)

@@ -1,7 +1,7 @@
-"""What Redis holds for a key: a fixed header, then the encoder output's raw bytes, row after row.
+"""The values stored in Redis: a fixed header, then the raw bytes of an encoder output, row by row.
 
-The header, little-endian: magic, version, dtype, two zero bytes, tokens, d_model, and the CRC-32 of the key, all of the
-header before it, and the output. So a damaged value is noticed, and so is a sound one that lies under another key.
+The header, little-endian: magic, version, dtype, two zero bytes, tokens, d_model, and a CRC-32 over the key's digest,
+the header so far and the output. It detects damaged values and values stored under another key.
 """
 
 import zlib
@@ -21,12 +21,12 @@ ITEM_BYTES: dict[EncoderDtype, int] = {"float32": 4, "bfloat16": 2, "float16": 2
 
 
 class DamagedValueError(Exception):
-    """A stored value that is not the encoder output it should be; the message says why, and nothing of its content."""
+    """A stored value is not the encoder output of its key. The message has the reason and nothing of the content."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutputFormat:
-    """What a model's encoder outputs have in common."""
+    """What all encoder outputs of a checkpoint have in common."""
 
     dtype: EncoderDtype
     d_model: int
@@ -36,10 +36,13 @@ class OutputFormat:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """One encoder output, of shape [num_tokens, d_model], by the 32-byte digest of all that it depends on."""
+class OutputKey:
+    """The key of one encoder output of shape [num_tokens, d_model].
 
-    key: bytes
+    `digest` is a 32-byte hash of everything the output depends on.
+    """
+
+    digest: bytes
     num_tokens: int
     output_format: OutputFormat
 
@@ -48,18 +51,18 @@ class Wanted:
         return self.output_format.num_bytes(self.num_tokens)
 
 
-def pack_value(wanted: Wanted, output: bytes) -> bytes:
-    """Raises ValueError where `output` is not as long as it should be."""
-    if len(output) != wanted.num_bytes:
-        raise ValueError(f"an encoder output of {len(output)} bytes, not {wanted.num_bytes}")
-    output_format = wanted.output_format
+def pack_value(key: OutputKey, output: bytes) -> bytes:
+    """Raises ValueError where the length of `output` is not that of its key."""
+    if len(output) != key.num_bytes:
+        raise ValueError(f"an encoder output of {len(output)} bytes, not {key.num_bytes}")
+    output_format = key.output_format
     code = DTYPE_CODES[output_format.dtype]
-    header = HEADER.pack(MAGIC, VERSION, code, wanted.num_tokens, output_format.d_model)
-    return b"".join((header, CHECKSUM.pack(_checksum(wanted.key, header, output)), output))
+    header = HEADER.pack(MAGIC, VERSION, code, key.num_tokens, output_format.d_model)
+    return b"".join((header, CHECKSUM.pack(_checksum(key.digest, header, output)), output))
 
 
-def unpack_value(wanted: Wanted, value: bytes) -> bytes:
-    """The encoder output. Raises DamagedValueError where `value` is anything but this output."""
+def unpack_value(key: OutputKey, value: bytes) -> bytes:
+    """Raises DamagedValueError where `value` is anything but the output of this key."""
     if len(value) < OVERHEAD_BYTES:
         raise DamagedValueError(f"{len(value)} bytes, shorter than a header")
     magic, version, code, num_tokens, d_model = HEADER.unpack_from(value)
@@ -67,18 +70,18 @@ def unpack_value(wanted: Wanted, value: bytes) -> bytes:
         raise DamagedValueError("not an encoder output")
     if version != VERSION:
         raise DamagedValueError(f"version {version}, not {VERSION}")
-    if code != DTYPE_CODES[wanted.output_format.dtype]:
-        raise DamagedValueError(f"dtype code {code}, not that of {wanted.output_format.dtype}")
-    if (num_tokens, d_model) != (shape := (wanted.num_tokens, wanted.output_format.d_model)):
+    if code != DTYPE_CODES[key.output_format.dtype]:
+        raise DamagedValueError(f"dtype code {code}, not that of {key.output_format.dtype}")
+    if (num_tokens, d_model) != (shape := (key.num_tokens, key.output_format.d_model)):
         raise DamagedValueError(f"shape {[num_tokens, d_model]}, not {list(shape)}")
-    if (num_bytes := len(value) - OVERHEAD_BYTES) != wanted.num_bytes:
-        raise DamagedValueError(f"{num_bytes} bytes of output, not {wanted.num_bytes}")
+    if (num_bytes := len(value) - OVERHEAD_BYTES) != key.num_bytes:
+        raise DamagedValueError(f"{num_bytes} bytes of output, not {key.num_bytes}")
     stored = memoryview(value)
     (checksum,) = CHECKSUM.unpack_from(value, HEADER.size)
-    if _checksum(wanted.key, stored[: HEADER.size], stored[OVERHEAD_BYTES:]) != checksum:
+    if _checksum(key.digest, stored[: HEADER.size], stored[OVERHEAD_BYTES:]) != checksum:
         raise DamagedValueError("the checksum does not match")
     return value[OVERHEAD_BYTES:]
 
 
-def _checksum(key: bytes, header: bytes | memoryview, output: bytes | memoryview) -> int:
-    return zlib.crc32(output, zlib.crc32(header, zlib.crc32(key)))
+def _checksum(digest: bytes, header: bytes | memoryview, output: bytes | memoryview) -> int:
+    return zlib.crc32(output, zlib.crc32(header, zlib.crc32(digest)))

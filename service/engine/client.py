@@ -52,7 +52,8 @@ class EngineClient:
         self._nursery = NurseryProcess()
         self._workers = [Worker(str(index), spec, self, self._nursery) for index, spec in enumerate(specs)]
         self._tickets = TicketBook()
-        self._dispatcher = Dispatcher(self._workers, self._tickets, cache)
+        checkpoint_names = [checkpoint.name for checkpoint in specs[0].checkpoints]
+        self._dispatcher = Dispatcher(self._workers, self._tickets, cache, checkpoint_names)
         self._max_queue_tokens = max_queue_tokens
         self._make_warm_up = warm_up
         self._metrics = metrics

@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from itertools import chain
 
 from service.cache.encoder_cache import EncoderCache
-from service.cache.values import Wanted
+from service.cache.values import OutputKey
 from service.engine.supervisor import Worker
-from service.engine.ticket import SourceInFlight, Ticket, source_id
+from service.engine.ticket import SourceInFlight, Ticket
 from service.engine.ticket_book import TicketBook
 from service.engine.types import Submit
 from service.observability.tracing import current_trace
@@ -24,10 +24,13 @@ logger = logging.getLogger(__name__)
 
 
 class Dispatcher:
-    def __init__(self, workers: list[Worker], tickets: TicketBook, cache: EncoderCache) -> None:
+    def __init__(
+        self, workers: list[Worker], tickets: TicketBook, cache: EncoderCache, checkpoint_names: list[str]
+    ) -> None:
         self._workers = workers
         self._tickets = tickets
         self._cache = cache
+        self._checkpoint_names = checkpoint_names
         self._outstanding = dict.fromkeys(workers, 0)
         """Source tokens that each worker has to decode: kept up to date, since with many waiting a sum takes long."""
         self._look_ups: set[asyncio.Task[None]] = set()
@@ -37,16 +40,18 @@ class Dispatcher:
         began = time.monotonic()
         num_wanted = num_found = 0
         decided: list[Ticket] = []
-        to_ask: dict[Wanted, list[Ticket]] = {}
+        to_ask: dict[OutputKey, list[Ticket]] = {}
         for source, group in _by_source(tickets).items():
-            wanted = self._cache.wanted(*source_id(group[0].sequence)) if group[0].sequence.is_cacheable else None
-            output = None if wanted is None else self._cache.find(wanted)
-            num_wanted, num_found = num_wanted + (wanted is not None), num_found + (output is not None)
+            sequence = group[0].sequence
+            name = self._checkpoint_names[sequence.checkpoint]
+            key = self._cache.wanted(name, sequence.source_ids) if sequence.is_cacheable else None
+            output = None if key is None else self._cache.find(key)
+            num_wanted, num_found = num_wanted + (key is not None), num_found + (output is not None)
             for ticket in group:
-                ticket.wanted, ticket.encoder_output = wanted, output
+                ticket.output_key, ticket.encoder_output = key, output
             is_unknown = output is None and source.worker is None
-            if wanted is not None and is_unknown and self._cache.is_shared(wanted):
-                to_ask.setdefault(wanted, []).extend(group)  # two checkpoints may be the same one
+            if key is not None and is_unknown and self._cache.is_shared(key):
+                to_ask.setdefault(key, []).extend(group)  # two checkpoints may be the same one
             else:
                 decided += group
         if (trace := current_trace()) is not None and num_wanted:
@@ -85,14 +90,14 @@ class Dispatcher:
 
     def keep(self, ticket: Ticket, encoder_output: bytes) -> None:
         """Take what a worker has encoded into this process's cache; it is for the shared one after the answer."""
-        if ticket.wanted is not None:
-            self._cache.keep(ticket.wanted, encoder_output)
-            ticket.fresh_output = encoder_output if self._cache.is_shared(ticket.wanted) else None
+        if ticket.output_key is not None:
+            self._cache.keep(ticket.output_key, encoder_output)
+            ticket.fresh_output = encoder_output if self._cache.is_shared(ticket.output_key) else None
 
     def share(self, ticket: Ticket) -> None:
         """Hand what was encoded to the shared cache, now that an answer is out."""
-        if ticket.wanted is not None and ticket.fresh_output is not None:
-            self._cache.share(ticket.wanted, ticket.fresh_output)
+        if ticket.output_key is not None and ticket.fresh_output is not None:
+            self._cache.share(ticket.output_key, ticket.fresh_output)
             ticket.fresh_output = None
 
     def release(self, ticket: Ticket) -> None:
@@ -115,15 +120,15 @@ class Dispatcher:
             look_up.cancel()
         await asyncio.gather(*look_ups, return_exceptions=True)
 
-    async def _look_up(self, to_ask: dict[Wanted, list[Ticket]]) -> None:
+    async def _look_up(self, to_ask: dict[OutputKey, list[Ticket]]) -> None:
         try:
             outputs = await self._cache.find_shared(list(to_ask))
         except Exception:  # whatever it is, the requests go on without it
             logger.exception("looking up encoder outputs failed")
             outputs = {}
-        for wanted, group in to_ask.items():
+        for key, group in to_ask.items():
             for ticket in group:
-                ticket.encoder_output = outputs.get(wanted.key)
+                ticket.encoder_output = outputs.get(key)
         # Some may have been cancelled meanwhile, or sent to a worker that became ready.
         tickets = chain.from_iterable(to_ask.values())
         self.assign(ticket for ticket in tickets if ticket.worker is None and ticket in self._tickets)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from model.search.types import Hypothesis, Token
-from service.cache.values import Wanted
+from service.cache.values import OutputKey
 from service.engine.stream import EngineStream
 from service.engine.supervisor import Worker
 from service.engine.types import Sequence, SequenceEvent, SequenceFailed, SequenceProgress, SequenceStarted, is_terminal
@@ -43,8 +43,8 @@ class Ticket:
     sequence: Sequence
     source: SourceInFlight
     is_warm_up: bool = False
-    wanted: Wanted | None = None
-    """How the cache knows its source; None: it is not to be kept."""
+    output_key: OutputKey | None = None
+    """The cache key of its encoder output; None: it is not to be cached."""
     listeners: list[Listener] = field(default_factory=list)
     worker: Worker | None = None
     encoder_output: bytes | None = None

@@ -95,36 +95,36 @@ class Metrics:
         )
         self.encoder_cache_requests = Counter(
             "kakehashi_encoder_cache_requests",
-            "Encoder outputs that a tier was asked for, by what it said",
+            "Encoder cache lookups by tier and result",
             ["tier", "result"],
             registry=registry,
         )
         self.encoder_cache_bytes = Gauge(
             "kakehashi_encoder_cache_bytes",
-            "Bytes in a tier; for redis the memory that it uses for all it holds",
+            "Bytes stored in a tier; for redis, the memory of the whole server",
             ["tier"],
             registry=registry,
         )
         self.encoder_cache_damaged = Counter(
             "kakehashi_encoder_cache_damaged",
-            "Values in Redis that were not the encoder output they should be",
+            "Values in Redis that were not the encoder output of their key",
             registry=registry,
         )
         self.encoder_cache_writes = Counter(
             "kakehashi_encoder_cache_writes",
-            "Encoder outputs for Redis, by what became of them",
+            "Encoder outputs to be written to Redis, by result",
             ["result"],
             registry=registry,
         )
         self.redis_circuit_open = Gauge(
             "kakehashi_redis_circuit_open",
-            "1 while Redis is left alone after failures",
+            "1 while the circuit breaker of an operation is open",
             ["operation"],
             registry=registry,
         )
         self.redis_duration = Histogram(
             "kakehashi_redis_seconds",
-            "One look-up in Redis, or one batch of writes",
+            "Duration of a lookup in Redis, or of a batch of writes",
             ["operation"],
             buckets=REDIS_SECONDS,
             registry=registry,
@@ -142,21 +142,8 @@ class Metrics:
             registry=registry,
         )
         ProcessCollector(namespace="kakehashi", registry=registry)  # of this process, the service's
-        self._start_cache_series()
-
-    def _start_cache_series(self) -> None:
-        """At zero, so that a first miss or failure is an increase and no new series."""
-        for tier in ("memory", "redis"):
-            self.encoder_cache_bytes.labels(tier)
-            for result in ("hit", "miss", "error"):
-                self.encoder_cache_requests.labels(tier, result)
         for kind in ("encode", "request"):
-            self.coalesced.labels(kind)
-        for result in ("ok", "error", "dropped"):
-            self.encoder_cache_writes.labels(result)
-        for operation in ("read", "write"):
-            self.redis_circuit_open.labels(operation)
-            self.redis_duration.labels(operation)
+            self.coalesced.labels(kind)  # at zero, so that the first is an increase and no new series
 
     def start_worker_series(self, worker: str, resident_bytes: Callable[[], float]) -> None:
         """At zero; `resident_bytes` is asked at each scrape."""

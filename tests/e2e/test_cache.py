@@ -125,7 +125,7 @@ def test_while_redis_stands_still_requests_go_on_and_the_log_says_so_once(
     with empty_redis.frozen():
         told = [server.text(text, "en", "de") for text in texts[:8]]
         assert server.metric("kakehashi_redis_circuit_open", operation="read") == 1
-    assert server.log.count("redis read: left alone") == 1
+    assert server.log.count("redis read: suspended") == 1
     assert look_ups(server, "error") == 3
     wait_until(lambda: server.text(texts[0], "en", "de") and not circuits(server), "Redis is used again")
     assert told == [server.text(text, "en", "de") for text in texts[:8]]

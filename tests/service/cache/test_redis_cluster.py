@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.service.cache.tiers import running_tier, until
+from tests.support.redis_rig import running_tier, until
 from tests.support.redis_server import RedisServer, running_cluster
 
 NUMBERS = list(range(1, 31))
@@ -31,14 +31,14 @@ async def test_outputs_are_spread_over_the_nodes_and_found_again(cluster: list[R
         assert sum(sizes) == len(NUMBERS)
         assert min(sizes) > 0
         assert await rig.found([*NUMBERS, 50]) == NUMBERS
-        assert rig.results() == {"hit": len(NUMBERS), "miss": 1, "error": 0}
+        assert rig.seen.redis_lookups == {"hit": len(NUMBERS), "miss": 1, "error": 0}
 
 
 async def test_the_memory_of_all_nodes_is_added_up(cluster: list[RedisServer], url: str):
     async with running_tier(url) as rig:
-        await until(lambda: rig.metric("kakehashi_encoder_cache_bytes", tier="redis") > 0)
+        await until(lambda: rig.seen.used_bytes["redis"] > 0)
         used = [node.ask("INFO", "memory")["used_memory"] for node in cluster]
-        assert rig.metric("kakehashi_encoder_cache_bytes", tier="redis") > 2 * min(used)
+        assert rig.seen.used_bytes["redis"] > 2 * min(used)
 
 
 async def test_late_answers_of_a_node_reach_nobody_else(cluster: list[RedisServer], url: str):
@@ -61,8 +61,8 @@ async def test_a_node_that_was_away_is_found_again(cluster: list[RedisServer], u
         assert len(await rig.found(NUMBERS)) < len(NUMBERS)  # what the other nodes have may come
         for _ in range(3):
             assert await rig.found(NUMBERS) == []
-        assert rig.is_open("read")
+        assert "read" in rig.seen.open_circuits
         cluster[2].start()
         rig.clock.now += 1
         await rig.found(NUMBERS)
-        assert not rig.is_open("read")
+        assert "read" not in rig.seen.open_circuits

@@ -1,4 +1,4 @@
-"""Laws of look-ups, on a real Redis: what comes is right, and comes at once; whatever fails is no more than a miss."""
+"""Laws of lookups, on a real Redis: what comes is right, and comes at once; whatever fails is no more than a miss."""
 
 import asyncio
 import logging
@@ -6,20 +6,20 @@ import logging
 import pytest
 
 from service.cache.redis_client import redis_key
-from service.cache.values import OutputFormat, Wanted, pack_value
-from tests.service.cache.tiers import LIMIT_SECONDS, Rig, output_of, running_tier, until, wanted_of
+from service.cache.values import OutputFormat, OutputKey, pack_value
+from tests.support.redis_rig import LIMIT_SECONDS, Rig, key_of, output_of, running_tier, until
 from tests.support.redis_server import RedisServer, running_redis
 
 SHORT_SECONDS = 0.25
-"""For look-ups that are to be late."""
+"""For lookups that are to be late."""
 
 
 async def test_what_was_put_is_found_again_and_the_rest_is_a_miss(redis_server: RedisServer):
     async with running_tier(redis_server.url) as rig:
         await rig.store(1, 2)
         assert await rig.found([1, 2, 3]) == [1, 2]
-        assert rig.results() == {"hit": 2, "miss": 1, "error": 0}
-        assert rig.metric("kakehashi_redis_seconds_count", operation="read") == 1
+        assert rig.seen.redis_lookups == {"hit": 2, "miss": 1, "error": 0}
+        assert rig.seen.operations["read"] == 1
 
 
 async def test_any_number_of_keys_is_one_round_trip(redis_server: RedisServer):
@@ -35,42 +35,42 @@ async def test_any_number_of_keys_is_one_round_trip(redis_server: RedisServer):
 async def test_a_look_up_asks_for_no_more_than_its_bytes(redis_server: RedisServer):
     large = OutputFormat("float32", d_model=1024)
     async with running_tier(redis_server.url) as rig:
-        assert await rig.tier.find([Wanted(bytes([number]) * 32, 400, large) for number in range(5)]) == {}
+        assert await rig.tier.find([OutputKey(bytes([number]) * 32, 400, large) for number in range(5)]) == {}
         assert redis_server.num_calls("get") == 2  # of 1.6 MB each
-        assert rig.results()["miss"] == 2
+        assert rig.seen.redis_lookups["miss"] == 2
 
 
 async def test_nothing_wanted_asks_nothing(redis_server: RedisServer):
     async with running_tier(redis_server.url) as rig:
         assert await rig.tier.find([]) == {}
-        assert rig.metric("kakehashi_redis_seconds_count", operation="read") == 0
+        assert rig.seen.operations["read"] == 0
 
 
 @pytest.mark.parametrize(
     "stored",
     [
         b"something else altogether, of another program",
-        pack_value(wanted_of(5), output_of(5))[:-1],
-        pack_value(wanted_of(5), output_of(5))[:-2] + b"??",
-        pack_value(wanted_of(6), output_of(6)),
+        pack_value(key_of(5), output_of(5))[:-1],
+        pack_value(key_of(5), output_of(5))[:-2] + b"??",
+        pack_value(key_of(6), output_of(6)),
     ],
     ids=["foreign", "truncated", "damaged", "misplaced"],
 )
 async def test_a_wrong_value_is_a_miss_and_is_removed(redis_server: RedisServer, stored: bytes):
-    redis_server.ask("SET", key := redis_key(wanted_of(5).key), stored)
+    redis_server.ask("SET", key := redis_key(key_of(5).digest), stored)
     async with running_tier(redis_server.url) as rig:
         assert await rig.found([5]) == []
-        assert rig.results() == {"hit": 0, "miss": 1, "error": 0}
-        assert rig.metric("kakehashi_encoder_cache_damaged_total") == 1
+        assert rig.seen.redis_lookups == {"hit": 0, "miss": 1, "error": 0}
+        assert rig.seen.num_damaged == 1
         await until(lambda: not redis_server.ask("EXISTS", key))
 
 
 async def test_a_key_that_redis_refuses_leaves_the_others_alone(redis_server: RedisServer):
     async with running_tier(redis_server.url) as rig:
         await rig.store(1)
-        redis_server.ask("LPUSH", redis_key(wanted_of(2).key), "a list")
+        redis_server.ask("LPUSH", redis_key(key_of(2).digest), "a list")
         assert await rig.found([1, 2]) == [1]
-        assert rig.results() == {"hit": 1, "miss": 0, "error": 1}
+        assert rig.seen.redis_lookups == {"hit": 1, "miss": 0, "error": 1}
         await rig.store(2)
         assert await rig.found([1, 2]) == [1, 2]
 
@@ -89,11 +89,11 @@ async def test_late_answers_reach_nobody_else(redis_server: RedisServer):
         with redis_server.frozen():
             assert await rig.found([1, 2, 3]) == []
             assert await rig.found([4, 5, 6]) == []
-        assert rig.results()["error"] == 6
+        assert rig.seen.redis_lookups["error"] == 6
         await _warm(rig)
         for number in range(1, 21):
             assert await rig.found([number]) == [number]
-        assert rig.metric("kakehashi_encoder_cache_damaged_total") == 0
+        assert rig.seen.num_damaged == 0
 
 
 async def test_answers_to_a_caller_who_hung_up_reach_nobody_else(redis_server: RedisServer):
@@ -109,7 +109,7 @@ async def test_answers_to_a_caller_who_hung_up_reach_nobody_else(redis_server: R
         assert await asyncio.gather(*(rig.found([number]) for number in range(20, 0, -1))) == [
             [number] for number in range(20, 0, -1)
         ]
-        assert rig.results() == {"hit": 20, "miss": 0, "error": 0}
+        assert rig.seen.redis_lookups == {"hit": 20, "miss": 0, "error": 0}
 
 
 async def test_a_restarted_redis_is_found_at_once(own_redis: RedisServer):
@@ -119,7 +119,7 @@ async def test_a_restarted_redis_is_found_at_once(own_redis: RedisServer):
         own_redis.kill()
         own_redis.start()
         assert await rig.found([1]) == []
-        assert rig.results() == {"hit": 1, "miss": 1, "error": 0}
+        assert rig.seen.redis_lookups == {"hit": 1, "miss": 1, "error": 0}
 
 
 async def test_a_redis_that_is_gone_is_left_alone_and_tried_again(
@@ -131,14 +131,14 @@ async def test_a_redis_that_is_gone_is_left_alone_and_tried_again(
         own_redis.kill()
         for _ in range(5):
             assert await rig.found([1]) == []
-        assert rig.is_open("read")
-        assert rig.results()["error"] == 3
+        assert "read" in rig.seen.open_circuits
+        assert rig.seen.redis_lookups["error"] == 3
         own_redis.start()
         assert await rig.found([1]) == []
         assert own_redis.num_calls("get") == 0
         rig.clock.now += 1
         assert await rig.found([1]) == []
-        assert (own_redis.num_calls("get"), rig.is_open("read")) == (1, False)
+        assert (own_redis.num_calls("get"), "read" in rig.seen.open_circuits) == (1, False)
     assert [record.levelname for record in caplog.records if "read" in record.message] == ["WARNING", "INFO"]
     assert "ConnectionError" in caplog.text
 
@@ -157,7 +157,7 @@ async def test_a_caller_who_hangs_up_while_probing_leaves_the_probe_to_the_next(
             probe.cancel()
             await asyncio.wait([probe])
         await rig.found([1])
-        assert (rig.results()["miss"], rig.is_open("read")) == (1, False)
+        assert (rig.seen.redis_lookups["miss"], "read" in rig.seen.open_circuits) == (1, False)
 
 
 async def test_a_wrong_password_is_told_once_and_never_repeated(caplog: pytest.LogCaptureFixture):
@@ -172,7 +172,7 @@ async def test_a_wrong_password_is_told_once_and_never_repeated(caplog: pytest.L
 
 
 async def _warm(rig: Rig) -> None:
-    """Until a look-up is answered again within its short time."""
+    """Until a lookup is answered again within its short time."""
     async with asyncio.timeout(LIMIT_SECONDS):
         while not await rig.found([1]):
             rig.clock.now += 30

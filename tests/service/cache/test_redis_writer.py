@@ -9,7 +9,7 @@ from service.cache.redis_client import redis_key
 from service.cache.redis_writer import MAX_BATCH_BYTES
 from service.cache.values import unpack_value
 from tests.e2e.server import free_port
-from tests.service.cache.tiers import LIMIT_SECONDS, Rig, output_of, running_tier, until, wanted_of
+from tests.support.redis_rig import LIMIT_SECONDS, Rig, key_of, output_of, running_tier, until
 from tests.support.redis_server import RedisServer
 
 NUMBERS = range(1, 21)
@@ -17,45 +17,45 @@ NUMBERS = range(1, 21)
 
 def put(rig: Rig, *numbers: int) -> None:
     for number in numbers:
-        rig.tier.put(wanted_of(number), output_of(number))
+        rig.tier.put(key_of(number), output_of(number))
 
 
 async def put_and_wait(rig: Rig, *numbers: int) -> None:
     """Until something has become of all of these."""
-    num_writes = sum(rig.writes().values()) + len(numbers)
+    num_writes = sum(rig.seen.writes.values()) + len(numbers)
     put(rig, *numbers)
-    await until(lambda: sum(rig.writes().values()) == num_writes)
+    await until(lambda: sum(rig.seen.writes.values()) == num_writes)
 
 
 async def open_write_circuit(rig: Rig) -> None:
     for number in (1, 2, 3):
         await put_and_wait(rig, number)
-    assert rig.writes()["error"] == 3
-    assert rig.is_open("write")
+    assert rig.seen.writes["error"] == 3
+    assert "write" in rig.seen.open_circuits
 
 
 async def test_a_value_is_stored_packed_and_expires(redis_server: RedisServer):
     async with running_tier(redis_server.url) as rig:
         await rig.store(7)
-        key = redis_key(wanted_of(7).key)
-        assert key == b"kakehashi:encoder:" + wanted_of(7).key.hex().encode()
-        assert unpack_value(wanted_of(7), redis_server.ask("GET", key)) == output_of(7)
+        key = redis_key(key_of(7).digest)
+        assert key == b"kakehashi:encoder:" + key_of(7).digest.hex().encode()
+        assert unpack_value(key_of(7), redis_server.ask("GET", key)) == output_of(7)
         assert 590 <= redis_server.ask("TTL", key) <= 600
 
 
 async def test_what_is_queued_goes_out_in_few_round_trips(redis_server: RedisServer):
     async with running_tier(redis_server.url, max_pending_bytes=4 * MAX_BATCH_BYTES) as rig:
         await rig.store(*[1000] * 9)  # of 256,000 bytes each: four to a batch
-        assert rig.metric("kakehashi_redis_seconds_count", operation="write") == 3
+        assert rig.seen.operations["write"] == 3
 
 
 async def test_what_does_not_fit_in_the_queue_is_dropped(redis_server: RedisServer):
     num_bytes = sum(len(output_of(number)) for number in (1, 2, 3))
     async with running_tier(redis_server.url, max_pending_bytes=num_bytes, is_started=False) as rig:
         put(rig, 1, 2, 4, 3)
-        assert rig.writes()["dropped"] == 1
+        assert rig.seen.writes["dropped"] == 1
         rig.tier.start()
-        await until(lambda: rig.writes()["ok"] == 3)
+        await until(lambda: rig.seen.writes["ok"] == 3)
         assert await rig.found([1, 2, 3, 4]) == [1, 2, 3]
         await rig.store(4)  # there is room again
 
@@ -65,7 +65,7 @@ async def test_closing_sends_what_is_queued(redis_server: RedisServer):
         put(rig, *NUMBERS)
     assert redis_server.ask("DBSIZE") == len(NUMBERS)
     put(rig, 1)
-    assert rig.writes() == {"ok": len(NUMBERS), "error": 0, "dropped": 1}
+    assert rig.seen.writes == {"ok": len(NUMBERS), "error": 0, "dropped": 1}
 
 
 async def test_closing_ends_though_redis_is_gone(own_redis: RedisServer):
@@ -73,7 +73,7 @@ async def test_closing_ends_though_redis_is_gone(own_redis: RedisServer):
         await rig.store(1)
         own_redis.kill()
         put(rig, *NUMBERS)
-    assert rig.writes()["ok"] == 1
+    assert rig.seen.writes["ok"] == 1
 
 
 async def test_closing_ends_though_redis_does_not_answer(own_redis: RedisServer):
@@ -83,13 +83,13 @@ async def test_closing_ends_though_redis_does_not_answer(own_redis: RedisServer)
             put(rig, *NUMBERS)
             async with asyncio.timeout(LIMIT_SECONDS):
                 await rig.tier.aclose()
-    assert rig.writes()["ok"] == 1
+    assert rig.seen.writes["ok"] == 1
 
 
 async def test_closing_what_was_never_started_drops_what_is_queued(redis_server: RedisServer):
     async with running_tier(redis_server.url, is_started=False) as rig:
         put(rig, 1)
-    assert rig.writes()["dropped"] == 1
+    assert rig.seen.writes["dropped"] == 1
 
 
 async def test_a_redis_that_is_gone_makes_writes_drop_until_it_is_back(
@@ -100,11 +100,11 @@ async def test_a_redis_that_is_gone_makes_writes_drop_until_it_is_back(
         own_redis.kill()
         await open_write_circuit(rig)
         put(rig, 4)
-        assert rig.writes() == {"ok": 0, "error": 3, "dropped": 1}
+        assert rig.seen.writes == {"ok": 0, "error": 3, "dropped": 1}
         own_redis.start()
         rig.clock.now += 1
         await rig.store(5)
-        assert not rig.is_open("write")
+        assert "write" not in rig.seen.open_circuits
     assert [record.levelname for record in caplog.records if "write" in record.message] == ["WARNING", "INFO"]
 
 
@@ -116,7 +116,7 @@ async def test_a_full_redis_refuses_writes_and_still_answers_look_ups(
         own_redis.configure("maxmemory", "1")
         await open_write_circuit(rig)
         assert await rig.found([10]) == [10]
-        assert not rig.is_open("read")
+        assert "read" not in rig.seen.open_circuits
         own_redis.configure("maxmemory", "0")
         rig.clock.now += 1
         await rig.store(11)
@@ -138,17 +138,17 @@ async def test_a_read_only_redis_refuses_writes_and_still_answers_look_ups(
 
 
 async def test_a_value_that_alone_is_refused_is_counted_alone(own_redis: RedisServer):
-    user = f"~{redis_key(wanted_of(1).key).decode()}"
+    user = f"~{redis_key(key_of(1).digest).decode()}"
     own_redis.ask("ACL SETUSER", "one", "on", ">word", "+@all", user)
     async with running_tier(f"redis://one:word@127.0.0.1:{own_redis.port}", is_started=False) as rig:
         put(rig, 1, 2)
         rig.tier.start()
-        await until(lambda: rig.writes() == {"ok": 1, "error": 1, "dropped": 0})
+        await until(lambda: rig.seen.writes == {"ok": 1, "error": 1, "dropped": 0})
 
 
 async def test_the_memory_of_redis_is_read_at_the_start_and_then_now_and_again(redis_server: RedisServer):
     async with running_tier(redis_server.url) as rig:
-        await until(lambda: rig.metric("kakehashi_encoder_cache_bytes", tier="redis") > 100_000)
+        await until(lambda: rig.seen.used_bytes["redis"] > 100_000)
         num_calls = redis_server.num_calls("info")
         await rig.store(1)
         await rig.store(2)

@@ -23,6 +23,7 @@ from service.engine.types import (
     WorkerSpec,
     is_terminal,
 )
+from service.observability.cache_telemetry import CacheTelemetry
 from service.observability.metrics import Metrics
 from tests.support.checkpoints import Shape
 
@@ -57,7 +58,7 @@ async def running_client(
         shared,
         min_memory_tokens=1,
         min_shared_tokens=1,
-        metrics=metrics,
+        observer=CacheTelemetry(metrics),
         clock=time.monotonic,
     )
     spec = WorkerSpec(
@@ -75,7 +76,7 @@ async def running_client(
 
     def describe(infos: list[CheckpointInfo]) -> None:
         output_format = OutputFormat(infos[0].encoder_dtype, SHAPE.d_model)
-        cache.describe([EncoderIdentity(infos[0].fingerprint, infos[0].compute_type, output_format)])
+        cache.describe({"random": EncoderIdentity(infos[0].fingerprint, infos[0].compute_type, output_format)})
 
     client = EngineClient(
         [spec] * num_workers,

@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 import pytest
 
-from service.cache.values import Wanted
+from service.cache.values import OutputKey
 from service.engine.stream import EngineStream
 from service.engine.types import SequenceStarted
 from service.observability.metrics import Metrics
@@ -21,18 +21,18 @@ class FakeRedis:
     """A shared tier that answers when it is told to; no server is needed to state what the client makes of it."""
 
     def __init__(self) -> None:
-        self.outputs: dict[bytes, bytes] = {}
-        self.asked: list[list[bytes]] = []
+        self.outputs: dict[OutputKey, bytes] = {}
+        self.asked: list[list[OutputKey]] = []
         self.may_answer = asyncio.Event()
         self.may_answer.set()
 
-    async def find(self, wanted: SequenceOf[Wanted]) -> dict[bytes, bytes]:
-        self.asked.append([each.key for each in wanted])
+    async def find(self, keys: SequenceOf[OutputKey]) -> dict[OutputKey, bytes]:
+        self.asked.append(list(keys))
         await self.may_answer.wait()
-        return {each.key: self.outputs[each.key] for each in wanted if each.key in self.outputs}
+        return {key: self.outputs[key] for key in keys if key in self.outputs}
 
-    def put(self, wanted: Wanted, output: bytes) -> None:
-        self.outputs[wanted.key] = output
+    def put(self, key: OutputKey, output: bytes) -> None:
+        self.outputs[key] = output
 
 
 def count(metrics: Metrics, name: str) -> float:

@@ -1,0 +1,25 @@
+"""What the encoder cache reports about itself. Metrics and traces implement it; the cache knows neither."""
+
+from typing import Literal, Protocol
+
+Tier = Literal["memory", "redis"]
+Operation = Literal["read", "write"]
+WriteResult = Literal["ok", "error", "dropped"]
+
+
+class CacheObserver(Protocol):
+    def on_memory_lookup(self, *, is_hit: bool) -> None: ...
+
+    def on_redis_lookup(self, *, began_at: float, num_hits: int, num_misses: int, num_errors: int) -> None:
+        """One round trip has ended; `began_at` is a time of `time.monotonic`. Not called while the circuit is open."""
+
+    def on_redis_writes(self, result: WriteResult, num_outputs: int) -> None: ...
+
+    def on_redis_operation(self, operation: Operation, *, seconds: float) -> None:
+        """A lookup or a batch of writes has ended, well or not. The wait for a free connection is not counted."""
+
+    def on_damaged_value(self) -> None:
+        """Redis returned a value that is not the encoder output stored under its key."""
+
+    def on_circuit_change(self, operation: Operation, *, is_open: bool) -> None: ...
+    def on_memory_use(self, tier: Tier, num_bytes: int) -> None: ...
