@@ -56,7 +56,7 @@ class BodyLimit:
     async def _read_first(self, scope: Scope, upload: "_Upload") -> None:
         body = bytearray()
         try:
-            while not upload.is_over:
+            while not upload.has_ended:
                 body += (await upload.receive()).get("body", b"")
         except HTTPException as error:
             await refuse(scope, error.status_code, error.detail)(scope, upload.receive, upload.send)
@@ -86,7 +86,7 @@ class _Upload:
         self._num_bytes = 0
         self._has_answer = False
         self.over_limit = f"the body is longer than {max_bytes} bytes"
-        self.is_over = False
+        self.has_ended = False
         """Nothing of the body is left to come."""
         self.is_cut_short = False
         """The client hung up before the end of the body and before an answer."""
@@ -103,11 +103,11 @@ class _Upload:
             return
         if message["type"] == "http.response.start":
             self._has_answer = True
-            if not self.is_over:
+            if not self.has_ended:
                 await self._drain(0)
-            if not self.is_over:
+            if not self.has_ended:
                 MutableHeaders(scope=message)["Connection"] = "close"
-        if self.is_over or message["type"] == "http.response.start" or message.get("more_body", False):
+        if self.has_ended or message["type"] == "http.response.start" or message.get("more_body", False):
             await self._send(message)
             return
         await self._send({**message, "more_body": True})
@@ -118,11 +118,11 @@ class _Upload:
         self._is_invited = True
         message = await self._receive()
         if message["type"] == "http.disconnect":
-            self.is_cut_short |= not (self.is_over or self._has_answer)
-            self.is_over = True
+            self.is_cut_short |= not (self.has_ended or self._has_answer)
+            self.has_ended = True
         else:
             self._num_bytes += len(message.get("body", b""))
-            self.is_over = not message.get("more_body", False)
+            self.has_ended = not message.get("more_body", False)
         return message
 
     async def _drain(self, max_seconds: float) -> None:
@@ -132,5 +132,5 @@ class _Upload:
         end = self._num_bytes + MAX_DRAINED_BYTES
         with suppress(TimeoutError):
             async with asyncio.timeout(max_seconds):
-                while not self.is_over and self._num_bytes < end:
+                while not self.has_ended and self._num_bytes < end:
                     await self._next()

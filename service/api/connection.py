@@ -22,7 +22,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from service.api.half_close import EXTENSION, PROBE_PAUSES_SECONDS
 
 MAX_HELD_BYTES = 64 << 10
-"""Read behind the request that is being answered; what came in one read with its end is not counted."""
+"""Read while one request is being answered; bytes that arrived in one read with its end are not counted."""
 MAX_HELD_REQUESTS = 32
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
