@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -28,6 +27,7 @@ from service.cache.memory import MemoryTier
 from service.cache.observer import CacheObserver
 from service.cache.values import OutputFormat
 from service.engine.client import EngineClient
+from service.engine.machine import count_usable_cores, count_visible_gpus, find_gpus, read_text
 from service.engine.placement import Placement, place_workers
 from service.engine.types import CheckpointInfo, CheckpointSpec, Sequence, WorkerSpec
 from service.lifecycle import Lifecycle
@@ -106,6 +106,7 @@ def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Ser
             min_cached_tokens=cache.min_tokens,
             log_format=settings.log_format,
             log_level=settings.log_level,
+            isa=settings.isa,
         )
         for placement in _placements(settings)
     ]
@@ -229,16 +230,13 @@ def _placements(settings: Settings) -> list[Placement]:
         device=settings.device,
         num_workers=None if settings.workers == "auto" else settings.workers,
         num_threads=None if settings.threads_per_worker == "auto" else settings.threads_per_worker,
-        num_cores=len(os.sched_getaffinity(0)),
-        num_gpus=_count_gpus(),
+        num_cores=count_usable_cores(len(os.sched_getaffinity(0)), read_text),
+        num_gpus=count_visible_gpus(os.environ.get("CUDA_VISIBLE_DEVICES"), _gpus()),
     )
 
 
-def _count_gpus() -> int:
-    """CUDA devices, as the driver's device files show them; asking torch would load it into this process."""
-    if importlib.metadata.version("torch").endswith("+cpu"):
-        return 0
-    return len([path for path in Path("/dev").glob("nvidia*") if path.name.removeprefix("nvidia").isdecimal()])
+def _gpus() -> list[str]:
+    return [] if importlib.metadata.version("torch").endswith("+cpu") else find_gpus()
 
 
 def _warm_up_sequence(model: ServedModel, sequence_id: int) -> Sequence:

@@ -18,7 +18,10 @@ _EVALUATE_EXTRA = ("sacrebleu", "tqdm")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Exit status: 0 when done, 1 for a bad checkpoint, 2 for a wrong setting or bad data, 3 for an address in use."""
+    """Exit status: 0 when done, 2 for a wrong setting or bad data, 3 for an address in use.
+
+    1 is for a checkpoint that cannot be served, or a compute type that this machine does not have.
+    """
     parser = argparse.ArgumentParser(prog="kakehashi", description="A translation server.")
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="serve a checkpoint over HTTP", allow_abbrev=False)

@@ -74,6 +74,8 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     def _fail(self, detail: str) -> None:
+        if self.exit_code:  # the other workers fail in the same way
+            return
         logger.error("%s", detail)
         self.exit_code = 1
         self.should_exit = True

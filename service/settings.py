@@ -12,7 +12,7 @@ from typing import Annotated, Literal, get_args
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from model.transformer.compute_types import ComputeTypeChoice
+from model.transformer.compute_types import ComputeTypeChoice, Isa
 from service.observability.log import LogFormat, LogLevel
 
 PREFIX = "KAKEHASHI_"
@@ -41,10 +41,13 @@ class Settings(BaseModel):
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="`cpu`, `cuda`, `cuda:1`")
     compute_type: ComputeTypeChoice = Field(
         "auto",
-        description="`float32`, `bfloat16`, `float16`, `int8`; auto: int8 on a CPU with VNNI or AMX, else float32; "
-        "float16 on CUDA, bfloat16 for T5 there",
+        description="`float32`, `bfloat16`, `float16`, `int8`; auto: int8 on a CPU that our own kernels run on, else "
+        "float32; float16 on CUDA, bfloat16 for T5 there; one that the machine does not have stops the start",
     )
-    workers: Auto | PositiveInt = Field("auto", description="worker processes; auto: one a core, or one a GPU")
+    isa: Isa = Field("auto", description="the instruction set of our own kernels; none: they are switched off")
+    workers: Auto | PositiveInt = Field(
+        "auto", description="worker processes; auto: one a core that this process may use, or one a visible GPU"
+    )
     threads_per_worker: Auto | PositiveInt = Field(
         "auto", description="torch threads in a worker; auto: the cores shared out evenly"
     )

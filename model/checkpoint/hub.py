@@ -7,17 +7,16 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from model.checkpoint.fields import CheckpointError
+from model.checkpoint.weight_files import FORMATS, find_weight_files, index_name
 
 _HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
 _CONFIGURATION = ("*.json", "*.model", "*.spm", "merges.txt")
-_SAFETENSORS = ("*.safetensors",)
-_PICKLED = ("pytorch_model*.bin",)
 
 
 def resolve_checkpoint(reference: str) -> Path:
     """The directory of `reference`: a directory, or `org/name[@revision]` on the hub (`HF_HUB_OFFLINE` is honoured).
 
-    A directory wins over a hub id of the same spelling. Pickled weights are fetched only where there are no others.
+    A directory wins over a hub id of the same spelling. Of the weights only those are fetched that will be read.
     Raises CheckpointError naming the reference.
     """
     directory = Path(reference).expanduser()
@@ -27,13 +26,23 @@ def resolve_checkpoint(reference: str) -> Path:
     if hub_id is None or reference.startswith("."):
         raise CheckpointError(f"{reference}: neither a directory nor a hub id (org/name or org/name@revision)")
     try:
-        snapshot = _download(hub_id, (*_CONFIGURATION, *_SAFETENSORS))
-        if not any(snapshot.glob("*.safetensors")):
-            snapshot = _download(hub_id, (*_CONFIGURATION, *_PICKLED))
+        snapshot = _snapshot(hub_id)
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointError(f"{reference}: not a directory, and not available from the hub: {error}") from error
     return snapshot
 
 
-def _download(hub_id: re.Match[str], patterns: tuple[str, ...]) -> Path:
-    return Path(snapshot_download(hub_id["repo"], revision=hub_id["revision"], allow_patterns=list(patterns)))
+def _snapshot(hub_id: re.Match[str]) -> Path:
+    """Configuration and weights, or all but the weights where the repository has none that can be read."""
+    for single in FORMATS:
+        snapshot = _download(hub_id, single)
+        if (snapshot / single).exists():
+            break
+        if (snapshot / index_name(single)).exists():
+            return _download(hub_id, *(path.name for path in find_weight_files(snapshot).files))
+    return snapshot
+
+
+def _download(hub_id: re.Match[str], *weights: str) -> Path:
+    patterns = [*_CONFIGURATION, *weights]
+    return Path(snapshot_download(hub_id["repo"], revision=hub_id["revision"], allow_patterns=patterns))

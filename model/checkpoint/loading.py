@@ -1,31 +1,28 @@
 """Weights from a checkpoint directory into a `Transformer`, strictly.
 
-Read are `model.safetensors`, its sharded form with an index, or `pytorch_model.bin` (tensors only, no code). Every
-missing, extra, misshapen or contradicting tensor is a CheckpointError with its name.
+Every missing, extra, misshapen or contradicting tensor is a CheckpointError with its name. The files are memory-mapped,
+each parameter is made in its final type and place, and on CPU each linear layer is packed as soon as it is filled: so
+loading takes the memory of the loaded model and little more.
 """
 
-from collections.abc import Mapping
+from collections.abc import Set
 from ctypes import CDLL
 from dataclasses import replace
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.checkpoint.config import Checkpoint, CheckpointError, ModelConfig
-from model.checkpoint.fields import Fields
+from model.checkpoint.tensors import Tensors, read_tensors
+from model.checkpoint.weight_files import find_weight_files
 from model.checkpoint.weight_names import Aliases, WeightTable, weight_table
-from model.kernels import bindings as kernels
 from model.transformer.compute_types import ComputeType
-from model.transformer.linear import DTYPES, PACKED_LINEARS, pack_linears
+from model.transformer.hardware import check_compute_type
+from model.transformer.linear import DTYPES, PACKED_LINEARS, Linear, PackedKind
 from model.transformer.positions import positions_table
 from model.transformer.transformer import Transformer
 
-Tensors = Mapping[str, Tensor]
-SINGLE, INDEX, PICKLED = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
 # What rounding a sinusoid to bfloat16, the coarsest of the file types, may change.
 SINUSOID_TOLERANCE = 2**-8
 
@@ -33,39 +30,53 @@ SINUSOID_TOLERANCE = 2**-8
 def load_transformer(checkpoint: Checkpoint, *, compute_type: ComputeType, device: torch.device) -> Transformer:
     """The transformer of `checkpoint` on `device`, ready to compute: on CPU its linear layers are packed.
 
-    Raises CheckpointError, and ValueError for a compute type that the device does not have.
+    Raises CheckpointError, and ComputeTypeError for a compute type that the device does not have.
     """
-    if device.type != "cpu" and compute_type == "int8":
-        raise ValueError("int8 is for CPUs; on CUDA the fast compute types are float16 and bfloat16")
-    transformer = load_unpacked(checkpoint, dtype=DTYPES[compute_type], device=device)
-    if device.type == "cpu" and compute_type in PACKED_LINEARS:
-        pack_linears(transformer, compute_type)
-    if compute_type == "int8" and kernels.is_available():
+    check_compute_type(compute_type, device)
+    packed = PACKED_LINEARS.get(compute_type) if device.type == "cpu" else None
+    transformer = _load(checkpoint, dtype=DTYPES[compute_type], device=device, packed=packed)
+    if compute_type == "int8":
         transformer.use_kernels()
     _return_freed_memory()
     return transformer
 
 
+def load_unpacked(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device) -> Transformer:
+    """With all weights as plain parameters, in evaluation mode and without gradients. Raises CheckpointError."""
+    return _load(checkpoint, dtype=dtype, device=device, packed=None)
+
+
+@torch.no_grad()
+def _load(
+    checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device, packed: PackedKind | None
+) -> Transformer:
+    files = find_weight_files(checkpoint.directory)
+    tensors = read_tensors(files)
+    config = _with_ties_as_stored(checkpoint.config, tensors)
+    table = weight_table(config)
+    names = table.names_of(tensors.keys() | files.indexed_tensors)
+    tensors = {names[name]: tensor for name, tensor in tensors.items()}
+    _check_names(tensors.keys(), {names[name] for name in files.indexed_tensors}, table, checkpoint.directory)
+    _check_sinusoids(tensors, table, config)
+    transformer = Transformer(config).eval()
+    for path, module in list(transformer.named_modules()):
+        for key, parameter in list(module.named_parameters(recurse=False)):
+            parts = table.weights.get(f"{path}.{key}")
+            if parts is None:  # the output projection's, tied to the embeddings, which have been filled before it
+                module.register_parameter(key, transformer.target_embed_tokens.weight)
+                continue
+            filled = _filled(parameter.shape, parts, tensors, table, dtype=dtype, device=device)
+            module.register_parameter(key, nn.Parameter(filled, requires_grad=False))
+        if packed is not None and isinstance(module, Linear):
+            transformer.set_submodule(path, packed(module))
+    return transformer.to(dtype=dtype, device=device)  # the position tables
+
+
 def _return_freed_memory() -> None:
-    """What was loaded and then packed takes as much memory again, which glibc would keep for later."""
+    """What was loaded and then packed has been freed by now, and glibc would keep it for later."""
     trim = getattr(CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
-
-
-def load_unpacked(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device) -> Transformer:
-    """With all weights as plain parameters, in evaluation mode and without gradients. Raises CheckpointError."""
-    tensors = read_tensors(checkpoint.directory)
-    config = _with_ties_as_stored(checkpoint.config, tensors)
-    table = weight_table(config)
-    extra = sorted(tensors.keys() - table.names())
-    if extra:
-        raise CheckpointError(f"{checkpoint.directory}: tensors that the model does not have: {_listed(extra)}")
-    _check_sinusoids(tensors, table, config)
-    transformer = Transformer(config).to(dtype=dtype, device=device).requires_grad_(False).eval()
-    for name, parameter in transformer.named_parameters():
-        _fill(parameter, table.weights[name], tensors, table)
-    return transformer
 
 
 def _with_ties_as_stored(config: ModelConfig, tensors: Tensors) -> ModelConfig:
@@ -80,68 +91,40 @@ def _with_ties_as_stored(config: ModelConfig, tensors: Tensors) -> ModelConfig:
     return replace(config, tie_output=embeddings is None or output is None or torch.equal(embeddings, output))
 
 
-def read_tensors(directory: Path) -> Tensors:
-    """All tensors in the weight files of `directory`, memory-mapped where the format allows it."""
-    first, *shards = weight_files(directory)
-    if first == directory / SINGLE:
-        return _read_safetensors(first)
-    return _read_shards(first, shards) if first == directory / INDEX else _read_pickled(first)
+def _check_names(held: Set[str], indexed: Set[str], table: WeightTable, directory: Path) -> None:
+    """No tensor may be held that the model does not have, nor one be absent that an index names and the model reads.
 
-
-def weight_files(directory: Path) -> list[Path]:
-    """The files that hold the weights, an index before the shards that it names. Raises CheckpointError."""
-    found = next((directory / name for name in (SINGLE, INDEX, PICKLED) if (directory / name).exists()), None)
-    if found is None:
-        raise CheckpointError(f"{directory}: no weights: none of {SINGLE}, {INDEX}, {PICKLED}")
-    if found.name != INDEX:
-        return [found]
-    return [found, *(directory / Path(file).name for file in sorted(set(map(str, _weight_map(found).values()))))]
-
-
-def _weight_map(index: Path) -> Mapping[str, object]:
-    weight_map = Fields.read(index).raw.get("weight_map")
-    if not isinstance(weight_map, dict):
-        raise CheckpointError(f"{index}: no weight_map")
-    return weight_map
-
-
-def _read_safetensors(path: Path) -> Tensors:
-    try:
-        tensors: Tensors = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file: {error}") from error
-    return tensors
-
-
-def _read_shards(index: Path, shards: list[Path]) -> Tensors:
-    tensors: dict[str, Tensor] = {}
-    for file in shards:
-        tensors |= _read_safetensors(file)
-    missing = sorted(_weight_map(index).keys() - tensors.keys())
+    An index may name what its files rightly do not hold: tied tensors, which are stored under one of their names, and
+    those that nothing reads.
+    """
+    extra = sorted(held - table.names())
+    if extra:
+        raise CheckpointError(f"{directory}: tensors that the model does not have: {_listed(extra)}")
+    tied = {name for group in table.alias_groups() if not held.isdisjoint(group) for name in group}
+    missing = sorted(indexed - held - tied - table.unused - table.sinusoids)
     if missing:
-        raise CheckpointError(f"{index}: names tensors that its files do not hold: {_listed(missing)}")
-    return tensors
+        raise CheckpointError(f"{directory}: an index names tensors that its files do not hold: {_listed(missing)}")
 
 
-def _read_pickled(path: Path) -> Tensors:
-    try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, OSError, EOFError, ValueError) as error:
-        raise CheckpointError(f"{path}: not a readable file of plain tensors: {error}") from error
-    if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
-        raise CheckpointError(f"{path}: not a mapping of names to tensors")
-    return tensors
-
-
-def _fill(parameter: Tensor, parts: tuple[Aliases, ...], tensors: Tensors, table: WeightTable) -> None:
-    """Copy the tensors of `parts` along the first axis of `parameter`, of which each takes an equal share."""
-    for part, aliases in zip(parameter.chunk(len(parts)), parts, strict=True):
+def _filled(
+    shape: torch.Size,
+    parts: tuple[Aliases, ...],
+    tensors: Tensors,
+    table: WeightTable,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Tensor:
+    """A tensor along whose first axis lie the tensors of `parts`, of which each takes an equal share."""
+    filled = torch.empty(shape, dtype=dtype, device=device)
+    for part, aliases in zip(filled.chunk(len(parts)), parts, strict=True):
         present = [name for name in aliases if name in tensors]
         if not present and table.optional.issuperset(aliases):
             part.zero_()
             continue
         if not present:
             raise CheckpointError(f"missing tensor {' or '.join(aliases)} of shape {_shape(part)}")
+        first = tensors[present[0]]
         for name in present:
             tensor = tensors[name]
             expected = (1, *part.shape) if name in table.row_vectors else tuple(part.shape)
@@ -149,9 +132,12 @@ def _fill(parameter: Tensor, parts: tuple[Aliases, ...], tensors: Tensors, table
                 raise CheckpointError(f"tensor {name} has shape {_shape(tensor)}, the model needs {list(expected)}")
             if not tensor.is_floating_point():
                 raise CheckpointError(f"tensor {name} has type {tensor.dtype}, not a floating-point one")
-            if not torch.equal(tensor, tensors[present[0]]):
+            if tensor is not first and not torch.equal(tensor, first):
                 raise CheckpointError(f"tensors {present[0]} and {name} must be the same and differ")
-        part.copy_(tensors[present[0]].reshape(part.shape))
+        part.copy_(first.reshape(part.shape))
+        for name in present:  # which frees those of a format that is not memory-mapped
+            del tensors[name]
+    return filled
 
 
 def _check_sinusoids(tensors: Tensors, table: WeightTable, config: ModelConfig) -> None:

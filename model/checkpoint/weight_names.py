@@ -4,7 +4,7 @@ A parameter may be several tensors laid end to end (Q, K and V), and one tensor 
 names (tied embeddings): then any one of them will do, and all that are there must agree.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -26,10 +26,21 @@ class WeightTable:
     """Tensors that `transformers` writes and no computation of the family reads."""
     optional: frozenset[str] = frozenset()
     """Tensors that a file may lack, and that are zero then."""
+    base_prefix: str = ""
+    """What the names of the model without its head begin with, and do not where it was saved by itself."""
+
+    def alias_groups(self) -> list[Aliases]:
+        return [aliases for parts in self.weights.values() for aliases in parts]
 
     def names(self) -> frozenset[str]:
-        used = {name for parts in self.weights.values() for aliases in parts for name in aliases}
-        return self.sinusoids | self.unused | used
+        return self.sinusoids.union(self.unused, *self.alias_groups())
+
+    def names_of(self, stored: Collection[str]) -> dict[str, str]:
+        """The table's name for each of the names in a file, which may be of a model that was saved without its head."""
+        names = self.names()
+        is_base = not any(name.startswith(self.base_prefix) for name in stored)
+        prefixed = {name: self.base_prefix + name for name in stored} if is_base else {}
+        return {name: prefixed[name] if prefixed.get(name) in names else name for name in stored}
 
 
 def weight_table(config: ModelConfig) -> WeightTable:
@@ -60,8 +71,9 @@ def _bart_layout(config: ModelConfig) -> WeightTable:
         weights=weights | _embeddings(config, prefix="model."),
         row_vectors=frozenset({"final_logits_bias"}),
         sinusoids=frozenset() if learned else _SINUSOIDS,
-        unused=frozenset() if config.tie_source_target else frozenset({"model.shared.weight"}),
-        optional=frozenset() if config.model_type == "marian" else frozenset({"final_logits_bias"}),
+        unused=_VERSIONS if config.tie_source_target else _VERSIONS | {"model.shared.weight"},
+        optional=frozenset({"final_logits_bias"}),
+        base_prefix="model.",
     )
 
 
@@ -125,6 +137,9 @@ _SINGLE_CROSS = (
     ("cross_attn.out_proj", "encoder_attn.out_proj"),
     ("cross_attn_norm.norm", "encoder_attn_layer_norm"),
 )
+
+_VERSIONS = frozenset(f"model.{side}.version" for side in ("encoder", "decoder"))
+"""Of the format of fairseq, from which the first BARTs were converted."""
 
 _SINUSOIDS = frozenset(
     f"model.{side}.embed_positions.{name}" for side in ("encoder", "decoder") for name in ("weight", "weights")

@@ -9,7 +9,7 @@ from model.checkpoint.config import CheckpointError, read_checkpoint
 from model.checkpoint.hub import resolve_checkpoint
 from model.evaluation.scoring import EvaluationError, Evaluator, evaluate, read_test_sets
 from model.evaluation.tables import first_delta_table, score_table
-from model.transformer.compute_types import ComputeType
+from model.transformer.compute_types import ComputeType, ComputeTypeError
 
 
 def run(
@@ -22,7 +22,7 @@ def run(
     against_transformers: bool,
     num_threads: int | None,
 ) -> int:
-    """Exit status: 0, 1 for a bad checkpoint, 2 for bad data."""
+    """Exit status: 0, 1 for a bad checkpoint or a compute type that this machine does not have, 2 for bad data."""
     if num_threads is not None:
         torch.set_num_threads(num_threads)
     try:
@@ -43,7 +43,7 @@ def run(
     except EvaluationError as error:
         print(f"kakehashi: {error}", file=sys.stderr)
         return 2
-    except CheckpointError as error:
+    except (CheckpointError, ComputeTypeError) as error:
         print(f"kakehashi: {error}", file=sys.stderr)
         return 1
     print("BLEU / chrF\n")

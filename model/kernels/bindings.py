@@ -7,17 +7,21 @@ The structs mirror those of `native/structs.h`; whoever owns one keeps the tenso
 Shapes: B rows, K inputs, N outputs.
 """
 
-import logging
+import os
 from ctypes import CDLL, POINTER, Structure, byref, c_float, c_int, c_int64, c_long, c_void_p
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-logger = logging.getLogger(__name__)
+from model.transformer.compute_types import ISA_VARIABLE, ComputeTypeError, Isa
 
+INSTRUCTION_SETS = ("avx512_vnni",)
+"""Those that the kernels are written for, by the names that `torch.cpu.get_capabilities` has for them."""
 _PANEL = 64
 _QUAD = 4
 _ZERO_POINT = 128
@@ -96,38 +100,55 @@ class StepStruct(Structure):
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """The loaded library, or why there is none."""
+
+    library: CDLL | None
+    problem: str = ""
+
+
 def library() -> CDLL:
     """Only where the kernels are available."""
-    loaded = _find_library()
+    loaded = find_kernels().library
     assert loaded is not None, "there are no kernels here"
     return loaded
 
 
 def is_available() -> bool:
-    return _find_library() is not None
+    return find_kernels().library is not None
+
+
+def instruction_sets() -> tuple[str, ...]:
+    """Those of `INSTRUCTION_SETS` for which this process has kernels."""
+    return INSTRUCTION_SETS if is_available() else ()
 
 
 @cache
-def _find_library() -> CDLL | None:
-    """None where it was not built, as without a C++ compiler, or where the CPU lacks what it needs."""
+def find_kernels() -> Kernels:
+    """Raises ComputeTypeError for a value of `KAKEHASHI_ISA` that means nothing."""
+    isa = os.environ.get(ISA_VARIABLE) or "auto"
+    if isa not in get_args(Isa):
+        raise ComputeTypeError(f"{ISA_VARIABLE}: {isa!r} cannot be used: only {' and '.join(get_args(Isa))} can")
+    if isa == "none":
+        return Kernels(None, f"{ISA_VARIABLE}=none switches them off")
     paths = sorted(Path(__file__).parent.glob("_kernels*.so"))
     if not paths:
-        return None
+        return Kernels(None, "they were not built, for lack of a C++ compiler")
     try:
         loaded = CDLL(str(paths[0]))
     except OSError as error:
-        logger.warning("int8 will be slower: %s cannot be loaded: %s", paths[0].name, error)
-        return None
+        return Kernels(None, f"{paths[0].name} cannot be loaded: {error}")
     loaded.kakehashi_supported.restype = c_int
     if not loaded.kakehashi_supported():
-        return None
+        return Kernels(None, "this CPU lacks AVX512-VNNI")
     loaded.linear_int8.argtypes = (POINTER(LinearStruct), c_void_p, c_long, c_void_p)
     loaded.encode_stack.argtypes = (POINTER(StackStruct), c_void_p, c_void_p, c_long, c_void_p, c_long, c_long)
     loaded.decode_stack.argtypes = (POINTER(StackStruct), POINTER(EmbeddingStruct), POINTER(StepStruct))
     loaded.choose.argtypes = (c_void_p, c_long, c_long, c_long, c_void_p, c_void_p, c_void_p, c_void_p)
     for function in (loaded.linear_int8, loaded.encode_stack, loaded.decode_stack, loaded.choose):
         function.restype = None
-    return loaded
+    return Kernels(loaded)
 
 
 class LinearKernel:

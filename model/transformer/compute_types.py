@@ -6,4 +6,15 @@ ComputeType = Literal["float32", "bfloat16", "float16", "int8"]
 EncoderDtype = Literal["float32", "bfloat16", "float16"]
 """What an encoder's output is made of: float32 in float32, else a type of two bytes."""
 ComputeTypeChoice = Literal[ComputeType, "auto"]
-"""`auto`: what is fastest on the device, see `linear.py`."""
+"""`auto`: what is fastest on the device, see `hardware.py`."""
+Isa = Literal["auto", "none"]
+"""The instruction set of our own kernels: the best one that the CPU has, or none of them."""
+ISA_VARIABLE = "KAKEHASHI_ISA"
+"""The environment variable with an `Isa`, read when a process first needs the kernels.
+
+It reaches what has no settings, too: forked workers, `kakehashi evaluate`, benchmarks and tests.
+"""
+
+
+class ComputeTypeError(Exception):
+    """A compute type that this machine does not have; the message names it, the reason and an alternative."""

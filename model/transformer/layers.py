@@ -23,9 +23,9 @@ ACTIVATIONS: Mapping[Activation, Callable[[Tensor], Tensor]] = MappingProxyType(
 
 
 def make_norm(config: ModelConfig) -> nn.Module:
-    if config.norm == "rms":
-        return nn.RMSNorm(config.d_model, eps=config.norm_eps)
-    return nn.LayerNorm(config.d_model, eps=config.norm_eps)
+    """As `Linear`, its weights take no memory until a checkpoint fills them."""
+    kind = nn.RMSNorm if config.norm == "rms" else nn.LayerNorm
+    return kind(config.d_model, eps=config.norm_eps, device="meta")
 
 
 class PreNorm(nn.Module):

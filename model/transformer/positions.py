@@ -38,7 +38,7 @@ class LearnedPositions(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.offset = config.position_offset
-        self.table = nn.Parameter(torch.empty(config.max_positions + self.offset, config.d_model))
+        self.table = nn.Parameter(torch.empty(config.max_positions + self.offset, config.d_model, device="meta"))
 
     @property
     def rows(self) -> Tensor | None:
@@ -77,7 +77,7 @@ class RelativeBias(nn.Module):
     def __init__(self, relative: RelativePositions, *, num_heads: int, bidirectional: bool) -> None:
         super().__init__()
         self.max_distance = relative.max_distance
-        self.bias = nn.Parameter(torch.empty(relative.num_buckets, num_heads))
+        self.bias = nn.Parameter(torch.empty(relative.num_buckets, num_heads, device="meta"))
         buckets = distance_buckets(relative, bidirectional=bidirectional)
         self.register_buffer("buckets", buckets, persistent=False)
 

@@ -20,7 +20,7 @@ from model.transformer.positions import RelativeBias, source_and_target_position
 
 
 class Transformer(nn.Module):
-    """Its weights are uninitialised until `load_transformer` has filled them."""
+    """Its weights take no memory until `load_transformer` has filled them: they are on the meta device."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

@@ -17,10 +17,11 @@ import sys
 
 import msgspec
 
+from model.transformer.compute_types import ISA_VARIABLE
 from service.engine.channel import FORK_REPLY, FORK_REQUEST, Channel
-from service.engine.runner import LoadedCheckpoint, load_checkpoint
+from service.engine.loading import LoadedCheckpoint
 from service.engine.types import CheckpointSpec, WorkerSpec
-from service.engine.worker import run
+from service.engine.worker import load, run
 from service.observability.log import configure_logging
 
 logger = logging.getLogger(__name__)
@@ -58,10 +59,12 @@ class Nursery:
             return None
         spec = msgspec.msgpack.decode(payload, type=WorkerSpec)
         configure_logging(log_format=spec.log_format, log_level=spec.log_level)
+        if spec.isa is not None:  # a flag or the file of settings may have it: here the kernels' loader looks for it
+            os.environ[ISA_VARIABLE] = spec.isa
         for checkpoint in spec.checkpoints if spec.device == "cpu" else []:
             if checkpoint not in self._loaded:
                 try:
-                    self._loaded[checkpoint] = load_checkpoint(checkpoint, spec, num_threads=1)
+                    self._loaded[checkpoint] = load(checkpoint, spec, num_threads=1)
                 except Exception as error:  # the child fails in the same way and says so
                     logger.debug("loading %s failed: %s", checkpoint.name, error)
         gc.collect()

@@ -1,37 +1,25 @@
-"""Rows to tensors to chosen tokens: the only module of the service that knows torch.
+"""Rows to tensors to chosen tokens: with `loading`, the only module of the service that knows torch.
 
-It loads checkpoints, encodes sources, each once and those not at all that the cache had, and hands the rest to a
+It encodes sources, each once and those not at all that the cache had, and hands the rest to a
 `DecodingBatch`.
 Legend: S source tokens, D model width.
 """
 
-import hashlib
-import importlib.metadata
-import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from model.checkpoint.config import Checkpoint, read_checkpoint
-from model.checkpoint.fingerprint import fingerprint
-from model.checkpoint.loading import load_transformer
 from model.decoding.batch import DecodingBatch, padded
-from model.kernels import bindings as kernels
 from model.search.types import Progress
-from model.transformer.compute_types import ComputeType, EncoderDtype
+from model.transformer.compute_types import EncoderDtype
 from model.transformer.kv_cache import KVCache
-from model.transformer.linear import fastest_compute_type
-from model.transformer.transformer import Transformer
+from service.engine.loading import LoadedCheckpoint
 from service.engine.scheduler import Entry, Row, Source
 from service.engine.slots import Move
 from service.engine.types import CheckpointInfo, CheckpointSpec, WorkerSpec
-
-logger = logging.getLogger(__name__)
 
 MAX_AUTO_ROWS = 64
 AUTO_KV_BYTES = 2**30
@@ -42,38 +30,6 @@ MAX_PROMPT_TOKENS = 2
 ENCODER_DTYPES: Mapping[torch.dtype, EncoderDtype] = MappingProxyType(
     {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
 )
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedCheckpoint:
-    checkpoint: Checkpoint
-    compute_type: ComputeType
-    transformer: Transformer
-    fingerprint: str
-    """Of the weights and of all else that decides the last bits of an encoder output."""
-
-
-def load_checkpoint(checkpoint: CheckpointSpec, spec: WorkerSpec, *, num_threads: int) -> LoadedCheckpoint:
-    """Raises CheckpointError, and RuntimeError where the device cannot be had."""
-    torch.set_num_threads(num_threads)
-    device = torch.device(spec.device)
-    read = read_checkpoint(Path(checkpoint.directory), name=checkpoint.name)
-    compute_type = fastest_compute_type(read.config, device) if spec.compute_type == "auto" else spec.compute_type
-    if compute_type == "int8" and not kernels.is_available():
-        logger.warning("int8 goes through oneDNN, which is slower: our kernels were not built, or need AVX512-VNNI")
-    transformer = load_transformer(read, compute_type=compute_type, device=device)
-    return LoadedCheckpoint(read, compute_type, transformer, _fingerprint(read, transformer))
-
-
-def _fingerprint(checkpoint: Checkpoint, transformer: Transformer) -> str:
-    """Another release, processor or kernel may round otherwise: what one computes is not handed to the other."""
-    release = importlib.metadata.version("kakehashi")
-    kernel = "torch" if transformer.encoder_kernel is None else "kernels"
-    device = transformer.device
-    on_cpu = device.type == "cpu"
-    processor = torch.backends.cpu.get_cpu_capability() if on_cpu else torch.cuda.get_device_name(device)
-    parts = (fingerprint(checkpoint), release, torch.__version__, device.type, processor, kernel)
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 class Runner:

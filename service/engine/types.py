@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from model.search.types import Hypothesis, SearchRequest, Token
-from model.transformer.compute_types import ComputeType, ComputeTypeChoice, EncoderDtype
+from model.transformer.compute_types import ComputeType, ComputeTypeChoice, EncoderDtype, Isa
 from service.observability.log import LogFormat, LogLevel
 
 Priority = Literal["interactive", "bulk"]
@@ -60,6 +60,8 @@ class WorkerSpec(msgspec.Struct, frozen=True):
     min_cached_tokens: int | None
     log_format: LogFormat
     log_level: LogLevel
+    isa: Isa | None = None
+    """None: as the environment has it."""
 
 
 class Submit(msgspec.Struct, frozen=True, tag=True):
@@ -82,6 +84,7 @@ class CheckpointInfo(msgspec.Struct, frozen=True):
     """What a worker has loaded. `kv_bytes` is reserved for both caches over all rows.
 
     Encoder outputs, of `encoder_dtype`, are the same numbers where the fingerprint and the compute type are the same.
+    The fingerprint is empty where no encoder output is kept.
     """
 
     device: str

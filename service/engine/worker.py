@@ -12,14 +12,17 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as SequenceOf
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
 from model.checkpoint.config import CheckpointError
 from model.search.types import Progress
+from model.transformer.compute_types import ComputeTypeError
 from service.engine.channel import Channel
-from service.engine.runner import LoadedCheckpoint, Runner, load_checkpoint
+from service.engine.loading import LoadedCheckpoint, load_checkpoint
+from service.engine.runner import Runner
 from service.engine.scheduler import Entry, Scheduler
 from service.engine.slots import Move
 from service.engine.types import (
@@ -210,13 +213,29 @@ def serve(channel: Channel, engine: Engine) -> None:
         channel.send(encoder.encode(engine.step()))
 
 
+def load(checkpoint: CheckpointSpec, spec: WorkerSpec, *, num_threads: int) -> LoadedCheckpoint:
+    """As `load_checkpoint`."""
+    return load_checkpoint(
+        Path(checkpoint.directory),
+        name=checkpoint.name,
+        compute_type=spec.compute_type,
+        device=spec.device,
+        num_threads=num_threads,
+        needs_fingerprint=spec.min_cached_tokens is not None,
+    )
+
+
 def run(channel: Channel, spec: WorkerSpec, loaded: Mapping[CheckpointSpec, LoadedCheckpoint]) -> None:
     """Load of `spec` what is not in `loaded`, then serve. Raises SystemExit where a checkpoint cannot be served."""
     runners = []
     for checkpoint in spec.checkpoints:
         try:
-            ready = loaded.get(checkpoint) or load_checkpoint(checkpoint, spec, num_threads=spec.num_threads)
+            ready = loaded.get(checkpoint) or load(checkpoint, spec, num_threads=spec.num_threads)
             runners.append(Runner(ready, checkpoint, spec))
+        except ComputeTypeError as error:
+            detail = f"KAKEHASHI_COMPUTE_TYPE={spec.compute_type} cannot be used: {error}"
+            channel.send(msgspec.msgpack.encode(LoadFailed(detail)))
+            sys.exit(1)
         except Exception as error:  # whatever it is, the service process must be told and the server not start
             cause = str(error) if isinstance(error, CheckpointError) else f"{type(error).__name__}: {error}"
             channel.send(msgspec.msgpack.encode(LoadFailed(f"cannot serve {checkpoint.name}: {cause}")))

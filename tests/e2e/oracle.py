@@ -16,7 +16,7 @@ from model.decoding.oracle import translate
 from model.search.types import SearchRequest
 from model.tokenizers.loading import load_tokenizer
 from model.transformer.compute_types import ComputeType
-from model.transformer.linear import fastest_compute_type
+from model.transformer.hardware import fastest_compute_type
 from tests.support.checkpoints import read_sources
 
 CPU = torch.device("cpu")

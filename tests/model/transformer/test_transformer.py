@@ -111,8 +111,6 @@ def test_decode_step_exports_with_static_shapes_and_writes_the_cache(decoding: D
 
 
 def test_gradients_reach_every_parameter_through_the_full_forward(decoding: Decoding, pair: Pair) -> None:
-    model = Transformer(pair.checkpoint.config)
-    unpacked = load_unpacked(pair.checkpoint, dtype=torch.float32, device=CPU)
-    model.load_state_dict(unpacked.state_dict())
+    model = load_unpacked(pair.checkpoint, dtype=torch.float32, device=CPU).requires_grad_(True)
     model(decoding.input_ids, decoding.lengths, decoding.targets).logsumexp(dim=-1).sum().backward()
     assert all(parameter.grad is not None for parameter in model.parameters())

@@ -1,0 +1,85 @@
+"""Which compute types a device has: those whose products it computes in hardware, exactly enough and fast.
+
+Where they are emulated they are slower than float32 (on 512 × 512 weights at 64 rows bfloat16 by three times, float16
+by five), and oneDNN's int8 without VNNI saturates. So such a compute type is refused, and `auto` never picks it.
+"""
+
+from collections.abc import Mapping
+
+import torch
+
+from model.checkpoint.config import ModelConfig
+from model.kernels import bindings as kernels
+from model.transformer.compute_types import ComputeType, ComputeTypeError
+
+_BFLOAT16_ON_CPU = (("avx512_bf16",), ("amx_bf16",), ("avx_ne_convert", "avx_vnni_int8"), ("bf16",))
+"""Any one of these groups will do. The names are those of `torch.cpu.get_capabilities`, of Arm the last."""
+_FLOAT16_ON_CPU = (("avx512_fp16",), ("amx_fp16",), ("avx_ne_convert", "avx_vnni_int8"), ("fp16_arith",))
+_BFLOAT16_ON_CUDA = (8, 0)
+"""The first compute capability with products in bfloat16: Ampere."""
+
+
+def check_compute_type(compute_type: ComputeType, device: torch.device) -> None:
+    """Raises ComputeTypeError where `device` does not have it."""
+    problem = _problem_on_cpu(compute_type) if device.type == "cpu" else _problem_on_cuda(compute_type, device)
+    if problem is not None:
+        raise ComputeTypeError(f"compute type {compute_type} {problem}")
+
+
+def fastest_compute_type(config: ModelConfig, device: torch.device) -> ComputeType:
+    """What `auto` means. On CPU int8 exactly where our own kernels run."""
+    if device.type == "cpu":
+        return "int8" if kernels.is_available() else "float32"
+    if config.positions != "relative":
+        return "float16"
+    # Published T5s overflow float16: their feed-forward layers were trained in bfloat16.
+    return "bfloat16" if _problem_on_cuda("bfloat16", device) is None else "float32"
+
+
+def _problem_on_cpu(compute_type: ComputeType) -> str | None:
+    match compute_type:
+        case "float32":
+            return None
+        case "int8":
+            problem = kernels.find_kernels().problem
+            return f"needs our own kernels, and {problem}; use float32" if problem else None
+        case "bfloat16":
+            if has_bfloat16(torch.cpu.get_capabilities()) and _onednn_takes(torch.bfloat16):
+                return None
+            return f"needs a CPU with AVX512-BF16, AMX-BF16, AVX-NE-CONVERT or Arm's BF16; use {_alternative()}"
+        case "float16":
+            if has_float16(torch.cpu.get_capabilities()) and _onednn_takes(torch.float16):
+                return None
+            return f"needs a GPU, or a CPU with AVX512-FP16, AVX-NE-CONVERT or Arm's FP16; use {_alternative()}"
+
+
+def _alternative() -> str:
+    return "int8 or float32" if kernels.is_available() else "float32"
+
+
+def _problem_on_cuda(compute_type: ComputeType, device: torch.device) -> str | None:
+    match compute_type:
+        case "int8":
+            return "is for CPUs; on CUDA use float16"
+        case "bfloat16" if torch.cuda.get_device_capability(device) < _BFLOAT16_ON_CUDA:
+            return "needs a GPU from compute capability 8.0 on; use float16 or float32"
+    return None
+
+
+def has_bfloat16(capabilities: Mapping[str, object]) -> bool:
+    """Whether a CPU multiplies bfloat16, or converts it on the fly, in hardware."""
+    return any(all(capabilities.get(name) for name in group) for group in _BFLOAT16_ON_CPU)
+
+
+def has_float16(capabilities: Mapping[str, object]) -> bool:
+    """As `has_bfloat16`."""
+    return any(all(capabilities.get(name) for name in group) for group in _FLOAT16_ON_CPU)
+
+
+def _onednn_takes(dtype: torch.dtype) -> bool:
+    """The library may be kept from an instruction set that the CPU has, by a hypervisor or by `ONEDNN_MAX_CPU_ISA`."""
+    try:
+        torch.ops.mkldnn._reorder_linear_weight(torch.zeros(1, 1, dtype=dtype))
+    except RuntimeError:
+        return False
+    return True

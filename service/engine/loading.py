@@ -1,0 +1,59 @@
+"""A checkpoint's files to a `LoadedCheckpoint`, ready to serve in this process and in those forked from it."""
+
+import hashlib
+import importlib.metadata
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from model.checkpoint.config import Checkpoint, read_checkpoint
+from model.checkpoint.fingerprint import fingerprint
+from model.checkpoint.loading import load_transformer
+from model.transformer.compute_types import ComputeType, ComputeTypeChoice
+from model.transformer.hardware import fastest_compute_type
+from model.transformer.transformer import Transformer
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedCheckpoint:
+    checkpoint: Checkpoint
+    compute_type: ComputeType
+    transformer: Transformer
+    fingerprint: str
+    """Of the weights and of all else that decides the last bits of an encoder output; empty if nobody needs it."""
+
+
+def load_checkpoint(
+    directory: Path,
+    *,
+    name: str,
+    compute_type: ComputeTypeChoice,
+    device: str,
+    num_threads: int,
+    needs_fingerprint: bool,
+) -> LoadedCheckpoint:
+    """Raises CheckpointError, ComputeTypeError, and RuntimeError where the device cannot be had.
+
+    A fingerprint takes a second for each gigabyte or two of files.
+    """
+    torch.set_num_threads(num_threads)
+    checkpoint = read_checkpoint(directory, name=name)
+    torch_device = torch.device(device)
+    if compute_type == "auto":
+        compute_type = fastest_compute_type(checkpoint.config, torch_device)
+    transformer = load_transformer(checkpoint, compute_type=compute_type, device=torch_device)
+    return LoadedCheckpoint(
+        checkpoint, compute_type, transformer, _fingerprint(checkpoint, transformer) if needs_fingerprint else ""
+    )
+
+
+def _fingerprint(checkpoint: Checkpoint, transformer: Transformer) -> str:
+    """Another release, processor or kernel may round otherwise: what one computes is not handed to the other."""
+    release = importlib.metadata.version("kakehashi")
+    kernel = "torch" if transformer.encoder_kernel is None else "kernels"
+    device = transformer.device
+    on_cpu = device.type == "cpu"
+    processor = torch.backends.cpu.get_cpu_capability() if on_cpu else torch.cuda.get_device_name(device)
+    parts = (fingerprint(checkpoint), release, torch.__version__, device.type, processor, kernel)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
