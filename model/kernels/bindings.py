@@ -124,13 +124,18 @@ def instruction_sets() -> tuple[str, ...]:
     return INSTRUCTION_SETS if is_available() else ()
 
 
-@cache
-def find_kernels() -> Kernels:
-    """Raises ComputeTypeError for a value of `KAKEHASHI_ISA` that means nothing."""
+def is_switched_on() -> bool:
+    """Whether the kernels run wherever they can. Raises ComputeTypeError for a `KAKEHASHI_ISA` that means nothing."""
     isa = os.environ.get(ISA_VARIABLE) or "auto"
     if isa not in get_args(Isa):
         raise ComputeTypeError(f"{ISA_VARIABLE}: {isa!r} cannot be used: only {' and '.join(get_args(Isa))} can")
-    if isa == "none":
+    return isa != "none"
+
+
+@cache
+def find_kernels() -> Kernels:
+    """As `is_switched_on`, for as long as the process lives."""
+    if not is_switched_on():
         return Kernels(None, f"{ISA_VARIABLE}=none switches them off")
     paths = sorted(Path(__file__).parent.glob("_kernels*.so"))
     if not paths:

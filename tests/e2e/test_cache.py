@@ -62,7 +62,7 @@ def circuits(server: RunningServer) -> float:
     return server.metric("kakehashi_redis_circuit_open")
 
 
-@pytest.mark.parametrize("compute_type", ["int8", "float32"])
+@pytest.mark.parametrize("compute_type", [pytest.param("int8", marks=pytest.mark.needs("kernels")), "float32"])
 def test_a_translation_is_the_same_from_either_tier_from_none_and_after_a_restart(
     start_server: StartServer, empty_redis: RedisServer, texts: list[str], compute_type: ComputeType
 ) -> None:

@@ -152,7 +152,7 @@ def test_a_device_that_is_not_there_stops_the_start(tmp_path: Path, random_check
     assert "cannot serve" in log
 
 
-@pytest.mark.parametrize("compute_type", ["float32", "int8"])
+@pytest.mark.parametrize("compute_type", ["float32", pytest.param("int8", marks=pytest.mark.needs("kernels"))])
 @pytest.mark.parametrize("make", [random_marian, random_m2m100])
 def test_another_checkpoint_is_served_as_the_oracle_translates(
     tmp_path: Path, make: Callable[..., Path], compute_type: ComputeType

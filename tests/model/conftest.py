@@ -6,14 +6,12 @@ import pytest
 import torch
 from transformers import M2M100Tokenizer
 
-from model.kernels import bindings as kernels
 from tests.support.checkpoint_families import random_bart, random_mbart, random_pegasus, random_t5
 from tests.support.checkpoints import BUNDLED, Shape, random_m2m100, random_marian
 from tests.support.lively import BUILDS, lively_pair
 from tests.support.pairs import Pair, load_pair
 
 FAMILY_END_GAIN = 1.5
-KERNELS_NEED = ("avx512_f", "avx512_bw", "avx512_vl", "avx512_dq", "avx512_vnni")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -22,14 +20,6 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(num_threads)
-
-
-@pytest.fixture(scope="session")
-def own_kernels() -> None:
-    """Whoever tests our own kernels: it fails where they could run and were not built."""
-    if not all(torch.cpu.get_capabilities().get(name, False) for name in KERNELS_NEED):
-        pytest.skip("our own kernels are for CPUs with AVX512-VNNI")
-    assert kernels.is_available(), "our own kernels were not built"
 
 
 @pytest.fixture

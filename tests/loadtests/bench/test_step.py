@@ -9,7 +9,7 @@ from loadtests.bench.memory import num_parameters
 from loadtests.bench.roofline import MEGABYTE, Roofline
 from loadtests.bench.step_tables import step_table
 from model.checkpoint.config import read_checkpoint
-from model.checkpoint.loading import load_transformer
+from model.checkpoint.loading import load_unpacked
 from tests.support.checkpoints import random_m2m100
 
 ROOFLINE = Roofline({4 * MEGABYTE: 8e10, 100 * MEGABYTE: 2e10}, {"float32": 1e11, "int8": 4e11})
@@ -23,7 +23,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_bytes_of_a_step_are_those_of_the_weights_that_it_multiplies(directory: Path) -> None:
     checkpoint = read_checkpoint(directory, name="tiny")
-    transformer = load_transformer(checkpoint, compute_type="float16", device=CPU)  # which is not packed
+    transformer = load_unpacked(checkpoint, dtype=torch.float32, device=CPU)
     matrices = [weight for weight in transformer.decoder_layers.parameters() if weight.ndim == 2]
     num_weights = sum(map(len, map(list, (weight.flatten() for weight in matrices))))
     num_weights += checkpoint.config.decoder_vocab_size * checkpoint.config.d_model
@@ -45,12 +45,12 @@ def test_a_bandwidth_is_that_of_the_nearest_working_set() -> None:
 
 
 def test_a_step_is_measured_and_shown_beside_its_floor(directory: Path) -> None:
-    measured = StepTimer("tiny", directory, compute_type="int8", roofline=ROOFLINE).measure(SIZE)
+    measured = StepTimer("tiny", directory, compute_type="float32", roofline=ROOFLINE).measure(SIZE)
     cells = step_table([measured]).splitlines()[2].strip("| ").split(" | ")
-    assert cells[:5] == ["tiny", "int8", "3", "7", "12"]
+    assert cells[:5] == ["tiny", "float32", "3", "7", "12"]
     assert float(cells[-1].replace(",", "")) == pytest.approx(measured.seconds / measured.floor_seconds, abs=0.1)
 
 
 def test_parameters_are_counted_in_the_file(directory: Path) -> None:
     checkpoint = read_checkpoint(directory, name="tiny")
-    assert num_parameters(directory) == load_transformer(checkpoint, compute_type="float16", device=CPU).num_parameters
+    assert num_parameters(directory) == load_unpacked(checkpoint, dtype=torch.float32, device=CPU).num_parameters

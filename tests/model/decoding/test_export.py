@@ -165,7 +165,7 @@ class Steps:
         return Counter(event.nbytes() for event in events if event.name() == "[memory]" and event.nbytes() > 0)
 
 
-@pytest.mark.usefixtures("own_kernels")
+@pytest.mark.needs("kernels")
 @pytest.mark.parametrize("family", ["m2m100", "marian", "bart", "pegasus", "bundled"])
 def test_int8_step_allocates_the_same_at_any_length(family: str, request: pytest.FixtureRequest) -> None:
     """But for the kernels' own room for one row's scores, a few kilobytes a thread, which stays allocated."""
@@ -194,7 +194,7 @@ def test_only_the_causal_mask_of_a_float32_step_grows(family: str, request: pyte
     assert grown(pair, "float32") == {(num_tokens,), (NUM_ROWS, 1, 1, num_tokens)}
 
 
-@pytest.mark.usefixtures("own_kernels")
+@pytest.mark.needs("kernels")
 @pytest.mark.parametrize("family", ["t5", "mt5"])
 def test_only_the_relative_bias_of_an_int8_step_grows(family: str, request: pytest.FixtureRequest) -> None:
     """Of the families that have one: distances, buckets, and a number for each head."""

@@ -24,7 +24,7 @@ from tests.support.checkpoint_families import random_bart, random_mbart, random_
 from tests.support.checkpoints import BUNDLED, Shape, random_m2m100, random_marian
 from tests.support.pairs import CPU, Pair, load_pair, padded, prompts_of, random_sources
 
-pytestmark = pytest.mark.usefixtures("own_kernels")
+pytestmark = pytest.mark.needs("kernels")
 
 CHECKPOINTS = {
     "m2m100": (random_m2m100, Shape()),
@@ -182,18 +182,6 @@ def test_int8_stacks_do_not_depend_on_the_number_of_threads(int8: Int8) -> None:
     by_one, _ = int8.steps(int8.kernels, int8.view(torch.bfloat16), num_tokens=2)
     assert torch.equal(encoded, int8.encoded)
     assert torch.equal(by_two, by_one)
-
-
-def test_int8_without_our_own_kernels_computes_the_same(int8: Int8, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model.kernels.bindings._find_library", lambda: None)
-    onednn = int8.pair.computing_in("int8").ours
-    assert onednn.encoder_kernel is onednn.decoder_kernel is None
-    assert onednn.kv_dtype == torch.float32
-    with torch.inference_mode():
-        encoded = onednn.encode(int8.input_ids, int8.lengths)
-        assert_same_rows(encoded[int8.is_token], int8.encoded[int8.is_token], roundings=ENCODER_ROUNDINGS)
-        states = [model.decode_full(int8.targets, int8.encoded, int8.lengths) for model in (onednn, int8.kernels)]
-    assert_same_rows(*(each.flatten(0, 1) for each in states))
 
 
 def mixed_requests(pair: Pair, random: Random, count: int) -> tuple[list[SearchRequest], list[list[int]]]:

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from model.kernels import bindings as kernels
 from model.kernels.bindings import LinearKernel
-from model.transformer.linear import OneDnnInt8
 
-pytestmark = pytest.mark.usefixtures("own_kernels")
+pytestmark = pytest.mark.needs("kernels")
 
 NUM_INPUTS = [1, 3, 37, 256, 2048]
 NUM_OUTPUTS = [1, 15, 64, 70, 16_108]
@@ -37,10 +36,6 @@ class Weights:
     def kernel(self) -> LinearKernel:
         assert kernels.is_available()
         return LinearKernel(self.weight, self.scales, self.bias)
-
-    @property
-    def onednn(self) -> OneDnnInt8:
-        return OneDnnInt8(self.weight, self.scales, self.bias)
 
     def exact(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """[B, K] -> [B, N] float64, and what rounding to float32 may change. In float64 products of bytes are exact."""
@@ -91,8 +86,7 @@ def test_linear_rounds_half_to_even() -> None:
 def test_rows_of_nothing_give_the_bias(value: float) -> None:
     weights = Weights.random(37, 70)
     inputs = torch.full((3, 37), value)
-    for product in (weights.kernel, weights.onednn):
-        torch.testing.assert_close(product(inputs), weights.bias.expand(3, 70), rtol=0, atol=1e-30)
+    torch.testing.assert_close(weights.kernel(inputs), weights.bias.expand(3, 70), rtol=0, atol=1e-30)
 
 
 def test_linear_of_huge_values_is_exact() -> None:
@@ -106,14 +100,6 @@ def test_largest_products_do_not_overflow() -> None:
     weights = Weights(torch.full((64, 8192), -127, dtype=torch.int8), torch.ones(64), None)
     assert_exact(weights, torch.ones(1, 8192))
     assert_exact(weights, -torch.ones(1, 8192))
-
-
-@pytest.mark.parametrize(("num_inputs", "num_outputs"), [(1, 15), (37, 70), (256, 256), (256, 16_108)])
-def test_linear_agrees_with_onednn(num_inputs: int, num_outputs: int) -> None:
-    weights, inputs = Weights.random(num_inputs, num_outputs), random_inputs(9, num_inputs)
-    exact, tolerance = weights.exact(inputs)
-    assert ((weights.onednn(inputs) - exact).abs() <= 2 * tolerance).all()
-    assert ((weights.onednn(inputs) - weights.kernel(inputs)).abs() <= 2 * tolerance).all()
 
 
 @pytest.mark.parametrize("num_outputs", [64, 70, 300])

@@ -82,7 +82,7 @@ def test_targets_in_float32_batches_are_those_of_each_source_alone(bundled: Pair
     assert sources.targets(bundled, every=10) == sources.targets_alone(bundled, every=10)
 
 
-@pytest.mark.usefixtures("own_kernels")
+@pytest.mark.needs("kernels")
 def test_targets_in_int8_batches_are_those_of_each_source_alone(bundled: Pair, sources: Sources) -> None:
     pair = bundled.computing_in("int8")
     assert sources.targets(pair, every=2) == sources.targets_alone(pair, every=2)
