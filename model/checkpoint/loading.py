@@ -59,7 +59,8 @@ def _load(
     _check_names(tensors.keys(), {names[name] for name in files.indexed_tensors}, table, checkpoint.directory)
     _check_sinusoids(tensors, table, config)
     transformer = Transformer(config).eval()
-    for path, module in list(transformer.named_modules()):
+    for path in [path for path, _ in transformer.named_modules()]:  # a list of modules would keep what is packed
+        module = transformer.get_submodule(path)
         for key, parameter in list(module.named_parameters(recurse=False)):
             parts = table.weights.get(f"{path}.{key}")
             if parts is None:  # the output projection's, tied to the embeddings, which have been filled before it
