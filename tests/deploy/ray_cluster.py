@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 
+from model.transformer.compute_types import ISA_VARIABLE
 from tests.e2e.server import TIME_LIMIT_SECONDS, RunningServer, free_port, has_ended, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
@@ -49,7 +50,11 @@ class RunningCluster(RunningServer):
 def running_cluster(arguments: Mapping[str, Any], settings: Mapping[str, object]) -> Iterator[RunningCluster]:
     """`arguments` are the deployment's, `settings` KAKEHASHI_ variables."""
     port = free_port()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("KAKEHASHI_", "RAY_"))}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name == ISA_VARIABLE or not name.startswith(("KAKEHASHI_", "RAY_"))
+    }
     environment |= {f"KAKEHASHI_{name}": str(value) for name, value in settings.items()}
     environment |= {
         "HF_HUB_OFFLINE": "1",

@@ -19,6 +19,7 @@ import psutil
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from model.transformer.compute_types import ISA_VARIABLE
 from tests.e2e.client import Event, read_events, request_body
 
 TIME_LIMIT_SECONDS = 120.0
@@ -199,7 +200,9 @@ def starting_server(
     """A server that has just been started in `directory`, where its log goes; `settings` are KAKEHASHI_ variables."""
     port = free_port()
     log_path = directory / f"server-{port}.log"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("KAKEHASHI_")}
+    environment = {
+        name: value for name, value in os.environ.items() if name == ISA_VARIABLE or not name.startswith("KAKEHASHI_")
+    }
     environment |= {"KAKEHASHI_PORT": str(port), "HF_HUB_OFFLINE": "1"}
     environment |= {f"KAKEHASHI_{name}": str(value) for name, value in (settings or {}).items()}
     with log_path.open("wb") as log:

@@ -122,6 +122,17 @@ def test_a_wrong_setting_stops_the_start_and_is_named(tmp_path: Path, name: str,
     assert f"KAKEHASHI_{name}: '{value}'" in failed_start(tmp_path, {}, flags=flags, status=2)
 
 
+def test_a_compute_type_that_the_machine_lacks_stops_the_start_with_an_alternative(
+    tmp_path: Path, random_checkpoint: Path
+) -> None:
+    """The kernels are switched off by a flag, which the workers have to obey."""
+    settings = {"MODEL": random_checkpoint, "COMPUTE_TYPE": "int8", "WORKERS": 2}
+    log = failed_start(tmp_path, settings, flags=("--isa", "none"))
+    (line,) = [line for line in log.splitlines() if "KAKEHASHI_COMPUTE_TYPE" in line]
+    assert "KAKEHASHI_COMPUTE_TYPE=int8 cannot be used" in line
+    assert "KAKEHASHI_ISA=none switches them off; use float32" in line
+
+
 def test_a_redis_url_that_cannot_be_used_stops_the_start_without_its_password(tmp_path: Path) -> None:
     log = failed_start(tmp_path, {"REDIS_URL": "redis+sentinel://:geheim@localhost:26379"}, status=2)
     assert "KAKEHASHI_REDIS_URL: " in log

@@ -30,6 +30,7 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path):
         ("max_rows", "many"),
         ("device", "gpu"),
         ("compute_type", "int3"),
+        ("isa", "mmx"),
         ("timeout_seconds", "-1"),
         ("log_level", "loud"),
     ],

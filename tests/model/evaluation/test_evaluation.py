@@ -11,6 +11,8 @@ from tqdm import tqdm
 from model.checkpoint.config import read_checkpoint
 from model.decoding.oracle import translate_request
 from model.evaluation.scoring import EvaluationError, Evaluator, read_test_sets
+from model.kernels import bindings
+from model.kernels.bindings import Kernels
 from model.search.types import SearchRequest
 from model.tokenizers.loading import load_tokenizer
 from service.cli import main
@@ -134,6 +136,15 @@ def test_missing_extra_is_named(
 def test_serving_does_not_load_torch() -> None:
     code = "import sys, service.cli; sys.exit('torch' in sys.modules or 'sacrebleu' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_compute_type_that_the_machine_lacks_is_named(
+    data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bindings, "find_kernels", lambda: Kernels(None, "there is no compiler"))
+    status, out, err = evaluated(capsys, data, "--compute-type", "int8")
+    assert (status, out) == (1, "")
+    assert err == "kakehashi: compute type int8 needs our own kernels, and there is no compiler; use float32\n"
 
 
 @pytest.mark.parametrize("line", ["no tab", "one\ttwo\tthree", "\tEmpty", "Empty\t ", ""])

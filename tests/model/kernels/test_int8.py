@@ -44,13 +44,14 @@ NUM_SOURCES, NUM_TOKENS = 14, 12
 ENCODER_ROUNDINGS = 2**-9
 """A step of float16 at 2 to 4, where few states are: what the encoder gives is of float16."""
 ROUNDINGS = 5e-6
-"""At most 2e-6 was measured, on states of about 1, where no number had tipped over."""
-SHARE = 0.4
-"""Of rows that differ by roundings only: 0.52 was measured in the bundled encoder, and otherwise 0.97 to 1."""
+"""A few of float32, on states of about 1, where no number has tipped over."""
+SHARE = 0.3
+"""Of rows that differ by roundings only. The layers are torch's, with code of its own for each kind of CPU: with that
+for AVX-512, AVX2 and neither, 0.51 to 0.55 were measured in the bundled encoder, and otherwise 0.97 to 1."""
 STEP = 0.1
-"""At most 0.054 was measured where one had."""
-BFLOAT16_CACHES = 0.06
-"""What rounding K and V to 8 bits does to the states, relative to their norm: at most 0.037 was measured."""
+"""Where one has tipped over: of the row's largest number, or of 1. A byte is 1/127 of it, and a bfloat16 1/128."""
+BFLOAT16_CACHES = 0.1
+"""What rounding K and V to 8 bits does to the states, relative to their norm: 0.037 to 0.039 was measured."""
 
 
 class Int8:
@@ -113,7 +114,7 @@ def rounded_caches(monkeypatch: pytest.MonkeyPatch) -> None:
 def assert_same_rows(ours: Tensor, theirs: Tensor, *, roundings: float = ROUNDINGS) -> None:
     """[rows, D]: but for roundings, which few rows carry over a step."""
     differences = (ours.float() - theirs.float()).abs().amax(dim=1)
-    assert differences.max() < STEP
+    assert (differences < STEP * theirs.float().abs().amax(dim=1).clamp(min=1)).all()
     assert (differences <= roundings).float().mean() > SHARE
 
 
@@ -158,7 +159,7 @@ def test_int8_cross_weights_are_those_of_the_layers(int8: Int8, layer: int) -> N
     _, weights = int8.steps(int8.kernels, int8.view(torch.bfloat16), layer=layer)
     _, expected = int8.steps(int8.layers, int8.view(torch.float32), layer=layer)
     torch.testing.assert_close(weights, expected, rtol=0, atol=0.01)
-    assert ((weights - expected).abs().amax(dim=2) < ROUNDINGS).float().mean() > 0.9
+    assert ((weights - expected).abs().amax(dim=2) < ROUNDINGS).float().mean() > 0.8
     assert weights.masked_select(~int8.is_token[[1, 5, 6], None].expand_as(weights)).eq(0).all()
 
 

@@ -1,0 +1,61 @@
+"""What is loaded is what was asked for; files are hashed only where somebody needs it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.kernels import bindings
+from model.kernels.bindings import Kernels
+from model.transformer.compute_types import ComputeTypeChoice, ComputeTypeError
+from service.engine import loading
+from service.engine.loading import LoadedCheckpoint, load_checkpoint
+
+
+def load(
+    directory: Path, *, compute_type: ComputeTypeChoice = "float32", needs_fingerprint: bool = False
+) -> LoadedCheckpoint:
+    return load_checkpoint(
+        directory,
+        name="test",
+        compute_type=compute_type,
+        device="cpu",
+        num_threads=torch.get_num_threads(),
+        needs_fingerprint=needs_fingerprint,
+    )
+
+
+@pytest.fixture
+def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bindings, "find_kernels", lambda: Kernels(None, "there is no compiler"))
+
+
+def test_files_are_hashed_only_where_the_fingerprint_is_needed(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    num_hashed = []
+    monkeypatch.setattr(loading, "fingerprint", lambda checkpoint: num_hashed.append(checkpoint) or "f00d")
+    assert load(directory).fingerprint == ""
+    assert num_hashed == []
+    assert len(load(directory, needs_fingerprint=True).fingerprint) == 64
+    assert len(num_hashed) == 1
+
+
+@pytest.mark.usefixtures("without_kernels")
+def test_auto_is_float32_without_kernels(directory: Path) -> None:
+    loaded = load(directory, compute_type="auto")
+    assert loaded.compute_type == "float32"
+    assert loaded.transformer.dtype == torch.float32
+
+
+@pytest.mark.needs("kernels")
+def test_auto_is_int8_with_kernels(directory: Path) -> None:
+    loaded = load(directory, compute_type="auto")
+    assert loaded.compute_type == "int8"
+    assert loaded.transformer.decoder_kernel is not None
+
+
+@pytest.mark.usefixtures("without_kernels")
+def test_int8_without_kernels_is_refused_by_name(directory: Path) -> None:
+    with pytest.raises(ComputeTypeError, match="int8 needs our own kernels, and there is no compiler; use float32"):
+        load(directory, compute_type="int8")
