@@ -64,7 +64,7 @@ def _load(
         for key, parameter in list(module.named_parameters(recurse=False)):
             parts = table.weights.get(f"{path}.{key}")
             if parts is None:  # the output projection's, tied to the embeddings, which have been filled before it
-                module.register_parameter(key, transformer.target_embed_tokens.weight)
+                setattr(module, key, transformer.target_embed_tokens.weight)
                 continue
             filled = _filled(parameter.shape, parts, tensors, table, dtype=dtype, device=device)
             module.register_parameter(key, nn.Parameter(filled, requires_grad=False))

@@ -13,8 +13,8 @@ from model.kernels import bindings as kernels
 from model.transformer.compute_types import ComputeType, ComputeTypeError
 
 _BFLOAT16_ON_CPU = (("avx512_bf16",), ("amx_bf16",), ("avx_ne_convert", "avx_vnni_int8"), ("bf16",))
-"""Any one of these groups will do. The names are those of `torch.cpu.get_capabilities`, of Arm the last."""
-_FLOAT16_ON_CPU = (("avx512_fp16",), ("amx_fp16",), ("avx_ne_convert", "avx_vnni_int8"), ("fp16_arith",))
+"""Any one of these groups will do. The names are those of `torch.cpu.get_capabilities`; the last is Arm's."""
+_FLOAT16_ON_CPU = (("avx512_fp16",), ("amx_fp16",), ("avx_ne_convert", "avx_vnni_int8"))
 _BFLOAT16_ON_CUDA = (8, 0)
 """The first compute capability with products in bfloat16: Ampere."""
 
@@ -50,7 +50,7 @@ def _problem_on_cpu(compute_type: ComputeType) -> str | None:
         case "float16":
             if has_float16(torch.cpu.get_capabilities()) and _onednn_takes(torch.float16):
                 return None
-            return f"needs a GPU, or a CPU with AVX512-FP16, AVX-NE-CONVERT or Arm's FP16; use {_alternative()}"
+            return f"needs a GPU, or a CPU with AVX512-FP16, AMX-FP16 or AVX-NE-CONVERT; use {_alternative()}"
 
 
 def _alternative() -> str:

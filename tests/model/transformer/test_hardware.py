@@ -80,7 +80,7 @@ def test_bfloat16_is_taken_where_the_cpu_multiplies_it(
     check_compute_type("bfloat16", CPU)
 
 
-@pytest.mark.parametrize("capabilities", [AVX512 | {"avx512_fp16": True}, {"fp16_arith": True}])
+@pytest.mark.parametrize("capabilities", [AVX512 | {"avx512_fp16": True}, AVX512 | {"amx_fp16": True}])
 def test_float16_is_taken_where_the_cpu_multiplies_it(
     monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool]
 ) -> None:
