@@ -124,7 +124,7 @@ def _time_first_tokens(plan: Plan, mixer: WordMixer) -> list[FirstTokens]:
     with ExitStack() as stack:
         flags: dict[Tier, tuple[str, ...]] = {"memory": NO_REDIS}
         if "redis" in plan.tiers:  # before all else, so that whoever has no redis-server learns it at once
-            flags["redis"] = (*NO_MEMORY, "--redis-url", stack.enter_context(running_redis()))
+            flags["redis"] = (*NO_MEMORY, "--redis-url", stack.enter_context(running_redis()).url)
         large = Path(stack.enter_context(TemporaryDirectory())) / "random-m2m100"
         save_random_m2m100(large)
         sides = list(product({BUNDLED: BUNDLED_MODEL, LARGE: large}.items(), plan.tiers))

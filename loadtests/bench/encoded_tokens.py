@@ -7,7 +7,8 @@ from fractions import Fraction
 
 from loadtests.bench.generator import PATH, REQUEST_SECONDS
 from loadtests.bench.lean_client import LeanClient, http_request
-from loadtests.bench.running_server import HOST, BenchServer
+from loadtests.bench.loopback import HOST
+from loadtests.bench.running_server import BenchServer
 from loadtests.bench.sentences import Sentence
 
 TARGETS = ("de", "fr", "es")

@@ -16,8 +16,9 @@ import uvloop
 from loadtests.bench.generator import PATH, REQUEST_SECONDS
 from loadtests.bench.latency import percentile
 from loadtests.bench.lean_client import LeanClient, http_request
+from loadtests.bench.loopback import HOST
 from loadtests.bench.metrics_page import MetricsPage
-from loadtests.bench.running_server import HOST, BenchServer
+from loadtests.bench.running_server import BenchServer
 from loadtests.bench.sentences import Sentence
 
 Tier = Literal["memory", "redis"]

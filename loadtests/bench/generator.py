@@ -9,7 +9,8 @@ import uvloop
 
 from loadtests.bench.lean_client import LeanClient, http_request
 from loadtests.bench.load import Load, closed_loop, open_loop
-from loadtests.bench.running_server import HOST, BenchServer, CpuSeconds
+from loadtests.bench.loopback import HOST
+from loadtests.bench.running_server import BenchServer, CpuSeconds
 from loadtests.bench.sentences import Sentence
 
 PATH = "/v1/translations"

@@ -1,7 +1,6 @@
 """A server of its own for a benchmark, and what the system says of its processes."""
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -14,13 +13,12 @@ from urllib.request import urlopen
 
 import psutil
 
+from loadtests.bench.loopback import HOST, free_port, wait_until
 from loadtests.bench.metrics_page import MetricsPage
 
-HOST = "127.0.0.1"
 START_SECONDS = 300.0
 STOP_SECONDS = 60.0
-POLL_SECONDS = 0.02
-NURSERY_MODULE = "service.engine.fork_server"
+FORK_SERVER_MODULE = "service.engine.fork_server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,10 @@ class BenchServer:
         self.ready_seconds = ready_seconds
         self._service = process
         self._workers = [
-            worker for child in process.children() if NURSERY_MODULE in child.cmdline() for worker in child.children()
+            worker
+            for child in process.children()
+            if FORK_SERVER_MODULE in child.cmdline()
+            for worker in child.children()
         ]
 
     def checkpoint(self) -> ServedCheckpoint:
@@ -132,23 +133,20 @@ def machine_cpu_seconds() -> float:
     return float(sum(times) - times.idle - times.iowait)
 
 
-def free_port() -> int:
-    with socket.create_server((HOST, 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _wait_ready(port: int, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
+    def is_ready() -> bool:
         if server.poll() is not None:
             raise SystemExit(f"the server ended with status {server.returncode}")
         try:
             with urlopen(f"http://{HOST}:{port}/health/ready", timeout=STOP_SECONDS):
-                return
+                return True
         except (URLError, ConnectionError, TimeoutError):  # a 503 is an URLError too
-            time.sleep(POLL_SECONDS)
-    raise SystemExit(f"the server did not get ready within {START_SECONDS:g} s")
+            return False
+
+    try:
+        wait_until(is_ready, "the server is ready", limit_seconds=START_SECONDS)
+    except TimeoutError as error:
+        raise SystemExit(str(error)) from None
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:

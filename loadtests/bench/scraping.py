@@ -17,8 +17,9 @@ from urllib.request import urlopen
 from tqdm import tqdm
 
 from loadtests.bench.generator import Generator, Measured
+from loadtests.bench.loopback import HOST
 from loadtests.bench.machine import Machine
-from loadtests.bench.running_server import HOST, BenchServer, running_server
+from loadtests.bench.running_server import BenchServer, running_server
 from loadtests.bench.sentences import SOURCES, read_sentences
 from loadtests.bench.tables import table
 

@@ -11,7 +11,8 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from loadtests.bench.running_server import HOST, running_server
+from loadtests.bench.loopback import HOST
+from loadtests.bench.running_server import running_server
 from loadtests.locust.history import read_history
 from loadtests.locust.plot import draw
 

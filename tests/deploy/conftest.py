@@ -2,8 +2,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.server import RunningServer, running_server, wait_until
-from tests.support.redis_server import running_redis
+from loadtests.bench.loopback import wait_until
+from loadtests.bench.redis_server import running_redis
+from tests.support.server import RunningServer, running_server
 
 
 @pytest.fixture(scope="package")

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from loadtests.bench.loopback import free_port, wait_until
 from tests.deploy.files import DEPLOY
-from tests.e2e.server import free_port, wait_until
 
 TIME_LIMIT_SECONDS = 30.0
 EXAMPLE = DEPLOY / "nginx/kakehashi.conf"

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import yaml
 
+from loadtests.bench.loopback import free_port, wait_until
 from tests.deploy.files import DEPLOY, read_yaml
-from tests.e2e.server import free_port, wait_until
 
 TIME_LIMIT_SECONDS = 30.0
 INTERVAL = "500ms"

@@ -18,8 +18,9 @@ from typing import Any
 
 import psutil
 
+from loadtests.bench.loopback import TIME_LIMIT_SECONDS, free_port, wait_until
 from model.transformer.compute_types import ISA_VARIABLE
-from tests.e2e.server import TIME_LIMIT_SECONDS, RunningServer, free_port, has_ended, wait_until
+from tests.support.server import RunningServer, has_ended
 
 ROOT = Path(__file__).parent.parent.parent
 REPLICA = "ray::ServeReplica:default:Engine"
@@ -39,7 +40,7 @@ class RunningCluster(RunningServer):
         return found
 
     def engine_processes(self) -> set[psutil.Process]:
-        """The nurseries and workers of all replicas."""
+        """The fork servers and workers of all replicas."""
         return {child for replica in self.replicas() for child in replica.children(recursive=True)}
 
     def processes(self) -> list[psutil.Process]:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from compose_spec import PyCompose
 
+from loadtests.bench.redis_server import running_redis
 from service.settings import PREFIX, Settings
 from tests.deploy.dockerfile import read_stages
 from tests.deploy.files import DEPLOY, ROOT, VERSION_TAG, image_tags, read_yaml, seconds, settings_of
-from tests.support.redis_server import running_redis
 
 COMPOSE = ROOT / "docker-compose.yml"
 VARIABLE = re.compile(r"\$\{(\w+):-([^}]*)\}")

@@ -4,8 +4,9 @@ import os
 import subprocess
 import sys
 
+from loadtests.bench.loopback import free_port
 from tests.deploy.files import DEPLOY
-from tests.e2e.server import RunningServer, free_port
+from tests.support.server import RunningServer
 
 
 def healthcheck(port: int) -> int:

@@ -10,7 +10,7 @@ from service.settings import PREFIX, Settings
 from tests.deploy.dockerfile import read_stages
 from tests.deploy.files import KUBERNETES, VERSION_TAG, image_tags, read_yaml, rules, seconds, settings_of
 from tests.deploy.kustomize import Resource, build
-from tests.e2e.server import RunningServer
+from tests.support.server import RunningServer
 
 SCHEMAS = "1.37"
 NAME = "kakehashi"

@@ -14,7 +14,7 @@ from tests.deploy.queries import (
     recorded_names,
     selectors,
 )
-from tests.e2e.server import RunningServer
+from tests.support.server import RunningServer
 
 PROMETHEUS_ADDS = {"job", "instance", "namespace", "pod"}
 QUERIES = all_queries()

@@ -9,10 +9,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from loadtests.bench.loopback import free_port, wait_until
 from service.settings import Settings
 from tests.deploy.nginx_server import EXAMPLE, nginx_command, running_nginx
-from tests.e2e.client import NO_STORE, read_events, request_body
-from tests.e2e.server import RunningServer, free_port, wait_until
+from tests.support.client import NO_STORE, read_events, request_body
+from tests.support.server import RunningServer
 
 DEFAULTS = Settings.model_construct()
 TEXT = "The cat is on the table. The dog is under it."

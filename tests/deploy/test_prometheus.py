@@ -7,10 +7,11 @@ from itertools import count
 
 import pytest
 
+from loadtests.bench.loopback import wait_until
 from tests.deploy.files import DEPLOY, ROOT, RULES, read_yaml, rules
 from tests.deploy.prometheus_server import PrometheusServer, running_prometheus
 from tests.deploy.queries import Query, dashboard_queries, panels
-from tests.e2e.server import RunningServer, wait_until
+from tests.support.server import RunningServer
 
 ALERTS = {rule["alert"]: rule for rule in rules() if "alert" in rule}
 UNIT_TESTS = ROOT / "tests/deploy/alerts_test.yml"

@@ -9,11 +9,12 @@ import psutil
 import pytest
 from httpx_sse import aconnect_sse
 
+from loadtests.bench.loopback import wait_until
 from tests.deploy.ray_cluster import RunningCluster, running_cluster
-from tests.e2e.client import deltas, is_whole, raw_request, read_events, request_body
-from tests.e2e.oracle import Oracle, sentences
-from tests.e2e.server import has_ended, wait_until
 from tests.support.checkpoints import random_marian
+from tests.support.client import deltas, is_whole, raw_request, read_events, request_body
+from tests.support.oracle import Oracle, sentences
+from tests.support.server import has_ended
 
 PAIRS = (("en", "de"), ("de", "en"))
 THIRD = ("fr", "en")
@@ -71,7 +72,7 @@ def test_each_pair_is_translated_and_streamed_by_its_own_checkpoint(
             events = cluster.stream(text, *pair, **OPTIONS)
             assert is_whole(events)
             assert deltas(events) == translated
-    assert len(cluster.engine_processes()) == 4  # a nursery and a worker on each replica
+    assert len(cluster.engine_processes()) == 4  # a fork server and a worker on each replica
 
 
 def test_nothing_listens_beyond_the_loopback_interface(cluster: RunningCluster) -> None:

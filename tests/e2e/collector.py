@@ -10,7 +10,7 @@ from typing import Any
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
 
-from tests.e2e.server import wait_until
+from loadtests.bench.loopback import wait_until
 
 
 @dataclass(frozen=True, slots=True)

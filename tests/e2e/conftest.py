@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.e2e.oracle import Oracle
-from tests.e2e.server import RunningServer, running_server
 from tests.support.checkpoints import BUNDLED, random_m2m100
+from tests.support.oracle import Oracle
+from tests.support.server import RunningServer, running_server
 
 ONE_ROW = {"WORKERS": 1, "THREADS_PER_WORKER": 1, "MAX_ROWS": 1}
 """A server that decodes one token at a time takes many seconds over a long text."""

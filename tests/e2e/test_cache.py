@@ -9,12 +9,13 @@ from typing import Any
 import httpx
 import pytest
 
+from loadtests.bench.loopback import wait_until
+from loadtests.bench.redis_server import RedisServer, running_redis
 from model.transformer.compute_types import ComputeType
-from tests.e2e.client import NO_STORE, request_body, translate
 from tests.e2e.conftest import StartServer
-from tests.e2e.oracle import Oracle, sentences
-from tests.e2e.server import RunningServer, wait_until
-from tests.support.redis_server import RedisServer, running_redis
+from tests.support.client import NO_STORE, request_body, translate
+from tests.support.oracle import Oracle, sentences
+from tests.support.server import RunningServer
 
 TARGETS = ["de", "fr", "es"]
 COALESCED = "kakehashi_coalesced_total"

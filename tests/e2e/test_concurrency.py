@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 
-from tests.e2e.client import raw_request, request_body, translate, translate_all
-from tests.e2e.oracle import sentences
-from tests.e2e.server import RunningServer
 from tests.support.checkpoints import read_sources
+from tests.support.client import raw_request, request_body, translate, translate_all
+from tests.support.oracle import sentences
+from tests.support.server import RunningServer
 
 NUM_CLIENTS = 64
 MAX_WORDS = 200

@@ -8,9 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.client import HOST, request_body
+from loadtests.bench.loopback import HOST
 from tests.e2e.conftest import ONE_ROW
-from tests.e2e.server import RunningServer, running_server
+from tests.support.client import request_body
+from tests.support.server import RunningServer, running_server
 
 GOOD = request_body("I saw a dog.", "en", "de")
 JSON = {"Content-Type": "application/json"}

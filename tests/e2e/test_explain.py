@@ -8,9 +8,9 @@ from model.transformer.compute_types import ComputeType
 from model.transformer.linear import DTYPES
 from service.api.explain import LOWEST
 from tests.e2e.conftest import StartServer
-from tests.e2e.oracle import Oracle
-from tests.e2e.server import RunningServer
 from tests.support.checkpoints import BUNDLED
+from tests.support.oracle import Oracle
+from tests.support.server import RunningServer
 
 BODY = {"text": "I saw a dog.", "source_lang": "en", "target_lang": "ja", "k": 3}
 

@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
-from tests.e2e.client import raw_request, request_body, translate
-from tests.e2e.oracle import sentences
-from tests.e2e.server import RunningServer, wait_until
+from loadtests.bench.loopback import wait_until
+from tests.support.client import raw_request, request_body, translate
+from tests.support.oracle import sentences
+from tests.support.server import RunningServer
 
 
 def cancelled(server: RunningServer) -> float:

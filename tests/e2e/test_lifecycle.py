@@ -11,10 +11,11 @@ import httpx
 import psutil
 import pytest
 
-from tests.e2e.client import HOST, NO_STORE, deltas, is_whole, request_body, translate, translate_all
+from loadtests.bench.loopback import HOST, wait_until
 from tests.e2e.conftest import ONE_ROW, StartServer
-from tests.e2e.oracle import sentences
-from tests.e2e.server import RunningServer, has_ended, starting_server, wait_until
+from tests.support.client import NO_STORE, deltas, is_whole, request_body, translate, translate_all
+from tests.support.oracle import sentences
+from tests.support.server import RunningServer, has_ended, starting_server
 
 BODY = request_body("Hello.", "en", "de")
 SHORT_GRACE = {"GRACE_SECONDS": 2.5}
@@ -48,16 +49,16 @@ def start_draining(server: RunningServer) -> None:
 
 def test_the_process_is_live_before_it_is_ready(tmp_path: Path, random_checkpoint: Path) -> None:
     with starting_server(tmp_path, {"MODEL": random_checkpoint, "WORKERS": 2}) as server:
-        wait_until(server.nurseries, "the process that loads the model and forks the workers has been started")
-        (nursery,) = server.nurseries()
-        nursery.suspend()
+        wait_until(server.fork_servers, "the process that loads the model and forks the workers has been started")
+        (fork_server,) = server.fork_servers()
+        fork_server.suspend()
         wait_until(lambda: is_live(server), "the process answers")
         check_refused(server.client.get("/health/ready"), "not-ready")
         for path, body in (("/v1/translations", BODY), ("/v1/translations", BODY | {"stream": True})):
             check_refused(server.client.post(path, json=body), "not-ready")
         check_refused(server.client.get("/v1/translations/stream", params=BODY), "not-ready")
         assert server.client.get("/v1/languages").status_code == 200
-        nursery.resume()
+        fork_server.resume()
         server.wait_ready()
         assert server.client.post("/v1/translations", json=BODY).status_code == 200
 
@@ -231,12 +232,12 @@ async def test_without_a_worker_new_requests_are_refused_and_then_served(
     start_server: StartServer, random_checkpoint: Path
 ) -> None:
     server = start_server({"MODEL": random_checkpoint, "WORKERS": 1, "THREADS_PER_WORKER": 1})
-    (nursery,) = server.nurseries()
-    nursery.suspend()  # else there is another worker before anybody has noticed
+    (fork_server,) = server.fork_servers()
+    fork_server.suspend()  # else there is another worker before anybody has noticed
     server.workers()[0].kill()
     await asyncio.to_thread(wait_until, lambda: not server.is_ready(), "the death is noticed")
     check_refused(server.client.post("/v1/translations", json=BODY), "not-ready")
-    nursery.resume()
+    fork_server.resume()
     await asyncio.to_thread(server.wait_ready)
     assert server.client.post("/v1/translations", json=BODY).status_code == 200
 

@@ -16,9 +16,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.client import HOST, raw_request, request_body
+from loadtests.bench.loopback import HOST, free_port, wait_until
 from tests.e2e.conftest import StartServer
-from tests.e2e.server import RunningServer, free_port, running_server, wait_until
+from tests.support.client import raw_request, request_body
+from tests.support.server import RunningServer, running_server
 
 SECRET = "zeppelin"
 BODY = request_body(f"A {SECRET} is in the sky.", "en", "de")

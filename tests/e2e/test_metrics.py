@@ -6,9 +6,10 @@ import psutil
 import pytest
 from prometheus_client import Metric
 
-from tests.e2e.client import NO_STORE, request_body
+from loadtests.bench.loopback import wait_until
 from tests.e2e.conftest import StartServer
-from tests.e2e.server import RunningServer, wait_until
+from tests.support.client import NO_STORE, request_body
+from tests.support.server import RunningServer
 
 PREFIX = "kakehashi_"
 SERIES: list[tuple[str, str, set[str]]] = [
@@ -179,12 +180,12 @@ def test_counters_survive_the_death_of_a_worker(start_server: StartServer, rando
     server.stream("Five dogs in the sun.", "en", ["de", "fr"])
     server.wait_idle()
     before, restarts = counters(), server.metric("kakehashi_worker_restarts_total", worker="0")
-    (nursery,) = server.nurseries()
-    nursery.suspend()
+    (fork_server,) = server.fork_servers()
+    fork_server.suspend()
     server.workers()[0].kill()
     gone = ("kakehashi_workers_ready", "kakehashi_kv_bytes", "kakehashi_worker_resident_memory_bytes")
     wait_until(lambda: not any(map(server.metric, gone)), "the death shows")
-    nursery.resume()
+    fork_server.resume()
     server.wait_ready()
     after = counters()
     assert [key for key, value in before.items() if after[key] < value] == []

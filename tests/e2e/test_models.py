@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.client import deltas, is_whole, request_body, translate, translate_all
-from tests.e2e.oracle import Oracle, sentences
-from tests.e2e.server import RunningServer, running_server
 from tests.support.checkpoints import BUNDLED, random_marian
+from tests.support.client import deltas, is_whole, request_body, translate, translate_all
+from tests.support.oracle import Oracle, sentences
+from tests.support.server import RunningServer, running_server
 
 BUNDLED_NAME = "kakehashi-bundled"
 OPTIONS = {"max_new_tokens": 30, "repetition_guard": False}

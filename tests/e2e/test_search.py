@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.client import deltas, is_whole, request_body, translate, translate_all
-from tests.e2e.oracle import Oracle, sentences
-from tests.e2e.server import RunningServer, running_server
+from tests.support.client import deltas, is_whole, request_body, translate, translate_all
+from tests.support.oracle import Oracle, sentences
+from tests.support.server import RunningServer, running_server
 
 ALL = {"return": ["tokens", "top_tokens", "alignment"]}
 SCORE_TOLERANCE = 2e-4  # scores are said with four digits

@@ -10,10 +10,10 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from model.transformer.compute_types import ComputeType
-from tests.e2e.client import deltas, is_whole
-from tests.e2e.oracle import Oracle, sentences
-from tests.e2e.server import running_server, starting_server
 from tests.support.checkpoints import random_m2m100, random_marian
+from tests.support.client import deltas, is_whole
+from tests.support.oracle import Oracle, sentences
+from tests.support.server import running_server, starting_server
 
 TENSOR = "model.encoder.layers.1.fc2.weight"
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.client import NO_STORE, request_body
+from loadtests.bench.loopback import free_port, wait_until
+from loadtests.bench.redis_server import running_redis
 from tests.e2e.collector import Collector, Span, running_collector
 from tests.e2e.conftest import StartServer
-from tests.e2e.server import RunningServer, free_port, running_server, wait_until
-from tests.support.redis_server import running_redis
+from tests.support.client import NO_STORE, request_body
+from tests.support.server import RunningServer, running_server
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 PARENT = "00f067aa0ba902b7"

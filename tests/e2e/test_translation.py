@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.client import NO_STORE, Event, deltas, is_whole, read_events
-from tests.e2e.oracle import Oracle, sentences
-from tests.e2e.server import RunningServer
 from tests.support.checkpoints import read_sources
+from tests.support.client import NO_STORE, Event, deltas, is_whole, read_events
+from tests.support.oracle import Oracle, sentences
+from tests.support.server import RunningServer
 
 PAIRS = [(source, "en") for source in ("de", "fr", "es", "ja")] + [
     ("en", target) for target in ("de", "fr", "es", "ja")

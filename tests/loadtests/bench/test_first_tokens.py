@@ -11,7 +11,7 @@ from loadtests.bench.first_tokens import FirstTokens, FirstTokenTimer
 from loadtests.bench.redis_server import running_redis
 from loadtests.bench.running_server import BenchServer
 from loadtests.bench.sentences import Sentence
-from tests.e2e.server import running_server
+from tests.support.server import running_server
 
 ONE_WORKER = {"WORKERS": 1}
 SOURCES = [Sentence("en", "de", text) for text in ("How lucky I am", "How happy I am", "How hungry I am")]
@@ -30,9 +30,9 @@ def with_memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BenchServe
 
 @pytest.fixture(scope="module")
 def with_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BenchServer]:
-    with running_redis() as url:
+    with running_redis() as redis:
         yield from bench_server(
-            tmp_path_factory.mktemp("redis"), {"CACHE_BYTES": 0, "REDIS_URL": url, "REDIS_MIN_TOKENS": 1}
+            tmp_path_factory.mktemp("redis"), {"CACHE_BYTES": 0, "REDIS_URL": redis.url, "REDIS_MIN_TOKENS": 1}
         )
 
 

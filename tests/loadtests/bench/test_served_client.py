@@ -11,9 +11,10 @@ import pytest
 
 from loadtests.bench.lean_client import LeanClient, http_request
 from loadtests.bench.load import closed_loop, open_loop
+from loadtests.bench.loopback import free_port
 from loadtests.bench.sentences import Sentence, read_sentences
-from tests.e2e.client import request_body
-from tests.e2e.server import RunningServer, free_port, running_server
+from tests.support.client import request_body
+from tests.support.server import RunningServer, running_server
 
 PATH = "/v1/translations"
 SENTENCE = Sentence("en", "de", "How lucky I am!")

@@ -13,7 +13,7 @@ from threading import Thread
 
 import pytest
 
-from tests.e2e.server import RunningServer, running_server
+from tests.support.server import RunningServer, running_server
 
 ROOT = Path(__file__).parents[3]
 TIME_LIMIT_SECONDS = 120.0

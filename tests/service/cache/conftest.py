@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.redis_server import RedisServer, running_redis
+from loadtests.bench.redis_server import RedisServer, running_redis
 
 
 @pytest.fixture(scope="package")

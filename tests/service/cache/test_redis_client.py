@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from loadtests.bench.redis_server import running_redis
 from service.cache.redis_client import RedisClient, close, connect, used_memory_bytes
-from tests.support.redis_server import running_cluster, running_redis, running_sentinel, running_tls_redis
+from tests.support.redis_topologies import running_cluster, running_sentinel, running_tls_redis
 
 PASSWORD = "pa/s?s#w@r:d%"
 ENCODED = "pa%2Fs%3Fs%23w%40r%3Ad%25"

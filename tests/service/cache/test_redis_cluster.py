@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from loadtests.bench.redis_server import RedisServer
 from tests.support.redis_rig import running_tier, until
-from tests.support.redis_server import RedisServer, running_cluster
+from tests.support.redis_topologies import running_cluster
 
 NUMBERS = list(range(1, 31))
 

@@ -5,10 +5,10 @@ import logging
 
 import pytest
 
+from loadtests.bench.redis_server import RedisServer, running_redis
 from service.cache.redis_client import redis_key
 from service.cache.values import OutputFormat, OutputKey, pack_value
 from tests.support.redis_rig import LIMIT_SECONDS, Rig, key_of, output_of, running_tier, until
-from tests.support.redis_server import RedisServer, running_redis
 
 SHORT_SECONDS = 0.25
 """For lookups that are to be late."""

@@ -5,12 +5,12 @@ import logging
 
 import pytest
 
+from loadtests.bench.loopback import free_port
+from loadtests.bench.redis_server import RedisServer
 from service.cache.redis_client import redis_key
 from service.cache.redis_writer import MAX_BATCH_BYTES
 from service.cache.values import unpack_value
-from tests.e2e.server import free_port
 from tests.support.redis_rig import LIMIT_SECONDS, Rig, key_of, output_of, running_tier, until
-from tests.support.redis_server import RedisServer
 
 NUMBERS = range(1, 21)
 

@@ -5,45 +5,24 @@ Nothing here outlives its `with`: the service process is asked to stop, then kil
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import psutil
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from loadtests.bench.loopback import HOST, TIME_LIMIT_SECONDS, free_port, wait_until
+from loadtests.bench.metrics_page import MetricsPage
 from model.transformer.compute_types import ISA_VARIABLE
-from tests.e2e.client import Event, read_events, request_body
+from tests.support.client import Event, read_events, request_body
 
-TIME_LIMIT_SECONDS = 120.0
-"""Far more than anything here takes: it only keeps a failing test from hanging."""
-POLL_SECONDS = 0.02
-
-T = TypeVar("T")
-
-
-def wait_until(condition: Callable[[], T], what: str) -> T:
-    """The first true value of `condition`, which is asked again and again."""
-    deadline = time.monotonic() + TIME_LIMIT_SECONDS
-    while not (value := condition()):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {TIME_LIMIT_SECONDS:g} s for this: {what}")
-        time.sleep(POLL_SECONDS)
-    return value
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+BUSY = ("kakehashi_rows_running", "kakehashi_requests_waiting", "kakehashi_queue_tokens")
 
 
 def has_ended(process: psutil.Process) -> bool:
@@ -58,7 +37,7 @@ class RunningServer:
     def __init__(self, process: subprocess.Popen[bytes], *, port: int, log_path: Path) -> None:
         self.process = process
         self.port = port
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"http://{HOST}:{port}"
         self.client = httpx.Client(base_url=self.url, timeout=TIME_LIMIT_SECONDS, trust_env=False)
         self._log_path = log_path
 
@@ -120,8 +99,10 @@ class RunningServer:
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum over all series of this name that have these labels."""
-        samples = [sample for family in self.metric_families().values() for sample in family.samples]
-        return sum(each.value for each in samples if each.name == name and labels.items() <= each.labels.items())
+        return self.metrics().sum(name, **labels)
+
+    def metrics(self) -> MetricsPage:
+        return MetricsPage.of(self.client.get("/metrics").text)
 
     # What it does.
 
@@ -139,24 +120,24 @@ class RunningServer:
 
     def is_idle(self) -> bool:
         """Nothing waits, nothing runs, and every slot of every worker is free."""
-        busy = ("kakehashi_rows_running", "kakehashi_requests_waiting", "kakehashi_queue_tokens")
+        page = self.metrics()
         num_slots = sum(model["max_rows"] * model["workers"] for model in self.models())
-        return not any(map(self.metric, busy)) and self.metric("kakehashi_slots_free") == num_slots
+        return not any(page.sum(name) for name in BUSY) and page.sum("kakehashi_slots_free") == num_slots
 
-    def wait_idle(self) -> None:
-        wait_until(self.is_idle, "the server is idle, with all slots free")
+    def wait_idle(self, *, limit_seconds: float = TIME_LIMIT_SECONDS) -> None:
+        wait_until(self.is_idle, "the server is idle, with all slots free", limit_seconds=limit_seconds)
 
     def wait_running(self) -> None:
         wait_until(lambda: self.metric("kakehashi_rows_running"), "rows are running")
 
-    def nurseries(self) -> list[psutil.Process]:
-        """One, but for the moment in which it starts or ends."""
+    def fork_servers(self) -> list[psutil.Process]:
+        """One, except for the moment in which it starts or ends."""
         children = psutil.Process(self.process.pid).children()
         return [child for child in children if "service.engine.fork_server" in _command_line(child)]
 
     def workers(self) -> list[psutil.Process]:
-        """The worker processes: the children of the nursery."""
-        return [worker for nursery in self.nurseries() for worker in nursery.children()]
+        """The worker processes: the children of the fork server."""
+        return [worker for fork_server in self.fork_servers() for worker in fork_server.children()]
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)

@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 from httpx_sse import EventSource, ServerSentEvent, aconnect_sse
 
+from loadtests.bench.loopback import HOST
+
 NO_STORE = {"Cache-Control": "no-store"}
-HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
