@@ -1,27 +1,64 @@
-from collections.abc import Callable, Iterator, Mapping
+"""Servers for the tests of this package, and what holds after each of them.
+
+After every test, each server that it used is idle, and its event loop has never stood still. A test that ends its
+servers on purpose is marked `stops_servers`, and its servers need not be idle.
+"""
+
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.support.checkpoints import BUNDLED, random_m2m100
 from tests.support.oracle import Oracle
-from tests.support.server import RunningServer, running_server
+from tests.support.server import ONE_ROW, RunningServer, running_server
+from tests.support.server_guard import BUSY_MACHINE_FACTOR, LIMIT_SECONDS, ServerGuard, Standstill
+from tests.support.server_starter import ServerStarter
 
-ONE_ROW = {"WORKERS": 1, "THREADS_PER_WORKER": 1, "MAX_ROWS": 1}
-"""A server that decodes one token at a time takes many seconds over a long text."""
-
-StartServer = Callable[[Mapping[str, object]], RunningServer]
+LONGEST = pytest.StashKey[Standstill]()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """For the oracle: the cores are the servers'."""
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "stops_servers: the test ends its servers, which need not be idle afterwards")
+    config.stash[LONGEST] = Standstill(0.0, "no test")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    longest = config.stash[LONGEST]
+    if longest.seconds:
+        terminalreporter.write_line(f"longest standstill of an event loop: {longest}")
+
+
+@pytest.fixture
+def guard() -> Iterator[ServerGuard]:
+    guard = ServerGuard()
+    yield guard
+    guard.stop()
+
+
+@pytest.fixture
+def start_server(tmp_path: Path, guard: ServerGuard) -> Iterator[ServerStarter]:
+    with ExitStack() as stack:
+        yield ServerStarter(tmp_path, stack, guard)
+
+
+@pytest.fixture(autouse=True)
+def _leaves_its_servers_idle_and_their_event_loops_running(
+    request: pytest.FixtureRequest, guard: ServerGuard
+) -> Iterator[None]:
+    # Requested here, so that they are set up before this fixture and torn down after it.
+    names = [name for name in request.fixturenames if not name.startswith("_")]
+    for value in [request.getfixturevalue(name) for name in names]:
+        if isinstance(value, RunningServer):
+            guard.watch(value)
     yield
-    torch.set_num_threads(num_threads)
+    if request.node.get_closest_marker("stops_servers") is None:
+        guard.check_idle()
+    longest = Standstill(guard.stop(), request.node.name)
+    stash = request.config.stash
+    stash[LONGEST] = max(stash[LONGEST], longest, key=lambda each: each.seconds)
+    assert longest.seconds < LIMIT_SECONDS * BUSY_MACHINE_FACTOR, f"the event loop stood still: {longest}"
 
 
 @pytest.fixture(scope="session")
@@ -35,13 +72,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 def one_row_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     with running_server(tmp_path_factory.mktemp("one-row"), ONE_ROW) as server:
         yield server
-
-
-@pytest.fixture
-def start_server(tmp_path: Path) -> Iterator[StartServer]:
-    """Starts a server with these settings that lives as long as the test, and waits until it is ready."""
-    with ExitStack() as stack:
-        yield lambda settings: stack.enter_context(running_server(tmp_path, settings))
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,10 @@ import pytest
 from loadtests.bench.loopback import wait_until
 from loadtests.bench.redis_server import RedisServer, running_redis
 from model.transformer.compute_types import ComputeType
-from tests.e2e.conftest import StartServer
 from tests.support.client import NO_STORE, request_body, translate
 from tests.support.oracle import Oracle, sentences
 from tests.support.server import RunningServer
+from tests.support.server_starter import ServerStarter
 
 TARGETS = ["de", "fr", "es"]
 COALESCED = "kakehashi_coalesced_total"
@@ -65,7 +65,7 @@ def circuits(server: RunningServer) -> float:
 
 @pytest.mark.parametrize("compute_type", [pytest.param("int8", marks=pytest.mark.needs("kernels")), "float32"])
 def test_a_translation_is_the_same_from_either_tier_from_none_and_after_a_restart(
-    start_server: StartServer, empty_redis: RedisServer, texts: list[str], compute_type: ComputeType
+    start_server: ServerStarter, empty_redis: RedisServer, texts: list[str], compute_type: ComputeType
 ) -> None:
     settings = {"COMPUTE_TYPE": compute_type, "REDIS_URL": empty_redis.url, **NO_MEMORY_TIER}
     bare = start_server({"COMPUTE_TYPE": compute_type, "CACHE_BYTES": 0})
@@ -85,7 +85,7 @@ def test_a_translation_is_the_same_from_either_tier_from_none_and_after_a_restar
 
 
 async def test_no_request_fails_while_redis_is_killed_and_comes_back_five_times(
-    start_server: StartServer, empty_redis: RedisServer, oracle: Oracle
+    start_server: ServerStarter, empty_redis: RedisServer, oracle: Oracle
 ) -> None:
     server = start_server({"REDIS_URL": empty_redis.url, **NO_MEMORY_TIER, "REDIS_TIMEOUT_MILLISECONDS": 50})
     texts = sentences("en", most=40)
@@ -120,7 +120,7 @@ async def test_no_request_fails_while_redis_is_killed_and_comes_back_five_times(
 
 
 def test_while_redis_stands_still_requests_go_on_and_the_log_says_so_once(
-    start_server: StartServer, empty_redis: RedisServer, texts: list[str]
+    start_server: ServerStarter, empty_redis: RedisServer, texts: list[str]
 ) -> None:
     server = start_server({"REDIS_URL": empty_redis.url, **NO_MEMORY_TIER, "REDIS_TIMEOUT_MILLISECONDS": 20})
     with empty_redis.frozen():
@@ -133,7 +133,7 @@ def test_while_redis_stands_still_requests_go_on_and_the_log_says_so_once(
 
 
 def test_a_damaged_value_is_a_miss_and_is_put_right(
-    start_server: StartServer, empty_redis: RedisServer, texts: list[str]
+    start_server: ServerStarter, empty_redis: RedisServer, texts: list[str]
 ) -> None:
     server = start_server({"REDIS_URL": empty_redis.url, **NO_MEMORY_TIER})
     before = server.text(texts[0], "en", "de")
@@ -146,7 +146,9 @@ def test_a_damaged_value_is_a_miss_and_is_put_right(
     assert server.translate(texts[0], "en", "de")["usage"]["encoder_cache_hits"] == 1
 
 
-def test_redis_holds_neither_texts_nor_what_expires_never(start_server: StartServer, empty_redis: RedisServer) -> None:
+def test_redis_holds_neither_texts_nor_what_expires_never(
+    start_server: ServerStarter, empty_redis: RedisServer
+) -> None:
     server = start_server({"REDIS_URL": empty_redis.url, "CACHE_TTL_SECONDS": 1000, **ALL_LENGTHS})
     server.text("My secret is a zeppelin.", "en", "de")
     wait_written(server, 1)
@@ -158,7 +160,7 @@ def test_redis_holds_neither_texts_nor_what_expires_never(start_server: StartSer
 
 
 def test_a_request_that_forbids_storing_leaves_nothing_behind(
-    start_server: StartServer, empty_redis: RedisServer, texts: list[str]
+    start_server: ServerStarter, empty_redis: RedisServer, texts: list[str]
 ) -> None:
     server = start_server({"REDIS_URL": empty_redis.url, **ALL_LENGTHS})
     for cache_control in ("no-store", "max-age=0, No-Store"):
@@ -172,7 +174,9 @@ def test_a_request_that_forbids_storing_leaves_nothing_behind(
     assert look_ups(server, "miss", "memory") == look_ups(server, "miss") == 1
 
 
-def test_short_sources_stay_out_of_a_tier(start_server: StartServer, empty_redis: RedisServer, oracle: Oracle) -> None:
+def test_short_sources_stay_out_of_a_tier(
+    start_server: ServerStarter, empty_redis: RedisServer, oracle: Oracle
+) -> None:
     texts = ["Yes.", "The ship is in the harbour.", "The old man went to the market and bought some bread."]
     lengths = [len(oracle.tokenizer.encode_source(text, source_lang="en", target_lang="de")) for text in texts]
     thresholds = {"CACHE_MIN_TOKENS": lengths[1], "REDIS_MIN_TOKENS": lengths[2]}
@@ -191,7 +195,7 @@ def test_one_source_into_three_targets_is_a_third_of_the_encoding(server: Runnin
     assert num_encoded(server) - before - together == 3 * together > 0
 
 
-def test_models_count_hits_and_misses_as_usage_does(start_server: StartServer, texts: list[str]) -> None:
+def test_models_count_hits_and_misses_as_usage_does(start_server: ServerStarter, texts: list[str]) -> None:
     server = start_server({})
     usages = [server.translate(texts, "en", targets)["usage"] for targets in (["de"], TARGETS)]
     for name in ("encoder_cache_hits", "encoder_cache_misses"):
@@ -201,7 +205,7 @@ def test_models_count_hits_and_misses_as_usage_does(start_server: StartServer, t
 
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
 async def test_a_request_sent_again_shares_the_work_and_outlives_the_first(
-    start_server: StartServer, oracle: Oracle, stream: bool
+    start_server: ServerStarter, oracle: Oracle, stream: bool
 ) -> None:
     server = start_server({})
     text = sentences("en", most=1)[0]
@@ -219,7 +223,7 @@ async def test_a_request_sent_again_shares_the_work_and_outlives_the_first(
     assert server.metric("kakehashi_generated_tokens_total") - before == 2 * num_tokens
 
 
-async def test_equal_requests_share_their_draws_only_with_a_seed(start_server: StartServer) -> None:
+async def test_equal_requests_share_their_draws_only_with_a_seed(start_server: ServerStarter) -> None:
     server = start_server({})
     body = request_body("The ship is in the harbour.", "en", "de", temperature=1.5)
     async with server.async_client() as client:
@@ -235,6 +239,6 @@ async def test_equal_requests_share_their_draws_only_with_a_seed(start_server: S
     assert len(set(seeded)) == 1
 
 
-def test_a_redis_that_was_never_there_does_not_stop_the_start(tmp_path: Path, start_server: StartServer) -> None:
+def test_a_redis_that_was_never_there_does_not_stop_the_start(tmp_path: Path, start_server: ServerStarter) -> None:
     server = start_server({"REDIS_URL": f"unix://{tmp_path}/nobody"})
     assert server.text("The ship is in the harbour.", "en", "de")

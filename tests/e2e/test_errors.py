@@ -9,9 +9,8 @@ import httpx
 import pytest
 
 from loadtests.bench.loopback import HOST
-from tests.e2e.conftest import ONE_ROW
 from tests.support.client import request_body
-from tests.support.server import RunningServer, running_server
+from tests.support.server import ONE_ROW, RunningServer, running_server
 
 GOOD = request_body("I saw a dog.", "en", "de")
 JSON = {"Content-Type": "application/json"}

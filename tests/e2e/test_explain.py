@@ -7,10 +7,10 @@ from model.transformer.attention import causal_mask
 from model.transformer.compute_types import ComputeType
 from model.transformer.linear import DTYPES
 from service.api.explain import LOWEST
-from tests.e2e.conftest import StartServer
 from tests.support.checkpoints import BUNDLED
 from tests.support.oracle import Oracle
 from tests.support.server import RunningServer
+from tests.support.server_starter import ServerStarter
 
 BODY = {"text": "I saw a dog.", "source_lang": "en", "target_lang": "ja", "k": 3}
 
@@ -30,7 +30,7 @@ def test_an_explanation_is_of_the_translation_itself(server: RunningServer) -> N
     assert explanation["target_tokens"][-1] == "</s>"
 
 
-def test_probabilities_are_the_softmax_of_a_full_forward_pass(start_server: StartServer) -> None:
+def test_probabilities_are_the_softmax_of_a_full_forward_pass(start_server: ServerStarter) -> None:
     steps = explain(start_server({"COMPUTE_TYPE": "float32"}))["steps"]
     logits = Oracle(BUNDLED, "float32").logits("I saw a dog.", "en", "ja", [step["token_id"] for step in steps])
     expected = logits.softmax(dim=-1).topk(3)

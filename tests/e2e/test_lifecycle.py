@@ -12,10 +12,10 @@ import psutil
 import pytest
 
 from loadtests.bench.loopback import HOST, wait_until
-from tests.e2e.conftest import ONE_ROW, StartServer
 from tests.support.client import NO_STORE, deltas, is_whole, request_body, translate, translate_all
 from tests.support.oracle import sentences
-from tests.support.server import RunningServer, has_ended, starting_server
+from tests.support.server import ONE_ROW, RunningServer, has_ended, starting_server
+from tests.support.server_starter import ServerStarter
 
 BODY = request_body("Hello.", "en", "de")
 SHORT_GRACE = {"GRACE_SECONDS": 2.5}
@@ -74,7 +74,7 @@ def test_the_service_process_does_not_load_torch(server: RunningServer) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_idle_server_ends_with_status_0_and_all_its_workers(
-    start_server: StartServer, random_checkpoint: Path, number: signal.Signals
+    start_server: ServerStarter, random_checkpoint: Path, number: signal.Signals
 ) -> None:
     server = start_server({"MODEL": random_checkpoint, "WORKERS": 2})
     workers = server.workers()
@@ -95,7 +95,7 @@ def test_a_server_told_to_stop_while_starting_stops(tmp_path: Path, random_check
         assert "Traceback" not in server.log
 
 
-def test_a_drain_finishes_what_runs_and_refuses_what_comes(start_server: StartServer) -> None:
+def test_a_drain_finishes_what_runs_and_refuses_what_comes(start_server: ServerStarter) -> None:
     server = start_server({**ONE_ROW, "GRACE_SECONDS": 100})
     text = " ".join(sentences("en", most=12))
     expected = server.text(text, "en", "de")
@@ -123,7 +123,7 @@ def submit_plain(pool: ThreadPoolExecutor, server: RunningServer, text: str) -> 
     return answer
 
 
-def test_refusals_while_draining_are_counted_by_reason(start_server: StartServer, random_checkpoint: Path) -> None:
+def test_refusals_while_draining_are_counted_by_reason(start_server: ServerStarter, random_checkpoint: Path) -> None:
     server = start_server({"MODEL": random_checkpoint, "WORKERS": 1})
     with server.frozen(), server.open_stream("Hello.", "en", "de"):
         start_draining(server)
@@ -132,7 +132,7 @@ def test_refusals_while_draining_are_counted_by_reason(start_server: StartServer
 
 
 def test_the_end_of_the_grace_period_is_an_error_event_and_a_problem(
-    start_server: StartServer, random_checkpoint: Path
+    start_server: ServerStarter, random_checkpoint: Path
 ) -> None:
     server = start_server({"MODEL": random_checkpoint, "WORKERS": 2, **SHORT_GRACE})
     workers = server.workers()
@@ -149,7 +149,7 @@ def test_the_end_of_the_grace_period_is_an_error_event_and_a_problem(
         wait_ended(workers)
 
 
-def test_a_client_that_never_reads_does_not_hold_up_the_end(start_server: StartServer, long_text: str) -> None:
+def test_a_client_that_never_reads_does_not_hold_up_the_end(start_server: ServerStarter, long_text: str) -> None:
     server = start_server(SHORT_GRACE)
     body = httpx.Request("POST", server.url, json=request_body(long_text, "en", ["de", "fr", "es"], stream=True)).read()
     with socket.socket() as connection:
@@ -163,7 +163,7 @@ def test_a_client_that_never_reads_does_not_hold_up_the_end(start_server: StartS
 
 
 def test_a_second_signal_ends_at_once_what_the_first_let_finish(
-    start_server: StartServer, random_checkpoint: Path
+    start_server: ServerStarter, random_checkpoint: Path
 ) -> None:
     server = start_server({"MODEL": random_checkpoint, "WORKERS": 1, "GRACE_SECONDS": 10_000})
     workers = server.workers()
@@ -179,7 +179,7 @@ def test_a_second_signal_ends_at_once_what_the_first_let_finish(
 
 
 @pytest.mark.parametrize("num_workers", [1, 2])
-async def test_the_death_of_a_worker_loses_no_request(start_server: StartServer, num_workers: int) -> None:
+async def test_the_death_of_a_worker_loses_no_request(start_server: ServerStarter, num_workers: int) -> None:
     server = start_server({"WORKERS": num_workers, "THREADS_PER_WORKER": 1, "MAX_ROWS": 4})
     text = " ".join(sentences("en", most=24))
     # No two are equal, which would be decoded once: all together take long enough to be met at work.
@@ -212,7 +212,7 @@ def num_restarts(server: RunningServer) -> float:
     return server.metric("kakehashi_worker_restarts_total")
 
 
-async def test_usage_after_a_replay_counts_every_source(start_server: StartServer, random_checkpoint: Path) -> None:
+async def test_usage_after_a_replay_counts_every_source(start_server: ServerStarter, random_checkpoint: Path) -> None:
     server = start_server({"MODEL": random_checkpoint, "WORKERS": 1, "THREADS_PER_WORKER": 1})
     texts = sentences("en", most=6)
     async with server.async_client() as client:
@@ -229,7 +229,7 @@ async def test_usage_after_a_replay_counts_every_source(start_server: StartServe
 
 
 async def test_without_a_worker_new_requests_are_refused_and_then_served(
-    start_server: StartServer, random_checkpoint: Path
+    start_server: ServerStarter, random_checkpoint: Path
 ) -> None:
     server = start_server({"MODEL": random_checkpoint, "WORKERS": 1, "THREADS_PER_WORKER": 1})
     (fork_server,) = server.fork_servers()
@@ -243,7 +243,7 @@ async def test_without_a_worker_new_requests_are_refused_and_then_served(
 
 
 @pytest.mark.parametrize("is_busy", [True, False], ids=["busy", "idle"])
-def test_no_worker_outlives_its_service_process(start_server: StartServer, long_text: str, is_busy: bool) -> None:
+def test_no_worker_outlives_its_service_process(start_server: ServerStarter, long_text: str, is_busy: bool) -> None:
     server = start_server({"WORKERS": 2})
     workers = server.workers()
     body: dict[str, Any] = request_body(long_text, "en", ["de", "fr"])

@@ -17,9 +17,9 @@ import httpx
 import pytest
 
 from loadtests.bench.loopback import HOST, free_port, wait_until
-from tests.e2e.conftest import StartServer
 from tests.support.client import raw_request, request_body
 from tests.support.server import RunningServer, running_server
+from tests.support.server_starter import ServerStarter
 
 SECRET = "zeppelin"
 BODY = request_body(f"A {SECRET} is in the sky.", "en", "de")
@@ -139,20 +139,20 @@ async def test_a_hang_up_in_a_body_is_no_failure_of_the_server(server: RunningSe
     assert (line["level"], line["outcome"], line["status"]) == ("info", "cancelled", 499)
 
 
-def test_texts_are_logged_when_that_is_asked_for(start_server: StartServer, random_checkpoint: Path) -> None:
+def test_texts_are_logged_when_that_is_asked_for(start_server: ServerStarter, random_checkpoint: Path) -> None:
     server = start_server({"MODEL": random_checkpoint, "WORKERS": 1, "LOG_TEXTS": "true"})
     answer = server.client.post("/v1/translations", json=BODY)
     assert access_line(server, answer)["texts"] == [BODY["text"]]
 
 
-def test_the_line_of_a_request_can_be_turned_off(start_server: StartServer, random_checkpoint: Path) -> None:
+def test_the_line_of_a_request_can_be_turned_off(start_server: ServerStarter, random_checkpoint: Path) -> None:
     server = start_server({"MODEL": random_checkpoint, "WORKERS": 1, "ACCESS_LOG": "false"})
     assert server.client.post("/v1/translations", json=BODY).status_code == 200
     assert server.terminate() == 0
     assert not [line for line in lines(server) if line["logger"] == ACCESS]
 
 
-def test_the_death_of_a_worker_is_logged_as_objects_too(start_server: StartServer, random_checkpoint: Path) -> None:
+def test_the_death_of_a_worker_is_logged_as_objects_too(start_server: ServerStarter, random_checkpoint: Path) -> None:
     server = start_server({"MODEL": random_checkpoint, "WORKERS": 1})
     server.workers()[0].kill()
     wait_until(lambda: server.metric("kakehashi_worker_restarts_total") == 1, "the restart is counted")

@@ -7,9 +7,9 @@ import pytest
 from prometheus_client import Metric
 
 from loadtests.bench.loopback import wait_until
-from tests.e2e.conftest import StartServer
 from tests.support.client import NO_STORE, request_body
 from tests.support.server import RunningServer
+from tests.support.server_starter import ServerStarter
 
 PREFIX = "kakehashi_"
 SERIES: list[tuple[str, str, set[str]]] = [
@@ -160,7 +160,7 @@ def test_the_model_is_named_with_its_fingerprint(server: RunningServer, families
     assert len(bytes.fromhex(info.labels["fingerprint"])) == 6
 
 
-def test_sentences_that_nobody_waits_for_are_counted(start_server: StartServer, random_checkpoint: Path) -> None:
+def test_sentences_that_nobody_waits_for_are_counted(start_server: ServerStarter, random_checkpoint: Path) -> None:
     server = start_server({"MODEL": random_checkpoint, "WORKERS": 1})
     with server.frozen():
         body = request_body(["One dog.", "Two dogs.", "Three dogs."], "en", "de", timeout_s=0.2)
@@ -170,7 +170,7 @@ def test_sentences_that_nobody_waits_for_are_counted(start_server: StartServer, 
     assert server.metric("kakehashi_cancelled_sentences_total") == 3
 
 
-def test_counters_survive_the_death_of_a_worker(start_server: StartServer, random_checkpoint: Path) -> None:
+def test_counters_survive_the_death_of_a_worker(start_server: ServerStarter, random_checkpoint: Path) -> None:
     def counters() -> dict[tuple[str, ...], float]:
         families = server.metric_families().values()
         samples = [sample for each in families if each.type in ("counter", "histogram") for sample in each.samples]

@@ -8,9 +8,9 @@ import pytest
 from loadtests.bench.loopback import free_port, wait_until
 from loadtests.bench.redis_server import running_redis
 from tests.e2e.collector import Collector, Span, running_collector
-from tests.e2e.conftest import StartServer
 from tests.support.client import NO_STORE, request_body
 from tests.support.server import RunningServer, running_server
+from tests.support.server_starter import ServerStarter
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 PARENT = "00f067aa0ba902b7"
@@ -147,7 +147,7 @@ def test_what_the_caller_does_not_sample_is_not_sent_but_logged_with_its_trace(
 
 def test_what_has_not_been_sent_yet_is_sent_at_the_end(
     collector: tuple[Collector, str],
-    start_server: StartServer,
+    start_server: ServerStarter,
     random_checkpoint: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -162,7 +162,7 @@ def test_what_has_not_been_sent_yet_is_sent_at_the_end(
 
 
 def test_a_collector_that_is_gone_holds_up_neither_requests_nor_the_end(
-    start_server: StartServer, random_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+    start_server: ServerStarter, random_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(ENDPOINT, f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
@@ -177,7 +177,7 @@ def test_a_collector_that_is_gone_holds_up_neither_requests_nor_the_end(
 
 @pytest.mark.parametrize("is_on", [False, True])
 def test_the_sdk_is_loaded_only_where_an_endpoint_is_set(
-    start_server: StartServer, random_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, is_on: bool
+    start_server: ServerStarter, random_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, is_on: bool
 ) -> None:
     monkeypatch.delenv(ENDPOINT, raising=False)
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")  # each import is a line on standard error

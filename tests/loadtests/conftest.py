@@ -1,9 +1,7 @@
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import torch
 
 from loadtests.bench.conversion import convert
 from loadtests.bench.engine import KakehashiEngine
@@ -25,14 +23,6 @@ class Stage:
     ctranslate2: Engine
     transformers: Engine
     work: Work
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> Iterator[None]:
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(num_threads)
 
 
 @pytest.fixture(scope="session", params=["m2m100", "marian"])

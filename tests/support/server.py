@@ -22,6 +22,8 @@ from loadtests.bench.metrics_page import MetricsPage
 from model.transformer.compute_types import ISA_VARIABLE
 from tests.support.client import Event, read_events, request_body
 
+ONE_ROW = {"WORKERS": 1, "THREADS_PER_WORKER": 1, "MAX_ROWS": 1}
+"""Settings of a server that decodes one token at a time: it takes many seconds over a long text."""
 BUSY = ("kakehashi_rows_running", "kakehashi_requests_waiting", "kakehashi_queue_tokens")
 
 

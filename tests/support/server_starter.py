@@ -1,0 +1,34 @@
+"""What the fixture `start_server` gives."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.support.server import RunningServer, starting_server
+from tests.support.server_guard import ServerGuard
+
+
+class ServerStarter:
+    """Starts servers that live as long as the test."""
+
+    def __init__(self, directory: Path, stack: ExitStack, guard: ServerGuard) -> None:
+        self._directory = directory
+        self._stack = stack
+        self._guard = guard
+
+    def __call__(self, settings: Mapping[str, object], *, flags: Sequence[str] = ()) -> RunningServer:
+        """A server with these settings, ready."""
+        return self.wait_ready(self.starting(settings, flags=flags))
+
+    def all(self, *settings: Mapping[str, object]) -> list[RunningServer]:
+        """A server for each, started side by side, all ready."""
+        return [self.wait_ready(server) for server in [self.starting(each) for each in settings]]
+
+    def starting(self, settings: Mapping[str, object], *, flags: Sequence[str] = ()) -> RunningServer:
+        """A server that may not be ready yet."""
+        return self._stack.enter_context(starting_server(self._directory, settings, flags=flags))
+
+    def wait_ready(self, server: RunningServer) -> RunningServer:
+        server.wait_ready()
+        self._guard.watch(server)
+        return server
