@@ -40,7 +40,9 @@ def guard() -> Iterator[ServerGuard]:
 @pytest.fixture
 def start_server(tmp_path: Path, guard: ServerGuard) -> Iterator[ServerStarter]:
     with ExitStack() as stack:
-        yield ServerStarter(tmp_path, stack, guard)
+        starter = ServerStarter(tmp_path, stack, guard)
+        yield starter
+        starter.stop_all()
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,7 @@ class ServerStarter:
         self._directory = directory
         self._stack = stack
         self._guard = guard
+        self._started: list[RunningServer] = []
 
     def __call__(self, settings: Mapping[str, object], *, flags: Sequence[str] = ()) -> RunningServer:
         """A server with these settings, ready."""
@@ -26,9 +27,17 @@ class ServerStarter:
 
     def starting(self, settings: Mapping[str, object], *, flags: Sequence[str] = ()) -> RunningServer:
         """A server that may not be ready yet."""
-        return self._stack.enter_context(starting_server(self._directory, settings, flags=flags))
+        server = self._stack.enter_context(starting_server(self._directory, settings, flags=flags))
+        self._started.append(server)
+        return server
 
     def wait_ready(self, server: RunningServer) -> RunningServer:
         server.wait_ready()
         self._guard.watch(server)
         return server
+
+    def stop_all(self) -> None:
+        """Send SIGTERM to all, so that they end side by side."""
+        for server in self._started:
+            if server.process.poll() is None:
+                server.process.terminate()
