@@ -30,13 +30,21 @@ class Models:
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Models]:
-    directory = tmp_path_factory.mktemp("models")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="module")
+def server_of_several(directory: Path) -> Iterator[RunningServer]:
     fr_en = random_marian(directory / "fr-en", seed=4, source_lang="fr", target_lang="en")
     en_de = random_marian(directory / "en-de", seed=3)
-    with running_server(directory, {"MODEL": f"{fr_en}, {en_de},{BUNDLED}"}) as server:
-        yield Models(server, str(fr_en), str(en_de))
-        server.wait_idle()
+    with running_server(directory, {"MODEL": f"{fr_en}, {en_de},{BUNDLED}", "WORKERS": 1}) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def models(server_of_several: RunningServer, directory: Path) -> Models:
+    return Models(server_of_several, str(directory / "fr-en"), str(directory / "en-de"))
 
 
 def test_all_checkpoints_and_the_union_of_their_languages_are_listed(models: Models) -> None:
@@ -125,7 +133,6 @@ async def test_checkpoints_side_by_side_answer_as_alone_and_free_all_slots(model
     async with models.server.async_client() as client:
         alone = [await translate(client, body) for body in bodies]
         assert await translate_all(client, bodies) == alone
-    models.server.wait_idle()
 
 
 def test_the_build_has_a_series_for_each_checkpoint(models: Models) -> None:

@@ -1,0 +1,148 @@
+"""What cannot be served is named, and decides the exit status, before any process is started."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from service import cli
+from tests.support.checkpoints import random_m2m100
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    status: int
+    message: str
+
+
+@pytest.fixture(scope="module")
+def sound_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return random_m2m100(tmp_path_factory.mktemp("sound"), seed=3)
+
+
+@pytest.fixture
+def checkpoint(sound_checkpoint: Path, tmp_path: Path) -> Path:
+    """A copy, to be damaged."""
+    return shutil.copytree(sound_checkpoint, tmp_path / "checkpoint")
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Away from a developer's `.env`, variables and network; pytest keeps the logging."""
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        if name.startswith(("KAKEHASHI_", "OTEL_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(cli, "configure_logging", lambda **_: None)
+
+
+Serve = Callable[..., Refusal]
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Serve:
+    """`kakehashi serve` with these flags, and KAKEHASHI_ variables by keyword."""
+
+    def serve(*flags: str, **settings: object) -> Refusal:
+        with monkeypatch.context() as patch:
+            for name, value in settings.items():
+                patch.setenv(f"KAKEHASHI_{name}", str(value))
+            with pytest.raises(SystemExit) as ended:
+                cli.main(["serve", *flags])
+        return Refusal(int(ended.value.code or 0), capsys.readouterr().err)
+
+    return serve
+
+
+def of_unknown_type(checkpoint: Path) -> None:
+    config = json.loads((checkpoint / "config.json").read_text())
+    (checkpoint / "config.json").write_text(json.dumps({**config, "model_type": "opt"}))
+
+
+def without(name: str) -> Callable[[Path], None]:
+    return lambda checkpoint: (checkpoint / name).unlink()
+
+
+def garbled(name: str) -> Callable[[Path], int]:
+    return lambda checkpoint: (checkpoint / name).write_text("{")
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        (of_unknown_type, "model_type 'opt'"),
+        (without("config.json"), "config.json"),
+        (garbled("config.json"), "config.json"),
+        (without("vocab.json"), "vocab.json"),
+        (without("sentencepiece.bpe.model"), "sentencepiece.bpe.model"),
+        (garbled("sentencepiece.bpe.model"), "sentencepiece.bpe.model"),
+    ],
+)
+def test_a_damaged_checkpoint_is_named(
+    refused: Serve, checkpoint: Path, damage: Callable[[Path], object], named: str
+) -> None:
+    damage(checkpoint)
+    refusal = refused(MODEL=checkpoint, WORKERS=1)
+    assert refusal.status == 1
+    assert named in refusal.message
+    assert str(checkpoint) in refusal.message
+
+
+@pytest.mark.parametrize("reference", ["nowhere", "./nowhere", "no/where", "no/where@main", "a/b/c"])
+def test_a_checkpoint_that_is_nowhere_is_named(refused: Serve, reference: str) -> None:
+    refusal = refused(MODEL=reference)
+    assert refusal.status == 1
+    assert f"cannot serve {reference}" in refusal.message or f"kakehashi: {reference}:" in refusal.message
+
+
+def test_a_second_checkpoint_that_is_nowhere_is_named(refused: Serve, checkpoint: Path) -> None:
+    refusal = refused(MODEL=f"{checkpoint},./nowhere")
+    assert refusal.status == 1
+    assert "./nowhere" in refusal.message
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("MODEL", ""), ("PORT", "http"), ("MAX_ROWS", "0"), ("COMPUTE_TYPE", "int3"), ("GRACE_SECONDS", "soon")],
+)
+def test_a_wrong_setting_is_named_whether_a_variable_or_a_flag(refused: Serve, name: str, value: str) -> None:
+    flag = f"--{name.lower().replace('_', '-')}"
+    for refusal in (refused(**{name: value}), refused(flag, value)):
+        assert refusal.status == 2
+        assert f"KAKEHASHI_{name}: '{value}'" in refusal.message
+
+
+def test_an_unknown_setting_is_named(refused: Serve) -> None:
+    for refusal, named in (
+        (refused(MAX_ROW=4), "KAKEHASHI_MAX_ROW is not a setting"),
+        (refused("--max-rowz", "4"), "--max-rowz"),
+    ):
+        assert refusal.status == 2
+        assert named in refusal.message
+
+
+def test_a_setting_in_the_env_file_counts_as_one(refused: Serve, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("KAKEHASHI_MAX_ROWS=none\n")
+    refusal = refused()
+    assert refusal.status == 2
+    assert "KAKEHASHI_MAX_ROWS: 'none'" in refusal.message
+
+
+def test_a_redis_url_that_cannot_be_used_is_named_without_its_password(refused: Serve) -> None:
+    refusal = refused(REDIS_URL="redis+sentinel://:geheim@localhost:26379")
+    assert refusal.status == 2
+    assert "KAKEHASHI_REDIS_URL: " in refusal.message
+    assert "geheim" not in refusal.message
+
+
+def test_a_tracing_protocol_that_is_not_spoken_is_named(refused: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    refusal = refused()
+    assert refusal.status == 2
+    assert "OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' cannot be used" in refusal.message
