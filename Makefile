@@ -1,6 +1,8 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+TOOLS := .tools
+export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 
 .PHONY: install serve test tools lint format bench load clean
 
@@ -17,7 +19,8 @@ serve: install
 test: install tools
 	$(BIN)/python -m pytest
 
-# Redis, Prometheus and nginx: tests and benchmarks run real ones, and are never skipped.
+# Redis, Prometheus and nginx: tests and benchmarks run real ones, and are never skipped. Those that PATH lacks are
+# unpacked into .tools; nothing is installed on the machine.
 tools:
 	@tests/tools.sh
 
@@ -39,4 +42,4 @@ load: install
 	$(BIN)/python -m loadtests.locust.run $(LOAD_FLAGS)
 
 clean:
-	rm -rf $(VENV) build dist load-report *.egg-info model/kernels/_kernels*.so
+	rm -rf $(VENV) $(TOOLS) build dist load-report *.egg-info model/kernels/_kernels*.so

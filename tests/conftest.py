@@ -1,7 +1,16 @@
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+
+TOOLS = Path(__file__).parents[1] / ".tools" / "bin"
+
+
+def pytest_configure() -> None:
+    """Programs that `make tools` had to unpack are found without make, too."""
+    os.environ["PATH"] = f"{TOOLS}{os.pathsep}{os.environ['PATH']}"
 
 
 @pytest.fixture(scope="session", autouse=True)

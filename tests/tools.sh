@@ -1,28 +1,61 @@
 #!/bin/sh
-# What the tests run besides Python: Redis, Prometheus and nginx, from Debian's packages where PATH has none.
+# What the tests run besides Python: Redis, Prometheus and nginx. Those that PATH lacks are unpacked from Debian's
+# packages into .tools, which takes no root: no package is installed, and no service is started or enabled.
 set -eu
-PATH="$PATH:/usr/local/sbin:/usr/sbin"
+cd "$(dirname "$0")/.."
+tools="$PWD/.tools"
+PATH="$tools/bin:$PATH:/usr/local/sbin:/usr/sbin"
 
-missing=""
-for tool in redis-server prometheus nginx; do
-    command -v "$tool" >/dev/null || missing="$missing $tool"
-done
-test -n "$missing" || exit 0
+programs=""
+packages=""
+need() { # PACKAGES PROGRAM...
+    wanted="$1"
+    shift
+    for program in "$@"; do
+        command -v "$program" >/dev/null || {
+            programs="$programs $*"
+            packages="$packages $wanted"
+            return 0
+        }
+    done
+}
+need "redis-server redis-tools" redis-server
+need "prometheus" prometheus promtool
+need "nginx" nginx
+test -n "$programs" || exit 0
 
-if ! command -v apt-get >/dev/null; then
-    echo "the tests need these on PATH, please install them:$missing (redis-server 7 or later; prometheus with promtool)" >&2
+if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
+    echo "the tests need these on PATH, please install them:$programs (redis-server 7 or later)" >&2
     exit 1
 fi
-as_root=""
-test "$(id -u)" = 0 || as_root=sudo
+echo "The tests need these programs, which are not on PATH:$programs"
+echo "Unpacking Debian's packages of them into $tools; nothing is installed, and no service is started or enabled."
 
-# The packages would start their servers, on the ports of those that may be in use; this is Debian's way to say no.
-policy=/usr/sbin/policy-rc.d
-if ! test -e "$policy"; then
-    trap '$as_root rm -f "$policy"' EXIT
-    printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
-    $as_root chmod 755 "$policy"
-fi
-$as_root apt-get update --quiet
+# Lists, cache and lock of apt's own lie in a directory of ours, so that any user can fetch packages.
+fetched="$tools/fetched"
+mkdir -p "$fetched/lists/partial" "$fetched/cache/archives/partial" "$tools/bin"
+apt() {
+    apt-get --quiet --quiet -o Dir::State::Lists="$fetched/lists" -o Dir::Cache="$fetched/cache" \
+        -o Debug::NoLocking=1 -o APT::Sandbox::User="$(id -un)" "$@"
+}
+apt update
+# Reinstall: also what is installed already, for one package of a program may be there without the others.
 # shellcheck disable=SC2086 # a word a package
-$as_root apt-get install --quiet --yes --no-install-recommends $missing
+apt install --download-only --reinstall --yes --no-install-recommends $packages
+for package in "$fetched"/cache/archives/*.deb; do
+    dpkg-deb -x "$package" "$tools/root"
+done
+rm -rf "$fetched"
+
+libraries="$(find "$tools/root/usr/lib" "$tools/root/lib" -maxdepth 1 -type d -name '*-linux-*' 2>/dev/null | paste -sd: -)"
+for program in $programs; do
+    for path in "$tools/root/usr/bin/$program" "$tools/root/usr/sbin/$program"; do
+        test -x "$path" || continue
+        printf '#!/bin/sh\nLD_LIBRARY_PATH="%s" exec "%s" "$@"\n' "$libraries" "$path" >"$tools/bin/$program"
+        chmod 755 "$tools/bin/$program"
+    done
+    command -v "$program" >/dev/null || {
+        echo "$program is in none of the packages:$packages" >&2
+        exit 1
+    }
+done

@@ -77,6 +77,14 @@ def one_row_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
 
 
 @pytest.fixture(scope="session")
+def small_server(random_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A random checkpoint on one worker, which tests may kill: they leave the server ready again."""
+    settings = {"MODEL": random_checkpoint, "WORKERS": 1, "THREADS_PER_WORKER": 1}
+    with running_server(tmp_path_factory.mktemp("small"), settings) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def oracle() -> Oracle:
     return Oracle(BUNDLED)
 

@@ -1,4 +1,4 @@
-"""Start, drain (law 8), and the death of a process (law 3)."""
+"""Start, drain, and the death of a process."""
 
 import asyncio
 import signal
@@ -14,10 +14,11 @@ import pytest
 from loadtests.bench.loopback import HOST, wait_until
 from tests.support.client import NO_STORE, deltas, is_whole, request_body, translate, translate_all
 from tests.support.oracle import sentences
-from tests.support.server import ONE_ROW, RunningServer, has_ended, starting_server
+from tests.support.server import ONE_ROW, RunningServer, has_ended
 from tests.support.server_starter import ServerStarter
 
 BODY = request_body("Hello.", "en", "de")
+NUM_CLIENTS = 10
 SHORT_GRACE = {"GRACE_SECONDS": 2.5}
 
 
@@ -47,20 +48,20 @@ def start_draining(server: RunningServer) -> None:
 # Start.
 
 
-def test_the_process_is_live_before_it_is_ready(tmp_path: Path, random_checkpoint: Path) -> None:
-    with starting_server(tmp_path, {"MODEL": random_checkpoint, "WORKERS": 2}) as server:
-        wait_until(server.fork_servers, "the process that loads the model and forks the workers has been started")
-        (fork_server,) = server.fork_servers()
-        fork_server.suspend()
-        wait_until(lambda: is_live(server), "the process answers")
-        check_refused(server.client.get("/health/ready"), "not-ready")
-        for path, body in (("/v1/translations", BODY), ("/v1/translations", BODY | {"stream": True})):
-            check_refused(server.client.post(path, json=body), "not-ready")
-        check_refused(server.client.get("/v1/translations/stream", params=BODY), "not-ready")
-        assert server.client.get("/v1/languages").status_code == 200
-        fork_server.resume()
-        server.wait_ready()
-        assert server.client.post("/v1/translations", json=BODY).status_code == 200
+def test_the_process_is_live_before_it_is_ready(start_server: ServerStarter, random_checkpoint: Path) -> None:
+    server = start_server.starting({"MODEL": random_checkpoint, "WORKERS": 2})
+    wait_until(server.fork_servers, "the process that loads the model and forks the workers has been started")
+    (fork_server,) = server.fork_servers()
+    fork_server.suspend()
+    wait_until(lambda: is_live(server), "the process answers")
+    check_refused(server.client.get("/health/ready"), "not-ready")
+    for path, body in (("/v1/translations", BODY), ("/v1/translations", BODY | {"stream": True})):
+        check_refused(server.client.post(path, json=body), "not-ready")
+    check_refused(server.client.get("/v1/translations/stream", params=BODY), "not-ready")
+    assert server.client.get("/v1/languages").status_code == 200
+    fork_server.resume()
+    start_server.wait_ready(server)
+    assert server.client.post("/v1/translations", json=BODY).status_code == 200
 
 
 def test_the_service_process_does_not_load_torch(server: RunningServer) -> None:
@@ -72,31 +73,36 @@ def test_the_service_process_does_not_load_torch(server: RunningServer) -> None:
 # Drain.
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.stops_servers
 def test_an_idle_server_ends_with_status_0_and_all_its_workers(
-    start_server: ServerStarter, random_checkpoint: Path, number: signal.Signals
+    start_server: ServerStarter, random_checkpoint: Path
 ) -> None:
-    server = start_server({"MODEL": random_checkpoint, "WORKERS": 2})
-    workers = server.workers()
-    server.signal(number)
-    assert server.wait_exit() == 0
-    assert len(workers) == 2
-    wait_ended(workers)
-    assert "Traceback" not in server.log
-
-
-def test_a_server_told_to_stop_while_starting_stops(tmp_path: Path, random_checkpoint: Path) -> None:
-    with starting_server(tmp_path, {"MODEL": random_checkpoint, "WORKERS": 1}) as server:
-        wait_until(lambda: is_live(server) and server.workers(), "the worker has been started")
+    settings = {"MODEL": random_checkpoint, "WORKERS": 2}
+    for server, number in zip(start_server.all(settings, settings), (signal.SIGTERM, signal.SIGINT), strict=True):
         workers = server.workers()
-        server.signal(signal.SIGTERM)
+        server.signal(number)
         assert server.wait_exit() == 0
+        assert len(workers) == 2
         wait_ended(workers)
         assert "Traceback" not in server.log
 
 
-def test_a_drain_finishes_what_runs_and_refuses_what_comes(start_server: ServerStarter) -> None:
-    server = start_server({**ONE_ROW, "GRACE_SECONDS": 100})
+@pytest.mark.stops_servers
+def test_a_server_told_to_stop_while_starting_stops(start_server: ServerStarter, random_checkpoint: Path) -> None:
+    server = start_server.starting({"MODEL": random_checkpoint, "WORKERS": 1})
+    wait_until(lambda: is_live(server) and server.workers(), "the worker has been started")
+    workers = server.workers()
+    server.signal(signal.SIGTERM)
+    assert server.wait_exit() == 0
+    wait_ended(workers)
+    assert "Traceback" not in server.log
+
+
+@pytest.mark.stops_servers
+def test_a_drain_finishes_what_runs_and_refuses_what_comes(
+    start_server: ServerStarter, random_checkpoint: Path
+) -> None:
+    server = start_server({"MODEL": random_checkpoint, **ONE_ROW, "GRACE_SECONDS": 100})
     text = " ".join(sentences("en", most=12))
     expected = server.text(text, "en", "de")
     with ThreadPoolExecutor() as pool, server.open_stream(text, "en", "de") as stream:
@@ -123,6 +129,7 @@ def submit_plain(pool: ThreadPoolExecutor, server: RunningServer, text: str) -> 
     return answer
 
 
+@pytest.mark.stops_servers
 def test_refusals_while_draining_are_counted_by_reason(start_server: ServerStarter, random_checkpoint: Path) -> None:
     server = start_server({"MODEL": random_checkpoint, "WORKERS": 1})
     with server.frozen(), server.open_stream("Hello.", "en", "de"):
@@ -131,6 +138,7 @@ def test_refusals_while_draining_are_counted_by_reason(start_server: ServerStart
         assert server.metric("kakehashi_refused_total", reason="draining") == 1
 
 
+@pytest.mark.stops_servers
 def test_the_end_of_the_grace_period_is_an_error_event_and_a_problem(
     start_server: ServerStarter, random_checkpoint: Path
 ) -> None:
@@ -149,9 +157,12 @@ def test_the_end_of_the_grace_period_is_an_error_event_and_a_problem(
         wait_ended(workers)
 
 
-def test_a_client_that_never_reads_does_not_hold_up_the_end(start_server: ServerStarter, long_text: str) -> None:
-    server = start_server(SHORT_GRACE)
-    body = httpx.Request("POST", server.url, json=request_body(long_text, "en", ["de", "fr", "es"], stream=True)).read()
+@pytest.mark.stops_servers
+def test_a_client_that_never_reads_does_not_hold_up_the_end(
+    start_server: ServerStarter, random_checkpoint: Path, long_text: str
+) -> None:
+    server = start_server({"MODEL": random_checkpoint, "WORKERS": 1, **SHORT_GRACE})
+    body = httpx.Request("POST", server.url, json=request_body(long_text, "en", ["de", "fr"], stream=True)).read()
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect((HOST, server.port))
@@ -162,6 +173,7 @@ def test_a_client_that_never_reads_does_not_hold_up_the_end(start_server: Server
         assert server.wait_exit() == 0
 
 
+@pytest.mark.stops_servers
 def test_a_second_signal_ends_at_once_what_the_first_let_finish(
     start_server: ServerStarter, random_checkpoint: Path
 ) -> None:
@@ -179,17 +191,22 @@ def test_a_second_signal_ends_at_once_what_the_first_let_finish(
 
 
 @pytest.mark.parametrize("num_workers", [1, 2])
-async def test_the_death_of_a_worker_loses_no_request(start_server: ServerStarter, num_workers: int) -> None:
-    server = start_server({"WORKERS": num_workers, "THREADS_PER_WORKER": 1, "MAX_ROWS": 4})
+async def test_the_death_of_a_worker_loses_no_request(
+    start_server: ServerStarter, random_checkpoint: Path, num_workers: int
+) -> None:
+    settings = {"MODEL": random_checkpoint, "WORKERS": num_workers, "THREADS_PER_WORKER": 1, "MAX_ROWS": 4}
+    server = start_server(settings)
     text = " ".join(sentences("en", most=24))
     # No two are equal, which would be decoded once: all together take long enough to be met at work.
-    bodies = [request_body(text, "en", "de", stream=i % 2 == 0, max_new_tokens=100 + i) for i in range(16)]
+    bodies = [request_body(text, "en", "de", stream=i % 2 == 0, max_new_tokens=40 + i) for i in range(NUM_CLIENTS)]
     async with server.async_client() as client:
         expected = [await translate(client, body) for body in bodies]
         with server.frozen():
             together = asyncio.create_task(translate_all(client, bodies))
             what = "all requests are admitted"
-            await asyncio.to_thread(wait_until, lambda: server.metric("kakehashi_requests_waiting") > 15 * 24, what)
+            await asyncio.to_thread(
+                wait_until, lambda: server.metric("kakehashi_requests_waiting") > (NUM_CLIENTS - 1) * 24, what
+            )
         await asyncio.to_thread(wait_all_running, server, num_workers)
         victim = server.workers()[0]
         victim.kill()
@@ -212,8 +229,8 @@ def num_restarts(server: RunningServer) -> float:
     return server.metric("kakehashi_worker_restarts_total")
 
 
-async def test_usage_after_a_replay_counts_every_source(start_server: ServerStarter, random_checkpoint: Path) -> None:
-    server = start_server({"MODEL": random_checkpoint, "WORKERS": 1, "THREADS_PER_WORKER": 1})
+async def test_usage_after_a_replay_counts_every_source(small_server: RunningServer) -> None:
+    server = small_server
     texts = sentences("en", most=6)
     async with server.async_client() as client:
         body = request_body(texts, "en", ["de", "fr"])
@@ -228,10 +245,8 @@ async def test_usage_after_a_replay_counts_every_source(start_server: ServerStar
     assert answer["usage"] == expected["usage"]
 
 
-async def test_without_a_worker_new_requests_are_refused_and_then_served(
-    start_server: ServerStarter, random_checkpoint: Path
-) -> None:
-    server = start_server({"MODEL": random_checkpoint, "WORKERS": 1, "THREADS_PER_WORKER": 1})
+async def test_without_a_worker_new_requests_are_refused_and_then_served(small_server: RunningServer) -> None:
+    server = small_server
     (fork_server,) = server.fork_servers()
     fork_server.suspend()  # else there is another worker before anybody has noticed
     server.workers()[0].kill()
@@ -242,24 +257,27 @@ async def test_without_a_worker_new_requests_are_refused_and_then_served(
     assert server.client.post("/v1/translations", json=BODY).status_code == 200
 
 
-@pytest.mark.parametrize("is_busy", [True, False], ids=["busy", "idle"])
-def test_no_worker_outlives_its_service_process(start_server: ServerStarter, long_text: str, is_busy: bool) -> None:
-    server = start_server({"WORKERS": 2})
-    workers = server.workers()
+@pytest.mark.stops_servers
+def test_no_worker_outlives_its_service_process(
+    start_server: ServerStarter, random_checkpoint: Path, long_text: str
+) -> None:
+    settings = {"MODEL": random_checkpoint, "WORKERS": 2}
+    starting, idle, busy = (start_server.starting(settings) for _ in range(3))
+    wait_until(lambda: len(starting.workers()) == 2, "both workers have been started")
+    check_workers_end_with(starting)
+    check_workers_end_with(start_server.wait_ready(idle))
+    start_server.wait_ready(busy)
     body: dict[str, Any] = request_body(long_text, "en", ["de", "fr"])
     with ThreadPoolExecutor() as pool:
-        cut_off = pool.submit(server.client.post, "/v1/translations", json=body) if is_busy else None
-        if is_busy:
-            wait_all_running(server, 2)
-        server.process.kill()
-        assert server.wait_exit() == -signal.SIGKILL
-        wait_ended(workers)
-        assert cut_off is None or isinstance(cut_off.exception(), httpx.TransportError)
+        cut_off = pool.submit(busy.client.post, "/v1/translations", json=body)
+        wait_all_running(busy, 2)
+        check_workers_end_with(busy)
+        assert isinstance(cut_off.exception(), httpx.TransportError)
 
 
-def test_no_worker_outlives_a_service_process_that_dies_while_starting(tmp_path: Path) -> None:
-    with starting_server(tmp_path, {"WORKERS": 2}) as server:
-        wait_until(lambda: len(server.workers()) == 2, "both workers have been started")
-        workers = server.workers()
-        server.process.kill()
-        wait_ended(workers)
+def check_workers_end_with(server: RunningServer) -> None:
+    workers = server.workers()
+    server.process.kill()
+    assert server.wait_exit() == -signal.SIGKILL
+    assert len(workers) == 2
+    wait_ended(workers)

@@ -139,20 +139,22 @@ async def test_a_hang_up_in_a_body_is_no_failure_of_the_server(server: RunningSe
     assert (line["level"], line["outcome"], line["status"]) == ("info", "cancelled", 499)
 
 
-def test_texts_are_logged_when_that_is_asked_for(start_server: ServerStarter, random_checkpoint: Path) -> None:
-    server = start_server({"MODEL": random_checkpoint, "WORKERS": 1, "LOG_TEXTS": "true"})
-    answer = server.client.post("/v1/translations", json=BODY)
-    assert access_line(server, answer)["texts"] == [BODY["text"]]
+@pytest.mark.stops_servers
+def test_texts_are_logged_and_the_lines_of_requests_left_out_when_that_is_asked_for(
+    start_server: ServerStarter, random_checkpoint: Path
+) -> None:
+    settings = {"MODEL": random_checkpoint, "WORKERS": 1}
+    telling, quiet = start_server.all(settings | {"LOG_TEXTS": "true"}, settings | {"ACCESS_LOG": "false"})
+    assert access_line(telling, telling.client.post("/v1/translations", json=BODY))["texts"] == [BODY["text"]]
+    assert quiet.client.post("/v1/translations", json=BODY).status_code == 200
+    assert quiet.terminate() == 0
+    assert not [line for line in lines(quiet) if line["logger"] == ACCESS]
 
 
-def test_the_line_of_a_request_can_be_turned_off(start_server: ServerStarter, random_checkpoint: Path) -> None:
-    server = start_server({"MODEL": random_checkpoint, "WORKERS": 1, "ACCESS_LOG": "false"})
-    assert server.client.post("/v1/translations", json=BODY).status_code == 200
-    assert server.terminate() == 0
-    assert not [line for line in lines(server) if line["logger"] == ACCESS]
-
-
-def test_the_death_of_a_worker_is_logged_as_objects_too(start_server: ServerStarter, random_checkpoint: Path) -> None:
+@pytest.mark.stops_servers
+def test_the_death_of_a_worker_and_the_end_are_logged_as_objects_too(
+    start_server: ServerStarter, random_checkpoint: Path
+) -> None:
     server = start_server({"MODEL": random_checkpoint, "WORKERS": 1})
     server.workers()[0].kill()
     wait_until(lambda: server.metric("kakehashi_worker_restarts_total") == 1, "the restart is counted")

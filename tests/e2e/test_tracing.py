@@ -1,6 +1,8 @@
 """A request's spans reach an OTLP collector, under the trace that it came with; unset, nothing of the SDK is loaded."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from loadtests.bench.loopback import free_port, wait_until
 from loadtests.bench.redis_server import running_redis
 from tests.e2e.collector import Collector, Span, running_collector
 from tests.support.client import NO_STORE, request_body
-from tests.support.server import RunningServer, running_server
+from tests.support.server import RunningServer, running_server, starting_server
 from tests.support.server_starter import ServerStarter
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
@@ -145,6 +147,7 @@ def test_what_the_caller_does_not_sample_is_not_sent_but_logged_with_its_trace(
     assert all(f'"trace_id": "{trace_id}"' in traced.log for trace_id in (unsampled, sampled))
 
 
+@pytest.mark.stops_servers
 def test_what_has_not_been_sent_yet_is_sent_at_the_end(
     collector: tuple[Collector, str],
     start_server: ServerStarter,
@@ -161,40 +164,40 @@ def test_what_has_not_been_sent_yet_is_sent_at_the_end(
     assert collector[0].trace(trace_id)["server"].attributes["service.name"] == "another-name"
 
 
-def test_a_collector_that_is_gone_holds_up_neither_requests_nor_the_end(
-    start_server: ServerStarter, random_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(ENDPOINT, f"http://127.0.0.1:{free_port()}")
-    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
-    server = start_server({"MODEL": random_checkpoint, "WORKERS": 1})
-    wait_until(
-        lambda: server.translate("Hello.", "en", "de") and "trace_exporter" in server.log,
-        "the exporter says that it fails",
-    )
-    assert server.terminate() == 0
-    assert "Traceback" not in server.log
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """Of servers that have translated and ended, each import a line: without an endpoint, and with one that is gone."""
+
+    without_endpoint: str
+    with_endpoint: str
 
 
-@pytest.mark.parametrize("is_on", [False, True])
-def test_the_sdk_is_loaded_only_where_an_endpoint_is_set(
-    start_server: ServerStarter, random_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, is_on: bool
-) -> None:
-    monkeypatch.delenv(ENDPOINT, raising=False)
-    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")  # each import is a line on standard error
-    if is_on:
-        monkeypatch.setenv(ENDPOINT, f"http://127.0.0.1:{free_port()}")
-    server = start_server({"MODEL": random_checkpoint, "WORKERS": 1})
-    server.translate("Hello.", "en", "de")
-    assert server.terminate() == 0
-    assert "service.translation.translator" in server.log
-    assert is_on == ("opentelemetry.sdk" in server.log) == ("opentelemetry.exporter" in server.log)
+@pytest.fixture(scope="module")
+def logs(random_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Logs:
+    settings = {"MODEL": random_checkpoint, "WORKERS": 1}
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        patch.delenv(ENDPOINT, raising=False)
+        patch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+        patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+        without = stack.enter_context(starting_server(tmp_path_factory.mktemp("without-endpoint"), settings))
+        patch.setenv(ENDPOINT, f"http://127.0.0.1:{free_port()}")
+        gone = stack.enter_context(starting_server(tmp_path_factory.mktemp("endpoint-gone"), settings))
+        for server in (without, gone):
+            server.wait_ready()
+            server.translate("Hello.", "en", "de")
+        wait_until(
+            lambda: gone.translate("Hello.", "en", "de") and "trace_exporter" in gone.log,
+            "the exporter says that it fails",
+        )
+        assert [server.terminate() for server in (without, gone)] == [0, 0]
+        return Logs(without.log, gone.log)
 
 
-def test_a_protocol_that_is_not_spoken_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(ENDPOINT, "http://127.0.0.1:4317")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
-    with (
-        pytest.raises(AssertionError, match="OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' cannot be used"),
-        running_server(tmp_path),
-    ):
-        pass
+def test_a_collector_that_is_gone_holds_up_neither_requests_nor_the_end(logs: Logs) -> None:
+    assert "Traceback" not in logs.with_endpoint
+
+
+def test_the_sdk_is_loaded_only_where_an_endpoint_is_set(logs: Logs) -> None:
+    for log, is_on in ((logs.without_endpoint, False), (logs.with_endpoint, True)):
+        assert "service.translation.translator" in log
+        assert is_on == ("opentelemetry.sdk" in log) == ("opentelemetry.exporter" in log)

@@ -7,17 +7,20 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 
-from tests.support.server import RunningServer, running_server
+from tests.support.server import running_server
 
 ROOT = Path(__file__).parents[3]
 TIME_LIMIT_SECONDS = 120.0
-SECONDS = 2
+MAX_SIDE_BY_SIDE = 4
 ANY_SPEED = {
     "LOAD_MAX_PLAIN_P95_MS": "1e6",
     "LOAD_MAX_FIRST_TOKEN_P95_MS": "1e6",
@@ -33,16 +36,25 @@ CUT = {
 }
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with running_server(tmp_path_factory.mktemp("server"), {"MAX_TEXTS": 8}) as server:
-        yield server
+OPEN_ON_SILENCE = ("--shape", "open", "--class", "streaming", "--", "--rate", "40", "--stop-timeout", "1")
+ONE_STREAM = ("--class", "streaming", "--shape", "closed", "--users", "1")
+CLASSES = {"plain": "plain", "streaming": "stream", "batch": "lists"}
+"""What each class sends, by its name for `make load`."""
 
 
-def run(report: Path, *flags: str, settings: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A load test that has ended."""
+
+    report: Path
+    status: int
+    output: str
+
+
+def run(report: Path, *flags: str, seconds: int = 1, settings: Mapping[str, str] | None = None) -> Run:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("LOAD_", "LOCUST_"))}
-    command = [sys.executable, "-m", "loadtests.locust.run", "--seconds", str(SECONDS), "--report", str(report), *flags]
-    return subprocess.run(
+    command = [sys.executable, "-m", "loadtests.locust.run", "--seconds", str(seconds), "--report", str(report), *flags]
+    ended = subprocess.run(
         command,
         cwd=ROOT,
         env=environment | ANY_SPEED | dict(settings or {}),
@@ -52,6 +64,39 @@ def run(report: Path, *flags: str, settings: Mapping[str, str] | None = None) ->
         timeout=TIME_LIMIT_SECONDS,
         check=False,
     )
+    return Run(report, ended.returncode, ended.stdout)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, "Future[Run]"]]:
+    """All load tests of this file, a few at a time: most of each is the start of its processes."""
+    reports = tmp_path_factory.mktemp("reports")
+    with (
+        running_server(tmp_path_factory.mktemp("server"), {"MAX_TEXTS": 8}) as server,
+        sending(None) as silence,
+        ExitStack() as stack,
+        ThreadPoolExecutor(MAX_SIDE_BY_SIDE) as pool,
+    ):
+
+        def submit(name: str, *flags: str, **options: Any) -> "Future[Run]":
+            return pool.submit(run, reports / name, *flags, **options)
+
+        runs = {
+            "own server": submit("own-server", "--", "--steps", "2", "--step-users", "3", seconds=2),
+            "missed": submit("missed", "--host", server.url, settings={"LOAD_MAX_FIRST_TOKEN_P95_MS": "0.001"}),
+            "refused": submit(
+                "refused", "--host", f"{server.url}/elsewhere", "--class", "plain", "--", "--max-failed-percent", "99"
+            ),
+            "open": submit("open", "--host", server.url, "--shape", "open"),
+            "silence": submit("silence", "--host", silence, *OPEN_ON_SILENCE),
+        }
+        for name in CLASSES:
+            flags = ("--class", name, "--shape", "closed", "--users", "2")
+            runs[name] = submit(name, "--host", server.url, *flags)
+        for index, (reason, body) in enumerate(CUT.items()):
+            url = stack.enter_context(sending(HEAD + body))
+            runs[reason] = submit(f"cut-{index}", "--host", url, *ONE_STREAM)
+        yield runs
 
 
 def rows(report: Path, table: str) -> list[dict[str, str]]:
@@ -95,54 +140,63 @@ def sending(answer: bytes | None) -> Iterator[str]:
         connection.close()
 
 
-def test_a_run_on_a_server_of_its_own_leaves_report_plot_and_tables(tmp_path: Path):
-    ended = run(tmp_path, "--", "--steps", "2", "--step-users", "3")
-    assert ended.returncode == 0, ended.stdout
-    counts = requests_by_name(tmp_path)
+def test_a_run_on_a_server_of_its_own_leaves_report_plot_and_tables(runs: dict[str, "Future[Run]"]):
+    ended = runs["own server"].result()
+    assert ended.status == 0, ended.output
+    counts = requests_by_name(ended.report)
     parts = {"time to first token", "inter-token time"}
     assert counts.keys() == {"plain", "stream", "lists", "Aggregated"} | parts
     assert counts["Aggregated"] == counts["plain"] + counts["stream"] + counts["lists"]
     assert counts["time to first token"] == counts["stream"] < counts["inter-token time"]
-    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
-    assert "time to first token" in (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert max(int(row["User Count"]) for row in rows(tmp_path, "stats_history")) == 6
+    assert (ended.report / "plot.png").read_bytes().startswith(b"\x89PNG")
+    assert "time to first token" in (ended.report / "report.html").read_text(encoding="utf-8")
+    assert max(int(row["User Count"]) for row in rows(ended.report, "stats_history")) == 6
 
 
-@pytest.mark.parametrize(("users", "name"), [("plain", "plain"), ("streaming", "stream"), ("batch", "lists")])
-def test_each_class_asks_in_its_own_way(server: RunningServer, tmp_path: Path, users: str, name: str):
-    ended = run(tmp_path, "--host", server.url, "--class", users, "--shape", "closed", "--users", "2")
-    assert ended.returncode == 0, ended.stdout
-    assert requests_by_name(tmp_path).keys() - {"time to first token", "inter-token time"} == {name, "Aggregated"}
+@pytest.mark.parametrize("name", CLASSES)
+def test_each_class_asks_in_its_own_way(runs: dict[str, "Future[Run]"], name: str):
+    ended = runs[name].result()
+    assert ended.status == 0, ended.output
+    sent = requests_by_name(ended.report).keys() - {"time to first token", "inter-token time"}
+    assert sent == {CLASSES[name], "Aggregated"}
 
 
-def test_a_missed_threshold_is_named_and_makes_the_status_1(server: RunningServer, tmp_path: Path):
-    ended = run(tmp_path, "--host", server.url, settings={"LOAD_MAX_FIRST_TOKEN_P95_MS": "0.001"})
-    assert ended.returncode == 1
-    assert "MISSED: time to first token, p95\n" in ended.stdout
-    assert (tmp_path / "plot.png").exists()
+def test_a_missed_threshold_is_named_and_makes_the_status_1(runs: dict[str, "Future[Run]"]):
+    ended = runs["missed"].result()
+    assert ended.status == 1
+    assert "MISSED: time to first token, p95\n" in ended.output
+    assert (ended.report / "plot.png").exists()
 
 
-def test_a_refused_request_is_a_failure_with_its_status(server: RunningServer, tmp_path: Path):
-    ended = run(tmp_path, "--host", f"{server.url}/elsewhere", "--class", "plain", "--", "--max-failed-percent", "99")
-    assert ended.returncode == 1
-    assert [reason[:11] for reason in failures_by_reason(tmp_path)] == ["status 404:"]
+def test_a_refused_request_is_a_failure_with_its_status(runs: dict[str, "Future[Run]"]):
+    ended = runs["refused"].result()
+    assert ended.status == 1
+    assert [reason[:11] for reason in failures_by_reason(ended.report)] == ["status 404:"]
 
 
-def test_an_open_loop_sends_at_its_rate_whatever_is_unanswered(tmp_path: Path):
-    flags = ("--shape", "open", "--class", "streaming", "--", "--rate", "40", "--stop-timeout", "1")
-    with sending(None) as url:
-        ended = run(tmp_path, "--host", url, *flags)
-    assert ended.returncode == 1
-    counts = requests_by_name(tmp_path)
+def test_an_open_loop_sends_at_its_rate_whatever_is_unanswered(runs: dict[str, "Future[Run]"]):
+    ended = runs["silence"].result()
+    assert ended.status == 1
+    counts = requests_by_name(ended.report)
     assert counts["sent late by"] == counts["stream"] > 10, "a closed loop would have sent one"
-    assert failures_by_reason(tmp_path) == {"no answer by the end of the test": counts["stream"]}
+    assert failures_by_reason(ended.report) == {"no answer by the end of the test": counts["stream"]}
 
 
-def test_an_open_loop_on_a_real_server_is_answered(server: RunningServer, tmp_path: Path):
-    ended = run(tmp_path, "--host", server.url, "--shape", "open")
-    assert ended.returncode == 0, ended.stdout
-    counts = requests_by_name(tmp_path)
+def test_an_open_loop_on_a_real_server_is_answered(runs: dict[str, "Future[Run]"]):
+    ended = runs["open"].result()
+    assert ended.status == 0, ended.output
+    counts = requests_by_name(ended.report)
     assert counts["sent late by"] == counts["Aggregated"]
+
+
+@pytest.mark.parametrize("reason", CUT)
+def test_a_stream_without_done_is_a_failure(runs: dict[str, "Future[Run]"], reason: str):
+    ended = runs[reason].result()
+    assert ended.status == 1
+    assert "MISSED: failed requests\n" in ended.output
+    (failure,) = failures_by_reason(ended.report)
+    assert failure == reason
+    assert requests_by_name(ended.report).keys() == {"stream", "Aggregated"}, "its tokens are not counted"
 
 
 def test_the_folder_is_enough_under_any_name(tmp_path: Path):
@@ -151,14 +205,3 @@ def test_the_folder_is_enough_under_any_name(tmp_path: Path):
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     listed = subprocess.run(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     assert listed.stdout.split()[2:] == ["PlainUser", "StreamingUser", "BatchUser", "MixedUser"]
-
-
-@pytest.mark.parametrize("reason", CUT)
-def test_a_stream_without_done_is_a_failure(tmp_path: Path, reason: str):
-    with sending(HEAD + CUT[reason]) as url:
-        ended = run(tmp_path, "--host", url, "--class", "streaming", "--shape", "closed", "--users", "1")
-    assert ended.returncode == 1
-    assert "MISSED: failed requests\n" in ended.stdout
-    (failure,) = failures_by_reason(tmp_path)
-    assert failure == reason
-    assert requests_by_name(tmp_path).keys() == {"stream", "Aggregated"}, "its tokens are not counted"
