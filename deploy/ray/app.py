@@ -5,8 +5,8 @@ from ray.serve import Application
 from ray.serve.schema import LoggingConfig
 
 from deploy.ray.arguments import Arguments
-from deploy.ray.engine import Engine
-from deploy.ray.ingress import ENGINE, Ingress
+from deploy.ray.checkpoint_host import CheckpointHost
+from deploy.ray.ingress import CHECKPOINT_HOST, Ingress
 from service.settings import load_settings
 
 QUIET = LoggingConfig(enable_access_log=False)
@@ -18,8 +18,8 @@ def build(arguments: Arguments) -> Application:
     settings = load_settings()
     # What runs has its own deadline, and is over before a replica that Serve wants gone is killed.
     shutdown_seconds = settings.timeout_seconds + settings.grace_seconds
-    engine = serve.deployment(
-        name=ENGINE,
+    host = serve.deployment(
+        name=CHECKPOINT_HOST,
         autoscaling_config={
             "min_replicas": arguments.min_replicas,
             "max_replicas": arguments.max_replicas,
@@ -30,7 +30,7 @@ def build(arguments: Arguments) -> Application:
         ray_actor_options={"num_cpus": arguments.num_cpus, "num_gpus": arguments.num_gpus},
         graceful_shutdown_timeout_s=shutdown_seconds,
         logging_config=QUIET,
-    )(Engine)
+    )(CheckpointHost)
     ingress = serve.deployment(
         name="Ingress",
         num_replicas=arguments.ingress_replicas,
@@ -39,4 +39,4 @@ def build(arguments: Arguments) -> Application:
         graceful_shutdown_timeout_s=shutdown_seconds,
         logging_config=QUIET,
     )(Ingress)
-    return ingress.bind(engine.bind(max_models=arguments.max_models_per_replica), arguments.read_checkpoints())
+    return ingress.bind(host.bind(max_models=arguments.max_models_per_replica), arguments.read_checkpoints())

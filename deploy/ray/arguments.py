@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, TypeAdapter
 
-from deploy.ray.catalogue import BUNDLED, Checkpoint
+from deploy.ray.checkpoint_routes import BUNDLED, ListedCheckpoint
 
 
 class Arguments(BaseModel):
@@ -21,7 +21,7 @@ class Arguments(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    checkpoints: list[Checkpoint] | str = [BUNDLED]
+    checkpoints: list[ListedCheckpoint] | str = [BUNDLED]
     max_models_per_replica: PositiveInt = 4
     min_replicas: PositiveInt = 1
     max_replicas: PositiveInt = 4
@@ -33,9 +33,9 @@ class Arguments(BaseModel):
     ingress_replicas: PositiveInt = 1
     ingress_num_cpus: float = Field(0.5, ge=0)
 
-    def read_checkpoints(self) -> list[Checkpoint]:
+    def read_checkpoints(self) -> list[ListedCheckpoint]:
         """Raises OSError and pydantic's ValidationError for a file that cannot be used."""
         if not isinstance(self.checkpoints, str):
             return self.checkpoints
         listed = yaml.safe_load(Path(self.checkpoints).read_text(encoding="utf-8"))
-        return TypeAdapter(list[Checkpoint]).validate_python(listed)
+        return TypeAdapter(list[ListedCheckpoint]).validate_python(listed)

@@ -14,7 +14,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 from starlette.types import Message, Send
 
-from deploy.ray.engine import Engine, ModelUnavailableError
+from deploy.ray.checkpoint_host import CheckpointHost, ModelUnavailableError
 from deploy.ray.exchange import AppRequest
 from deploy.ray.held_answer import HeldAnswer
 from service.api.errors import problem_body, record_failure
@@ -34,8 +34,8 @@ class ReplicaLostError(Exception):
 class Forwarder:
     """`max_wait_seconds`: for a replica, for its checkpoint and for the first byte of the answer, all together."""
 
-    def __init__(self, engine: DeploymentHandle[Engine], *, max_wait_seconds: float) -> None:
-        self._engine = engine
+    def __init__(self, host: DeploymentHandle[CheckpointHost], *, max_wait_seconds: float) -> None:
+        self._host = host
         self._max_wait_seconds = max_wait_seconds
 
     async def forward(self, request: AppRequest, model: str, record: RequestRecord, send: Send) -> None:
@@ -68,8 +68,8 @@ class Forwarder:
             raise ReplicaLostError("the answer has no end")
 
     async def _ask(self, request: AppRequest, model: str) -> AsyncGenerator[Message, None]:
-        engine = self._engine.options(method_name="answer", stream=True, multiplexed_model_id=model)
-        batches = engine.remote(request)
+        host = self._host.options(method_name="answer", stream=True, multiplexed_model_id=model)
+        batches = host.remote(request)
         assert isinstance(batches, DeploymentResponseGenerator)
         is_over = False
         try:

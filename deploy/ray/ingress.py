@@ -1,8 +1,8 @@
 """The way in: finds the checkpoint of each request, and passes the request on to a replica.
 
 Answered here: `/v1/languages`, `/v1/models`, `/health/…` and `/metrics`, of the whole deployment. All else is the
-app's, problems included; what is translated by no checkpoint in particular goes to the first of the catalogue.
-400 for a pair that nothing in the catalogue has, 429 when too many requests wait, 503 when no replica is ready.
+app's, problems included; what is translated by no checkpoint in particular goes to the first one listed.
+400 for a pair that no listed checkpoint has, 429 when too many requests wait, 503 when no replica is ready.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deploy.ray.catalogue import Catalogue, Checkpoint
-from deploy.ray.engine import Engine
+from deploy.ray.checkpoint_host import CheckpointHost
+from deploy.ray.checkpoint_routes import CheckpointRoutes, ListedCheckpoint
 from deploy.ray.exchange import AppRequest
 from deploy.ray.fields import read_asked
 from deploy.ray.fleet_metrics import Page, merge_pages
@@ -33,7 +33,7 @@ from service.observability.log import configure_logging
 from service.observability.metrics import CONTENT_TYPE, Metrics
 from service.settings import load_settings
 
-ENGINE = "Engine"
+CHECKPOINT_HOST = "CheckpointHost"
 LOOK_SECONDS = 5.0
 """How long replicas may take to show their metrics."""
 REQUEST_ID = "x-request-id"
@@ -43,14 +43,14 @@ HOP_BY_HOP = (b"connection", b"content-length", b"expect", b"host", b"transfer-e
 
 @serve.ingress()
 class Ingress:
-    def __init__(self, engine: DeploymentHandle[Engine], checkpoints: list[Checkpoint]) -> None:
+    def __init__(self, host: DeploymentHandle[CheckpointHost], checkpoints: list[ListedCheckpoint]) -> None:
         """Raises SettingsError."""
-        self._engine = engine
-        self._catalogue = Catalogue(checkpoints)
+        self._host = host
+        self._routes = CheckpointRoutes(checkpoints)
         self._settings = load_settings()
         configure_logging(log_format=self._settings.log_format, log_level=self._settings.log_level)
         max_wait_seconds = self._settings.timeout_seconds + self._settings.grace_seconds
-        self._forwarder = Forwarder(engine, max_wait_seconds=max_wait_seconds)
+        self._forwarder = Forwarder(host, max_wait_seconds=max_wait_seconds)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         app = FastAPI(openapi_url=None, telemetry={"tracing": False, "metrics": False, "logs": False})
@@ -67,12 +67,12 @@ class Ingress:
         return app
 
     async def _languages(self) -> LanguagesAnswer:
-        found = self._catalogue.languages().items()
+        found = self._routes.languages().items()
         return LanguagesAnswer([LanguageEntry(code, Language.get(code).display_name(), to) for code, to in found])
 
     async def _models(self) -> Response:
-        """By what the catalogue says: what a checkpoint is besides is known where it is loaded."""
-        found = self._catalogue.models().items()
+        """As listed: what a checkpoint is besides is known where it is loaded."""
+        found = self._routes.models().items()
         return JSONResponse({"models": [{"id": model, "languages": sources} for model, sources in found]})
 
     async def _live(self) -> HealthAnswer:
@@ -86,14 +86,14 @@ class Ingress:
             for app in status.applications.values()
             for name, deployment in app.deployments.items()
             for state, number in deployment.replica_states.items()
-            if name == ENGINE and state == "RUNNING"
+            if name == CHECKPOINT_HOST and state == "RUNNING"
         ]
         if not any(replicas):
             raise NotReadyError("no replica is running", retry_after_seconds=1)
         return HealthAnswer("ok")
 
     async def _metrics(self) -> Response:
-        answers = await self._engine.broadcast("metrics").results_async(timeout_s=LOOK_SECONDS, return_exceptions=True)
+        answers = await self._host.broadcast("metrics").results_async(timeout_s=LOOK_SECONDS, return_exceptions=True)
         seen = [answer for answer in answers if not isinstance(answer, BaseException)]
         pages = [Page(replica, model, text) for replica, texts in seen for model, text in texts.items()]
         return Response(merge_pages(pages), media_type=CONTENT_TYPE)
@@ -110,7 +110,7 @@ class Ingress:
             body,
         )
         asked = read_asked(request)
-        find, default = self._catalogue.find, self._catalogue.default
+        find, default = self._routes.find, self._routes.default
         model = default if asked is None else find(asked.source_lang, asked.target_langs, asked.model)
         try:
             await until_gone(receive, self._forwarder.forward(request, model, record, send))

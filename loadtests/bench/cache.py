@@ -37,7 +37,7 @@ from loadtests.bench.first_tokens import FirstTokens, FirstTokenTimer, Tier
 from loadtests.bench.machine import Machine
 from loadtests.bench.redis_server import running_redis
 from loadtests.bench.running_server import BenchServer, running_server
-from loadtests.bench.sentences import SOURCES, Sentence, read_file
+from loadtests.bench.source_lines import SOURCES, SourceLine, read_sources
 from loadtests.bench.word_mixer import LANGUAGE, WordMixer
 from model.checkpoint.config import read_checkpoint
 from model.tokenizers.loading import load_tokenizer
@@ -58,7 +58,7 @@ QUICK_REQUESTS = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CachePlan:
     tiers: list[Tier]
     lengths: list[int]
     num_sources: int
@@ -86,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Raises SystemExit where a server or Redis does not start, or answers something else than what is measured."""
     plan = _plan(arguments)
-    sentences = [each for each in read_file(SOURCES) if each.source_lang == LANGUAGE]
+    sentences = [each for each in read_sources(SOURCES) if each.source_lang == LANGUAGE]
     # The random checkpoint has the bundled one's tokenizer.
     mixer = WordMixer(load_tokenizer(read_checkpoint(BUNDLED_MODEL, name=BUNDLED)), sentences, seed=plan.seed)
     machine = Machine.read()
@@ -105,9 +105,9 @@ def run(arguments: argparse.Namespace) -> None:
         draw(arguments.plot, cells, machine)
 
 
-def _plan(arguments: argparse.Namespace) -> Plan:
+def _plan(arguments: argparse.Namespace) -> CachePlan:
     quick = arguments.quick
-    return Plan(
+    return CachePlan(
         tiers=arguments.tiers,
         lengths=sorted(arguments.lengths),
         num_sources=min(arguments.sources, QUICK_SOURCES) if quick else arguments.sources,
@@ -119,7 +119,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     )
 
 
-def _time_first_tokens(plan: Plan, mixer: WordMixer) -> list[FirstTokens]:
+def _time_first_tokens(plan: CachePlan, mixer: WordMixer) -> list[FirstTokens]:
     cells: list[FirstTokens] = []
     with ExitStack() as stack:
         flags: dict[Tier, tuple[str, ...]] = {"memory": NO_REDIS}
@@ -152,7 +152,9 @@ def _output_format(server: BenchServer, directory: Path) -> OutputFormat:
     return OutputFormat(dtype, read_checkpoint(directory, name=directory.name).config.d_model)
 
 
-def _compare(plan: Plan, sentences: Sequence[Sentence], mixer: WordMixer) -> tuple[list[Comparison], EncodedTokens]:
+def _compare(
+    plan: CachePlan, sentences: Sequence[SourceLine], mixer: WordMixer
+) -> tuple[list[Comparison], EncodedTokens]:
     templates = list(islice(cycle(sentences), plan.num_requests))
     num_loops = plan.num_rounds * len(KINDS) * len(TEXTS) * 2
     with (

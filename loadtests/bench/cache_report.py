@@ -7,7 +7,7 @@ from loadtests.bench.cache_throughput import Comparison, LoopRound
 from loadtests.bench.encoded_tokens import TARGETS, EncodedTokens
 from loadtests.bench.first_tokens import FirstTokens, Mode
 from loadtests.bench.served_report import kind
-from loadtests.bench.tables import table
+from model.evaluation.markdown import markdown_table
 
 FIRST_TOKEN_LEGEND = """\
 Median ms to the first token (p25–p75), seen by the client. A hit over a miss says what the tier saves, both on one \
@@ -34,7 +34,7 @@ def first_token_table(cells: Iterable[FirstTokens]) -> str:
         ]
         for each in cells
     ]
-    return table([*head, "hit / miss", "miss / no cache", "hits", "left out"], rows)
+    return markdown_table([*head, "hit / miss", "miss / no cache", "hits", "left out"], rows)
 
 
 def comparison_table(comparisons: Iterable[Comparison]) -> str:
@@ -54,7 +54,7 @@ def comparison_table(comparisons: Iterable[Comparison]) -> str:
         ]
         for each in comparisons
     ]
-    return table([*head, *costs, "shared", "failed"], rows)
+    return markdown_table([*head, *costs, "shared", "failed"], rows)
 
 
 def encoded_table(encoded: EncodedTokens) -> str:
@@ -63,7 +63,7 @@ def encoded_table(encoded: EncodedTokens) -> str:
         [f"{len(TARGETS)}, into one each", str(encoded.in_separate_requests)],
         ["ratio", str(encoded.ratio)],
     ]
-    return table(["requests, past the cache", "source tokens encoded"], rows)
+    return markdown_table(["requests, past the cache", "source tokens encoded"], rows)
 
 
 def _milliseconds(cell: FirstTokens, mode: Mode) -> str:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from loadtests.bench.generator import Generator
 from loadtests.bench.running_server import BenchServer
-from loadtests.bench.sentences import Sentence
+from loadtests.bench.source_lines import SourceLine
 from loadtests.bench.word_mixer import WordMixer
 
 Texts = Literal["all new", "half repeated"]
@@ -76,7 +76,7 @@ class Comparison:
 
 def compare(
     servers: Servers,
-    templates: Sequence[Sentence],
+    templates: Sequence[SourceLine],
     mixer: WordMixer,
     *,
     num_rounds: int,
@@ -100,7 +100,7 @@ def compare(
     return list(comparisons.values())
 
 
-def _loop(server: BenchServer, sentences: Sequence[Sentence], *, num_clients: int, stream: bool) -> LoopRound:
+def _loop(server: BenchServer, sentences: Sequence[SourceLine], *, num_clients: int, stream: bool) -> LoopRound:
     before = server.metrics()
     measured = Generator(server, sentences).closed(num_clients=num_clients, stream=stream)
     after = server.metrics()

@@ -7,9 +7,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from loadtests.bench.sentences import SOURCES, Sentence, read_file
+from loadtests.bench.source_lines import SOURCES, SourceLine, read_sources
 from loadtests.bench.work import Work
 from model.checkpoint.config import ModelConfig, read_checkpoint
+from model.evaluation.parallel_text import EvaluationError, read_test_sets
 from model.tokenizers.loading import Tokenizer, load_tokenizer
 from service.settings import BUNDLED_MODEL
 
@@ -61,7 +62,7 @@ def bundled(*, data: Path | None) -> Subject:
     """The bundled checkpoint on real sentences: those committed, or of the `NAME.en-XX.tsv` in `data`."""
     checkpoint = read_checkpoint(BUNDLED_MODEL, name="bundled")
     tokenizer = load_tokenizer(checkpoint)
-    texts = read_file(SOURCES) if data is None else read_pairs(data)
+    texts = read_sources(SOURCES) if data is None else read_pairs(data)
     random.Random(SEED).shuffle(texts)
     encoded = (_encoded(tokenizer, text) for text in texts)
     fitting = (sentence for sentence in encoded if len(sentence.source) <= checkpoint.config.max_positions)
@@ -69,22 +70,25 @@ def bundled(*, data: Path | None) -> Subject:
     return Subject("bundled", BUNDLED_MODEL, _work(sentences, max_new_tokens=MAX_NEW_TOKENS, fixed_length=False))
 
 
-def _encoded(tokenizer: Tokenizer, sentence: Sentence) -> _Encoded:
+def _encoded(tokenizer: Tokenizer, sentence: SourceLine) -> _Encoded:
     source = tokenizer.encode_source(sentence.text, source_lang=sentence.source_lang, target_lang=sentence.target_lang)
     return _Encoded(tuple(source), tuple(tokenizer.decoder_prompt(sentence.target_lang)))
 
 
-def read_pairs(directory: Path) -> list[Sentence]:
-    """Of each `NAME.en-XX.tsv`, whose lines are English, a tab, the other language: both ways."""
-    sentences: list[Sentence] = []
-    for path in sorted(directory.glob("*.en-*.tsv")):
-        other_lang = path.stem.rpartition(".en-")[2]
-        for line in path.read_text(encoding="utf-8").splitlines():
-            english, _, other = line.partition("\t")
-            sentences += [Sentence("en", other_lang, english), Sentence(other_lang, "en", other)]
-    if not sentences:
-        raise SystemExit(f"{directory}: no file is called NAME.en-XX.tsv, or all are empty")
-    return sentences
+def read_pairs(directory: Path) -> list[SourceLine]:
+    """Both ways of each line of the parallel text in `directory`. Raises SystemExit where it cannot be used."""
+    try:
+        test_sets = read_test_sets(directory, limit=None)
+    except EvaluationError as error:
+        raise SystemExit(str(error)) from None
+    lines: list[SourceLine] = []
+    for forward, backward in zip(test_sets[::2], test_sets[1::2], strict=True):
+        for english, other in zip(forward.sources, backward.sources, strict=True):
+            lines += [
+                SourceLine(each.source_lang, each.target_lang, text)
+                for each, text in ((forward, english), (backward, other))
+            ]
+    return lines
 
 
 def random_marian(directory: Path, *, num_target_tokens: int) -> Subject:

@@ -1,38 +1,38 @@
-"""The process of one side: python -m loadtests.bench.child SOCKET, as `EngineProcess` starts it."""
+"""The process of one side: python -m loadtests.bench.child SOCKET, as `BackendProcess` starts it."""
 
 import sys
 import time
 from multiprocessing.connection import Connection
 
-from loadtests.bench.sides import Engine, EngineSpec
-from loadtests.bench.work import Answer
+from loadtests.bench.sides import Backend, BackendSpec
+from loadtests.bench.work import TimedTargets
 
 
-def load_engine(spec: EngineSpec) -> Engine:
+def load_backend(spec: BackendSpec) -> Backend:
     """What a side does not need is not imported, so that it takes no memory."""
     match spec.side.library:
         case "kakehashi":
             import torch
 
-            from loadtests.bench.engine import KakehashiEngine
+            from loadtests.bench.kakehashi_backend import KakehashiBackend
 
             torch.set_num_threads(spec.shape.num_threads)
-            return KakehashiEngine(spec.directory, compute_type=spec.side.compute_type)
+            return KakehashiBackend(spec.directory, compute_type=spec.side.compute_type)
         case "ctranslate2":
-            from loadtests.bench.peers import CTranslate2Engine
+            from loadtests.bench.peers import CTranslate2Backend
 
-            return CTranslate2Engine(spec.directory, compute_type=spec.side.compute_type, shape=spec.shape)
+            return CTranslate2Backend(spec.directory, compute_type=spec.side.compute_type, shape=spec.shape)
         case "transformers":
             import torch
 
-            from loadtests.bench.peers import TransformersEngine
+            from loadtests.bench.peers import TransformersBackend
 
             torch.set_num_threads(spec.shape.num_threads)
-            return TransformersEngine(spec.directory)
+            return TransformersBackend(spec.directory)
 
 
 def serve(connection: Connection) -> None:
-    engine = load_engine(connection.recv())
+    backend = load_backend(connection.recv())
     connection.send(None)
     while True:
         try:
@@ -40,8 +40,8 @@ def serve(connection: Connection) -> None:
         except EOFError:
             return
         began = time.monotonic()
-        targets = [engine.translate(work) for work in works]
-        connection.send(Answer(began, time.monotonic(), targets))
+        targets = [backend.translate(work) for work in works]
+        connection.send(TimedTargets(began, time.monotonic(), targets))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ class Bar(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ContestPlan:
     beam_sizes: tuple[int, ...]
     batch_sizes: tuple[int, ...]
     saturated_batch_sizes: tuple[int, ...]
@@ -37,7 +37,9 @@ class Plan:
 
 
 class Contest:
-    def __init__(self, fleet: Fleet, subject: Subject, sides: Sequence[Side], plan: Plan, *, num_cores: int) -> None:
+    def __init__(
+        self, fleet: Fleet, subject: Subject, sides: Sequence[Side], plan: ContestPlan, *, num_cores: int
+    ) -> None:
         self._fleet = fleet
         self._subject = subject
         self._sides = sides

@@ -8,7 +8,7 @@ from typing import cast
 
 import torch
 
-from loadtests.bench.engine import CPU, unending
+from loadtests.bench.kakehashi_backend import CPU, unending
 from loadtests.bench.roofline import Roofline
 from model.checkpoint.config import ModelConfig, read_checkpoint
 from model.checkpoint.loading import load_transformer

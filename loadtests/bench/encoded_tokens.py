@@ -9,7 +9,7 @@ from loadtests.bench.generator import PATH, REQUEST_SECONDS
 from loadtests.bench.lean_client import LeanClient, http_request
 from loadtests.bench.loopback import HOST
 from loadtests.bench.running_server import BenchServer
-from loadtests.bench.sentences import Sentence
+from loadtests.bench.source_lines import SourceLine
 
 TARGETS = ("de", "fr", "es")
 ENCODED = "kakehashi_source_tokens_total"
@@ -25,7 +25,7 @@ class EncodedTokens:
         return Fraction(self.in_one_request, self.in_separate_requests)
 
 
-def measure_encoded_tokens(server: BenchServer, sentence: Sentence) -> EncodedTokens:
+def measure_encoded_tokens(server: BenchServer, sentence: SourceLine) -> EncodedTokens:
     """All requests go past the cache. Raises SystemExit where sharing is not all that it should be."""
     encoded = EncodedTokens(
         _encoded(server, sentence, [list(TARGETS)]), _encoded(server, sentence, [[target] for target in TARGETS])
@@ -35,7 +35,7 @@ def measure_encoded_tokens(server: BenchServer, sentence: Sentence) -> EncodedTo
     return encoded
 
 
-def _encoded(server: BenchServer, sentence: Sentence, targets: Sequence[list[str]]) -> int:
+def _encoded(server: BenchServer, sentence: SourceLine, targets: Sequence[list[str]]) -> int:
     """For one request after another, each into those languages."""
 
     async def ask() -> None:

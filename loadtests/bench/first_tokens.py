@@ -19,7 +19,7 @@ from loadtests.bench.lean_client import LeanClient, http_request
 from loadtests.bench.loopback import HOST
 from loadtests.bench.metrics_page import MetricsPage
 from loadtests.bench.running_server import BenchServer
-from loadtests.bench.sentences import Sentence
+from loadtests.bench.source_lines import SourceLine
 
 Tier = Literal["memory", "redis"]
 Mode = Literal["no cache", "miss", "hit"]
@@ -77,7 +77,7 @@ class FirstTokenTimer:
         self._runner.run(self._hang_up())
         self._runner.close()
 
-    def measure(self, sentence: Sentence, cell: FirstTokens) -> None:
+    def measure(self, sentence: SourceLine, cell: FirstTokens) -> None:
         """The source has the cell's length, and is new to the server."""
         for mode in ORDERS[cell.num_sources % len(ORDERS)]:
             seconds, is_as_it_should_be = self._ask(sentence, mode, num_tokens=cell.num_tokens)
@@ -87,7 +87,7 @@ class FirstTokenTimer:
                 cell.num_left_out += 1
         cell.num_sources += 1
 
-    def _ask(self, sentence: Sentence, mode: Mode, *, num_tokens: int) -> tuple[float, bool]:
+    def _ask(self, sentence: SourceLine, mode: Mode, *, num_tokens: int) -> tuple[float, bool]:
         """The seconds, and whether the cache did what it was to do. Raises SystemExit for what is no measurement."""
         body = {**sentence.body(stream=True), "max_new_tokens": NUM_NEW_TOKENS}
         request = http_request(PATH, body, no_store=mode == "no cache")

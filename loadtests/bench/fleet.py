@@ -5,9 +5,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
+from loadtests.bench.backend_process import BackendProcess
 from loadtests.bench.measurements import Timing
-from loadtests.bench.process import EngineProcess
-from loadtests.bench.sides import EngineSpec, Shape, Side
+from loadtests.bench.sides import BackendSpec, Shape, Side
 from loadtests.bench.work import Targets, Work, joined
 
 
@@ -17,18 +17,18 @@ class Fleet:
         self._directory = directory
         self._scratch = scratch
         self._stack = ExitStack()
-        self._processes: dict[tuple[Side, Shape], list[EngineProcess]] = {}
+        self._processes: dict[tuple[Side, Shape], list[BackendProcess]] = {}
 
     def start(self, shapes: Iterable[tuple[Side, Shape]]) -> None:
         """Load what these need, all at the same time."""
         shapes = list(shapes)
         directories = {side: self._directory_for(side) for side in dict.fromkeys(side for side, _ in shapes)}
-        started: list[EngineProcess] = []
+        started: list[BackendProcess] = []
         for side, shape in shapes:
             within = _within_process(side, shape)
             processes = self._processes.setdefault((side, within), [])
             while len(processes) * within.num_workers < shape.num_workers:
-                process = EngineProcess(EngineSpec(side, directories[side], within))
+                process = BackendProcess(BackendSpec(side, directories[side], within))
                 processes.append(self._stack.enter_context(process))
                 started.append(process)
         for process in started:

@@ -11,7 +11,7 @@ from loadtests.bench.lean_client import LeanClient, http_request
 from loadtests.bench.load import Load, closed_loop, open_loop
 from loadtests.bench.loopback import HOST
 from loadtests.bench.running_server import BenchServer, CpuSeconds
-from loadtests.bench.sentences import Sentence
+from loadtests.bench.source_lines import SourceLine
 
 PATH = "/v1/translations"
 REQUEST_SECONDS = 120.0
@@ -24,7 +24,7 @@ class Measured:
 
 
 class Generator:
-    def __init__(self, server: BenchServer, sentences: Sequence[Sentence]) -> None:
+    def __init__(self, server: BenchServer, sentences: Sequence[SourceLine]) -> None:
         self._server = server
         self._requests = {
             stream: [http_request(PATH, sentence.body(stream=stream)) for sentence in sentences]

@@ -15,7 +15,7 @@ T = TypeVar("T", int, str)
 
 
 @dataclass(frozen=True, slots=True)
-class Targets:
+class LatencyGoals:
     """What a good answer keeps to, in seconds. The time between tokens is the mean of a request."""
 
     first_token_seconds: float
@@ -24,7 +24,7 @@ class Targets:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RequestResult:
     """`seconds` and `first_token_seconds` count from when the request was due, not from when it was sent.
 
     `gaps` are the times between successive tokens; tokens that one read brought together are 0 apart, so their mean is
@@ -40,7 +40,7 @@ class Answer:
     gaps: tuple[float, ...] = ()
 
     @classmethod
-    def of(cls, exchange: Exchange, *, due_at: float) -> "Answer":
+    def of(cls, exchange: Exchange, *, due_at: float) -> "RequestResult":
         times = exchange.token_times
         return cls(
             status=exchange.status,
@@ -56,7 +56,7 @@ class Answer:
     def is_ok(self) -> bool:
         return self.status == 200 and not self.failure
 
-    def is_good(self, targets: Targets, *, stream: bool) -> bool:
+    def is_good(self, targets: LatencyGoals, *, stream: bool) -> bool:
         if not self.is_ok:
             return False
         if not stream:
@@ -94,7 +94,7 @@ class Summary:
     failures: tuple[tuple[str, int], ...]
 
 
-def summarize(answers: Sequence[Answer], targets: Targets, *, stream: bool) -> Summary:
+def summarize(answers: Sequence[RequestResult], targets: LatencyGoals, *, stream: bool) -> Summary:
     completed = [answer for answer in answers if answer.is_ok]
     return Summary(
         num_offered=len(answers),

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from loadtests.bench.latency import Answer
+from loadtests.bench.latency import RequestResult
 from loadtests.bench.lean_client import LeanClient
 from loadtests.bench.turns import Turns
 
@@ -21,7 +21,7 @@ from loadtests.bench.turns import Turns
 class Load:
     """`seconds` last from the first request to the last answer."""
 
-    answers: list[Answer]
+    answers: list[RequestResult]
     seconds: float
 
     @property
@@ -31,14 +31,14 @@ class Load:
 
 async def closed_loop(client: LeanClient, requests: Sequence[bytes], *, num_clients: int, stream: bool) -> Load:
     turns = Turns(requests, repeat=False)
-    answers: list[Answer] = []
+    answers: list[RequestResult] = []
 
     async def work() -> None:
         while turns:
             request = turns.take()
             exchange = await client.ask(request, stream=stream)
             turns.answered(request)
-            answers.append(Answer.of(exchange, due_at=exchange.sent_at))
+            answers.append(RequestResult.of(exchange, due_at=exchange.sent_at))
 
     began = time.perf_counter()
     async with asyncio.TaskGroup() as group:
@@ -50,10 +50,10 @@ async def closed_loop(client: LeanClient, requests: Sequence[bytes], *, num_clie
 async def open_loop(client: LeanClient, requests: Sequence[bytes], arrivals: Sequence[float], *, stream: bool) -> Load:
     """One request for each of `arrivals`, in seconds from now; `requests` are used again and again."""
     turns = Turns(requests, repeat=True)
-    answers: list[Answer] = []
+    answers: list[RequestResult] = []
 
     async def work(request: bytes, due_at: float) -> None:
-        answers.append(Answer.of(await client.ask(request, stream=stream), due_at=due_at))
+        answers.append(RequestResult.of(await client.ask(request, stream=stream), due_at=due_at))
         turns.answered(request)
 
     began = time.perf_counter()

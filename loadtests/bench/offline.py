@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from loadtests.bench import tables
 from loadtests.bench.checkpoints import NUM_SENTENCES, CheckpointName, Subject, load_subject
-from loadtests.bench.contest import Contest, Plan
+from loadtests.bench.contest import Contest, ContestPlan
 from loadtests.bench.fleet import Fleet
 from loadtests.bench.machine import Machine
 from loadtests.bench.measurements import Agreement, Measurement
@@ -28,7 +28,7 @@ from loadtests.bench.sides import Side
 from model.transformer.compute_types import ComputeType
 
 PEERS = ("ctranslate2", "transformers")
-FULL = Plan(
+FULL = ContestPlan(
     beam_sizes=(1, 4),
     batch_sizes=(1, 8, 32, 64),
     saturated_batch_sizes=(32, 64),
@@ -37,7 +37,7 @@ FULL = Plan(
     num_rounds=3,
     num_target_tokens=24,
 )
-QUICK = Plan(
+QUICK = ContestPlan(
     beam_sizes=(1, 4),
     batch_sizes=(1, 8),
     saturated_batch_sizes=(8, 16),
@@ -88,9 +88,9 @@ def run(arguments: argparse.Namespace) -> None:
         plot_speeds(measurements, machine, arguments.plot)
 
 
-def plan_of(arguments: argparse.Namespace) -> Plan:
+def plan_of(arguments: argparse.Namespace) -> ContestPlan:
     plan = QUICK if arguments.quick else FULL
-    plan = Plan(
+    plan = ContestPlan(
         beam_sizes=tuple(arguments.beam_sizes or plan.beam_sizes),
         batch_sizes=tuple(arguments.batch_sizes or plan.batch_sizes),
         saturated_batch_sizes=plan.saturated_batch_sizes,
@@ -112,7 +112,7 @@ def sides_of(arguments: argparse.Namespace) -> list[Side]:
 
 
 def contend(
-    subject: Subject, sides: list[Side], plan: Plan, machine: Machine, scratch: Path
+    subject: Subject, sides: list[Side], plan: ContestPlan, machine: Machine, scratch: Path
 ) -> tuple[list[Measurement], list[Agreement]]:
     """With a bar on stderr."""
     measurements: list[Measurement] = []

@@ -20,8 +20,8 @@ from loadtests.bench.generator import Generator, Measured
 from loadtests.bench.loopback import HOST
 from loadtests.bench.machine import Machine
 from loadtests.bench.running_server import BenchServer, running_server
-from loadtests.bench.sentences import SOURCES, read_sentences
-from loadtests.bench.tables import table
+from loadtests.bench.source_lines import SOURCES, repeated_source_lines
+from model.evaluation.markdown import markdown_table
 
 KINDS = (False, True)
 """Plain answers, then streams."""
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Raises SystemExit where the server does not start."""
     num_rounds = QUICK_ROUNDS if arguments.quick else arguments.rounds
     with running_server(["--cache-bytes", "0", *arguments.serve]) as server:
-        generator = Generator(server, read_sentences(SOURCES, arguments.requests))
+        generator = Generator(server, repeated_source_lines(SOURCES, arguments.requests))
         kinds = [Rounds(stream) for stream in KINDS]
         with tqdm(total=2 * num_rounds * len(kinds), unit="loop") as bar:
             for rounds in kinds:
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
                     bar.update()
     print(f"{Machine.read()}; {num_rounds} rounds of {arguments.requests} requests by {arguments.clients} clients\n")
     head = ("answers", "tokens/s alone", "scraped", "scraped / alone (quartiles)", "service µs/token alone", "scraped")
-    print(table(head, [_row(rounds) for rounds in kinds]))
+    print(markdown_table(head, [_row(rounds) for rounds in kinds]))
 
 
 @contextmanager

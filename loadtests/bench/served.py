@@ -24,18 +24,18 @@ from tqdm import tqdm
 
 from loadtests.bench.arrivals import poisson_arrivals
 from loadtests.bench.checkpoints import save_random_m2m100
-from loadtests.bench.engine_reference import EngineRound, measure_engine
 from loadtests.bench.generator import Generator, Measured
-from loadtests.bench.latency import Targets, summarize
+from loadtests.bench.latency import LatencyGoals, summarize
 from loadtests.bench.machine import Machine
+from loadtests.bench.offline_reference import OfflineRound, measure_offline
 from loadtests.bench.running_server import BenchServer, ProcessMemory, ServedCheckpoint, running_server
-from loadtests.bench.sentences import SOURCES, Sentence, read_sentences
-from loadtests.bench.served_report import Cell, engine_table, load_table, memory_table
+from loadtests.bench.served_report import LoadCell, load_table, memory_table, offline_table
+from loadtests.bench.source_lines import SOURCES, SourceLine, repeated_source_lines
 
 KINDS = (False, True)
 """Plain answers, then streams."""
 NO_CACHE = ("--cache-bytes", "0")
-ENGINE_SECONDS = 600.0
+OFFLINE_SECONDS = 600.0
 NUM_LARGE_TOKENS = 24
 QUICK_REQUESTS = 64
 QUICK_SECONDS = 1.5
@@ -46,27 +46,27 @@ due: where it or the generator's CPU is large, the figures are the generator's."
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    sentences: list[Sentence]
+class ServedPlan:
+    sentences: list[SourceLine]
     clients: list[int]
     num_rounds: int
     shares: list[float]
     open_seconds: float
     seed: int
-    targets: Targets
+    targets: LatencyGoals
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
     checkpoint: ServedCheckpoint
     ready_seconds: float
-    closed: list[Cell]
-    opened: list[Cell]
+    closed: list[LoadCell]
+    opened: list[LoadCell]
     memory: list[ProcessMemory]
     num_shared: int
     """Decodes or encodings that an equal request in flight did too."""
 
-    def at_most_clients(self) -> list[Cell]:
+    def at_most_clients(self) -> list[LoadCell]:
         return self.closed[-len(KINDS) :]
 
 
@@ -102,14 +102,14 @@ def run(arguments: argparse.Namespace) -> None:
             results = _measure(server, plan)
         print(f"{Machine.read()}; `kakehashi {shlex.join(['serve', *flags])}`; `{shlex.join(sys.orig_argv[1:])}`")
         _show(results, plan)
-        rounds = _measure_engine(results.checkpoint, plan)
+        rounds = _measure_offline(results.checkpoint, plan)
     if rounds:
-        print(f"\n### The engine without a server\n\n{engine_table(rounds, results.at_most_clients())}")
+        print(f"\n### The engine without a server\n\n{offline_table(rounds, results.at_most_clients())}")
     if arguments.plot is not None:
         from loadtests.bench.served_plot import draw
 
-        engine_speed = statistics.median(each.tokens_per_second for each in rounds) if rounds else None
-        draw(arguments.plot, closed=results.closed, opened=results.opened, engine_speed=engine_speed)
+        offline_speed = statistics.median(each.tokens_per_second for each in rounds) if rounds else None
+        draw(arguments.plot, closed=results.closed, opened=results.opened, offline_speed=offline_speed)
 
 
 def _large(scratch: Path) -> list[str]:
@@ -119,16 +119,16 @@ def _large(scratch: Path) -> list[str]:
     return ["--model", str(directory), "--max-new-tokens", str(NUM_LARGE_TOKENS)]
 
 
-def _plan(arguments: argparse.Namespace) -> Plan:
+def _plan(arguments: argparse.Namespace) -> ServedPlan:
     num_requests = min(arguments.requests, QUICK_REQUESTS) if arguments.quick else arguments.requests
-    return Plan(
-        sentences=read_sentences(arguments.sources, num_requests),
+    return ServedPlan(
+        sentences=repeated_source_lines(arguments.sources, num_requests),
         clients=sorted(arguments.clients),
         num_rounds=1 if arguments.quick else arguments.rounds,
         shares=[percent / 100 for percent in sorted(arguments.loads)],
         open_seconds=min(arguments.seconds, QUICK_SECONDS) if arguments.quick else arguments.seconds,
         seed=arguments.seed,
-        targets=Targets(
+        targets=LatencyGoals(
             first_token_seconds=arguments.slo_first_token_ms / 1000,
             token_seconds=arguments.slo_token_ms / 1000,
             plain_seconds=arguments.slo_seconds,
@@ -136,7 +136,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     )
 
 
-def _measure(server: BenchServer, plan: Plan) -> Results:
+def _measure(server: BenchServer, plan: ServedPlan) -> Results:
     generator = Generator(server, plan.sentences)
     shapes = list(product(plan.clients, KINDS))
     num_cells = len(shapes) * plan.num_rounds + len(plan.shares) * len(KINDS)
@@ -156,9 +156,9 @@ def _measure(server: BenchServer, plan: Plan) -> Results:
     return Results(server.checkpoint(), server.ready_seconds, closed, opened, server.memory(), num_shared)
 
 
-def _closed_cell(rounds: Sequence[Measured], plan: Plan, num_clients: int, stream: bool) -> Cell:
+def _closed_cell(rounds: Sequence[Measured], plan: ServedPlan, num_clients: int, stream: bool) -> LoadCell:
     middle = sorted(rounds, key=lambda each: each.load.tokens_per_second)[len(rounds) // 2]
-    return Cell(
+    return LoadCell(
         load=f"{num_clients} client{'s' * (num_clients > 1)}",
         is_stream=stream,
         seconds=middle.load.seconds,
@@ -169,12 +169,12 @@ def _closed_cell(rounds: Sequence[Measured], plan: Plan, num_clients: int, strea
     )
 
 
-def _open_cell(generator: Generator, plan: Plan, capacity: Cell, share: float) -> Cell:
+def _open_cell(generator: Generator, plan: ServedPlan, capacity: LoadCell, share: float) -> LoadCell:
     stream = capacity.is_stream
     rate = max(share * capacity.summary.num_completed / capacity.seconds, 1 / plan.open_seconds)
     arrivals = poisson_arrivals(rate=rate, seconds=plan.open_seconds, seed=plan.seed)
     measured = generator.open(arrivals, stream=stream)
-    return Cell(
+    return LoadCell(
         load=f"{100 * share:.0f} %",
         is_stream=stream,
         seconds=max(measured.load.seconds, plan.open_seconds),
@@ -185,15 +185,15 @@ def _open_cell(generator: Generator, plan: Plan, capacity: Cell, share: float) -
     )
 
 
-def _measure_engine(checkpoint: ServedCheckpoint, plan: Plan) -> list[EngineRound]:
+def _measure_offline(checkpoint: ServedCheckpoint, plan: ServedPlan) -> list[OfflineRound]:
     try:
-        return measure_engine(checkpoint, plan.sentences, num_rounds=plan.num_rounds, seconds_limit=ENGINE_SECONDS)
+        return measure_offline(checkpoint, plan.sentences, num_rounds=plan.num_rounds, seconds_limit=OFFLINE_SECONDS)
     except (queue.Empty, OSError) as error:  # the other tables are worth more than this one
         print(f"the engine without a server could not be measured: {error!r}", file=sys.stderr)
         return []
 
 
-def _show(results: Results, plan: Plan) -> None:
+def _show(results: Results, plan: ServedPlan) -> None:
     targets, checkpoint = plan.targets, results.checkpoint
     goals = (
         f"a stream's first token within {targets.first_token_seconds * 1000:g} ms and its tokens "

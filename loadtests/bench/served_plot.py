@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from loadtests.bench.latency import PERCENTS
-from loadtests.bench.served_report import Cell, kind
+from loadtests.bench.served_report import LoadCell, kind
 
 
-def draw(path: Path, *, closed: Sequence[Cell], opened: Sequence[Cell], engine_speed: float | None) -> None:
+def draw(path: Path, *, closed: Sequence[LoadCell], opened: Sequence[LoadCell], offline_speed: float | None) -> None:
     """Latency against what was offered in the open loop, and tokens a second against the clients of the closed one."""
     # Only where a picture is asked for: it takes a second, and is in no extra but `bench`.
     from matplotlib.figure import Figure
@@ -31,8 +31,8 @@ def draw(path: Path, *, closed: Sequence[Cell], opened: Sequence[Cell], engine_s
             marker="o",
             label=kind(stream=is_stream),
         )
-    if engine_speed is not None:
-        speed.axhline(engine_speed, color="grey", linestyle=":", label="engine without a server")
+    if offline_speed is not None:
+        speed.axhline(offline_speed, color="grey", linestyle=":", label="engine without a server")
     latency.set(xlabel="requests/s offered", ylabel="ms", yscale="log", title="Open loop")
     speed.set(ylabel="tokens/s", title="Closed loop", ylim=(0, None))
     for axes in (latency, speed):

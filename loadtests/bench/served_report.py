@@ -5,16 +5,17 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from loadtests.bench.engine_reference import EngineRound
 from loadtests.bench.latency import Summary
+from loadtests.bench.offline_reference import OfflineRound
 from loadtests.bench.running_server import CpuSeconds, ProcessMemory, ServedCheckpoint
+from model.evaluation.markdown import markdown_table
 
 MIB = 2**20
 BYTES_PER_PARAMETER = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class LoadCell:
     """One row of a table. `speeds` are the tokens a second of all its rounds, the rest is of the median one."""
 
     load: str
@@ -55,11 +56,11 @@ LOAD_HEADINGS = (
 )
 
 
-def load_table(cells: Iterable[Cell]) -> str:
-    return table(LOAD_HEADINGS, [_load_row(cell) for cell in cells])
+def load_table(cells: Iterable[LoadCell]) -> str:
+    return markdown_table(LOAD_HEADINGS, [_load_row(cell) for cell in cells])
 
 
-def _load_row(cell: Cell) -> list[str]:
+def _load_row(cell: LoadCell) -> list[str]:
     summary, seconds, cpu = cell.summary, cell.seconds, cell.cpu
     spread = f" ({min(cell.speeds):.0f}–{max(cell.speeds):.0f})" if len(cell.speeds) > 1 else ""
     return [
@@ -80,7 +81,7 @@ def _load_row(cell: Cell) -> list[str]:
     ]
 
 
-def engine_table(rounds: Sequence[EngineRound], cells: Sequence[Cell]) -> str:
+def offline_table(rounds: Sequence[OfflineRound], cells: Sequence[LoadCell]) -> str:
     """`cells` are those of the most clients."""
     speeds = [each.tokens_per_second for each in rounds]
     engine = statistics.median(speeds)
@@ -97,7 +98,7 @@ def engine_table(rounds: Sequence[EngineRound], cells: Sequence[Cell]) -> str:
         ]
         for cell in cells
     ]
-    return table(("", "tokens/s (least–most)", "of the engine's", "CPU % others"), rows)
+    return markdown_table(("", "tokens/s (least–most)", "of the engine's", "CPU % others"), rows)
 
 
 def memory_table(processes: Sequence[ProcessMemory], checkpoint: ServedCheckpoint) -> str:
@@ -110,16 +111,11 @@ def memory_table(processes: Sequence[ProcessMemory], checkpoint: ServedCheckpoin
     ]
     total = [sum(each.pss for each in processes), sum(each.uss for each in processes)]
     rows.append(["all", *map(_mebibytes, total), "", "", ""])
-    return table(("process", "PSS MiB", "USS MiB", "RSS MiB", "weights MiB", "KV caches MiB"), rows)
+    return markdown_table(("process", "PSS MiB", "USS MiB", "RSS MiB", "weights MiB", "KV caches MiB"), rows)
 
 
 def kind(*, stream: bool) -> str:
     return "stream" if stream else "plain"
-
-
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _milliseconds(seconds: Sequence[float]) -> str:

@@ -31,7 +31,7 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class EngineSpec:
+class BackendSpec:
     """What a process needs to know to become one side."""
 
     side: Side
@@ -41,5 +41,5 @@ class EngineSpec:
     """Within the process."""
 
 
-class Engine(Protocol):
+class Backend(Protocol):
     def translate(self, work: Work) -> Targets: ...

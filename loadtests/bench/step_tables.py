@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from loadtests.bench.decode_steps import WEIGHT_BYTES, StepTime
 from loadtests.bench.memory import MemoryUse
 from loadtests.bench.roofline import MEGABYTE, Roofline
-from loadtests.bench.tables import number, table
+from loadtests.bench.tables import number
+from model.evaluation.markdown import markdown_table
 
 
 def roofline_table(roofline: Roofline) -> str:
@@ -18,7 +19,7 @@ def roofline_table(roofline: Roofline) -> str:
         [f"multiplies matrices in {compute_type}", f"{rate / 1e12:.3f} T operations/s"]
         for compute_type, rate in sorted(roofline.operations_per_second.items())
     ]
-    return table(["one core", "measured"], body)
+    return markdown_table(["one core", "measured"], body)
 
 
 def step_table(times: Sequence[StepTime]) -> str:
@@ -48,7 +49,7 @@ def step_table(times: Sequence[StepTime]) -> str:
         ]
         for each in times
     ]
-    return table([*head, "floor ms", "step ms", "step over floor"], body)
+    return markdown_table([*head, "floor ms", "step ms", "step over floor"], body)
 
 
 def memory_table(uses: Sequence[MemoryUse]) -> str:
@@ -64,4 +65,4 @@ def memory_table(uses: Sequence[MemoryUse]) -> str:
             ]
         )
     head = ["checkpoint", "side", "weights MB", "resident MB (RSS)", "unique MB (USS)", "unique over weights"]
-    return table(head, body)
+    return markdown_table(head, body)

@@ -7,14 +7,10 @@ from itertools import groupby
 from loadtests.bench.machine import Machine
 from loadtests.bench.measurements import Agreement, Measurement, Spread, Timing
 from loadtests.bench.sides import Shape
+from model.evaluation.markdown import markdown_table
 
 MIN_STEADY = 10
 """Numbers below are shown with a digit after the point."""
-
-
-def table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *body]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def heading(machine: Machine) -> str:
@@ -63,7 +59,7 @@ def speed_table(measurements: Sequence[Measurement]) -> str:
                     f"{each.tokens_per_second / beside.tokens_per_second:.2f}",
                 ]
             )
-    return table([*head, f"over {baseline(measurements).side.name}"], body)
+    return markdown_table([*head, f"over {baseline(measurements).side.name}"], body)
 
 
 def scaling_table(measurements: Sequence[Measurement]) -> str:
@@ -87,7 +83,7 @@ def scaling_table(measurements: Sequence[Measurement]) -> str:
             if each.side in alone and each.setting.shape.num_workers > 1
         ]
     head = ["checkpoint", "search", "side", "workers", "tokens/s of one", "of all", "all over one"]
-    return table(head, body) if body else ""
+    return markdown_table(head, body) if body else ""
 
 
 def agreement_table(agreements: Sequence[Agreement]) -> str:
@@ -104,4 +100,4 @@ def agreement_table(agreements: Sequence[Agreement]) -> str:
         ]
         for each in agreements
     ]
-    return table(head, body) if body else ""
+    return markdown_table(head, body) if body else ""

@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from random import Random
 
-from loadtests.bench.sentences import Sentence
+from loadtests.bench.source_lines import SourceLine
 from model.tokenizers.loading import Tokenizer
 
 LANGUAGE = "en"
@@ -19,7 +19,7 @@ MAX_TRIES = 1_000
 class WordMixer:
     """No text is given twice. What is drawn depends on the words, the seed and the order of the calls."""
 
-    def __init__(self, tokenizer: Tokenizer, sentences: Iterable[Sentence], *, seed: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, sentences: Iterable[SourceLine], *, seed: int) -> None:
         """Takes the words of the English ones; there must be some of one token."""
         runs = {run for each in sentences if each.source_lang == LANGUAGE for run in each.text.split()}
         words = {word for run in runs if (word := run.strip(string.punctuation)).isalpha()}
@@ -29,7 +29,7 @@ class WordMixer:
         self._random = Random(seed)
         self._given: set[str] = set()
 
-    def mix(self, num_tokens: int, *, target_lang: str) -> Sentence:
+    def mix(self, num_tokens: int, *, target_lang: str) -> SourceLine:
         """An English source of `num_tokens`, special ones included.
 
         Raises ValueError where it finds none that it has not given.
@@ -40,10 +40,10 @@ class WordMixer:
             # Words by themselves may have more pieces, or fewer, than side by side.
             if text not in self._given and self._num_tokens(text, target_lang) == num_tokens:
                 self._given.add(text)
-                return Sentence(LANGUAGE, target_lang, text)
+                return SourceLine(LANGUAGE, target_lang, text)
         raise ValueError(f"found no further text of {num_tokens} tokens")
 
-    def like(self, sentence: Sentence) -> Sentence:
+    def like(self, sentence: SourceLine) -> SourceLine:
         """Another as long as this, into the same language."""
         return self.mix(self._num_tokens(sentence.text, sentence.target_lang), target_lang=sentence.target_lang)
 

@@ -47,7 +47,7 @@ def joined(shares: Sequence[Targets]) -> Targets:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class TimedTargets:
     """`began` and `ended` are the system's monotonic clock, the same one in all processes."""
 
     began: float

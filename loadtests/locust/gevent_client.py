@@ -27,7 +27,7 @@ SILENCE_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class TimedResponse:
     """Times are readings of perf_counter; `failure` is "" where nothing went wrong."""
 
     ended_at: float
@@ -47,7 +47,7 @@ class GeventClient:
             network_timeout=SILENCE_SECONDS,
         )
 
-    def ask(self, question: Question, *, stream: bool) -> Answer:
+    def ask(self, question: Question, *, stream: bool) -> TimedResponse:
         """Leaving it by an exception, as a greenlet that is killed does, hangs up."""
         body = json.dumps(question.body(stream=stream)).encode()
         try:
@@ -55,18 +55,18 @@ class GeventClient:
                 if response.status_code != 200:
                     content = response.read()
                     failure = f"status {response.status_code}: {problem_title(content)}"
-                    return Answer(perf_counter(), len(content), failure=failure)
+                    return TimedResponse(perf_counter(), len(content), failure=failure)
                 return _read_stream(response) if stream else _read_plain(response, question)
         except TimeoutError:
-            return Answer(perf_counter(), failure=f"no byte in {SILENCE_SECONDS:g} s")
+            return TimedResponse(perf_counter(), failure=f"no byte in {SILENCE_SECONDS:g} s")
         except (OSError, HTTPException) as error:
-            return Answer(perf_counter(), failure=f"{type(error).__name__}: {error}")
+            return TimedResponse(perf_counter(), failure=f"{type(error).__name__}: {error}")
 
     def close(self) -> None:
         self._http.close()
 
 
-def _read_plain(response: HTTPSocketPoolResponse, question: Question) -> Answer:
+def _read_plain(response: HTTPSocketPoolResponse, question: Question) -> TimedResponse:
     content = response.read()
     ended_at = perf_counter()
     try:
@@ -74,10 +74,10 @@ def _read_plain(response: HTTPSocketPoolResponse, question: Question) -> Answer:
         failure = "" if is_whole else "not as many translations as asked for"
     except (ValueError, KeyError, TypeError):
         failure = "not an answer"
-    return Answer(ended_at, len(content), failure=failure)
+    return TimedResponse(ended_at, len(content), failure=failure)
 
 
-def _read_stream(response: HTTPSocketPoolResponse) -> Answer:
+def _read_stream(response: HTTPSocketPoolResponse) -> TimedResponse:
     events = EventStream()
     num_bytes = 0
     failure = ""
@@ -87,4 +87,4 @@ def _read_stream(response: HTTPSocketPoolResponse) -> Answer:
             num_bytes += len(event)
     except HTTPException:  # its end is not as HTTP says
         failure = "a stream without done: the connection was cut off"
-    return Answer(perf_counter(), num_bytes, tuple(events.token_times), failure or events.failure())
+    return TimedResponse(perf_counter(), num_bytes, tuple(events.token_times), failure or events.failure())

@@ -26,10 +26,10 @@ def name_parent_folder(name: str) -> None:
 if "loadtests" not in sys.modules:
     name_parent_folder("loadtests")
 
-from loadtests.locust.lifecycle import Lifecycle  # noqa: E402
+from loadtests.locust.load_test import LoadTest  # noqa: E402
 from loadtests.locust.translation_user import TranslationUser  # noqa: E402
 
-Lifecycle().listen(events)
+LoadTest().listen(events)
 
 
 class PlainUser(TranslationUser):

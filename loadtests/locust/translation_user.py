@@ -20,7 +20,7 @@ from locust import User
 from locust.env import Environment
 
 from loadtests.locust.event_stream import waits
-from loadtests.locust.gevent_client import Answer, GeventClient
+from loadtests.locust.gevent_client import GeventClient, TimedResponse
 from loadtests.locust.traffic import Question, Traffic
 
 PLAIN = ("POST", "plain")
@@ -109,11 +109,11 @@ class TranslationUser(User):
             answer = self.session.client.ask(question, stream=kind == STREAM)
         except GreenletExit:
             if self.environment.stop_timeout:  # it had that time, and was not answered
-                self._report(kind, Answer(perf_counter(), failure="no answer by the end of the test"), due_at)
+                self._report(kind, TimedResponse(perf_counter(), failure="no answer by the end of the test"), due_at)
             raise
         self._report(kind, answer, due_at)
 
-    def _report(self, kind: tuple[str, str], answer: Answer, due_at: float) -> None:
+    def _report(self, kind: tuple[str, str], answer: TimedResponse, due_at: float) -> None:
         """A failure has no time: a refusal that came at once would make the others look fast."""
         request_type, name = kind
         self.environment.events.request.fire(

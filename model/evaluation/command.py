@@ -7,7 +7,8 @@ import torch
 
 from model.checkpoint.config import CheckpointError, read_checkpoint
 from model.checkpoint.hub import resolve_checkpoint
-from model.evaluation.scoring import EvaluationError, Evaluator, evaluate, read_test_sets
+from model.evaluation.parallel_text import EvaluationError, read_test_sets
+from model.evaluation.scoring import Evaluator, evaluate
 from model.evaluation.tables import first_delta_table, score_table
 from model.transformer.compute_types import ComputeType, ComputeTypeError
 

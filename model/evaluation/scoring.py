@@ -8,7 +8,6 @@ the checkpoint's own generation rules, without the repetition guard, which `tran
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import torch
 from sacrebleu.metrics.bleu import BLEU
@@ -18,33 +17,18 @@ from tqdm import tqdm
 from model.checkpoint.config import Checkpoint
 from model.checkpoint.loading import load_transformer
 from model.decoding.generate import generate
-from model.evaluation.transformers_peer import TransformersSearch
+from model.evaluation.parallel_text import EvaluationError, TestSet
+from model.evaluation.transformers_peer import TransformersPeer
 from model.search.types import Progress, SearchRequest
 from model.tokenizers.loading import Tokenizer, load_tokenizer
 from model.transformer.compute_types import ComputeType
 from model.transformer.transformer import Transformer
 
 CPU = torch.device("cpu")
-_FILE_NAME = re.compile(r"(?P<name>.+)\.en-(?P<other>[A-Za-z]{2,3}(?:[-_]\w+)*)\.tsv")
+MAX_PEER_ROWS = 64
+"""Of a batch in `transformers`."""
 _BLEU_TOKENIZERS = {"ja": "char", "zh": "zh"}
 """By target language; others have 13a. Japanese by character needs no MeCab."""
-
-
-class EvaluationError(Exception):
-    """The data cannot be used; the message names file and line."""
-
-
-@dataclass(frozen=True, slots=True)
-class TestSet:
-    """One direction of one file."""
-
-    __test__ = False  # to pytest the name looks like a test's
-    path: Path
-    name: str
-    source_lang: str
-    target_lang: str
-    sources: list[str]
-    references: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +89,7 @@ class Evaluator:
         self._checkpoint = checkpoint
         self._tokenizer: Tokenizer = load_tokenizer(checkpoint)
         self._transformer: Transformer = load_transformer(checkpoint, compute_type=compute_type, device=CPU)
-        self._theirs = TransformersSearch(checkpoint) if against_transformers else None
+        self._theirs = TransformersPeer(checkpoint) if against_transformers else None
 
     @property
     def num_searches(self) -> int:
@@ -130,7 +114,14 @@ class Evaluator:
         outcome = Outcome(outputs, _score(outputs, test_set), counts.first_delta())
         if self._theirs is None:
             return outcome
-        their_targets = self._theirs.search(sources, prompt, beam_size=beam_size, on_done=bar.update)
+        their_targets = self._theirs.search(
+            sources,
+            [prompt] * len(sources),
+            self._theirs.generation(beam_size=beam_size, max_length=self._checkpoint.generation.max_length),
+            batch_size=max(1, MAX_PEER_ROWS // beam_size),
+            forces_language=True,
+            on_done=bar.update,
+        )
         theirs = _score([self._tokenizer.decode(target) for target in their_targets], test_set)
         num_equal = sum(ours == their for ours, their in zip(targets, their_targets, strict=True))
         return replace(outcome, theirs=theirs, num_equal=num_equal)
@@ -159,40 +150,6 @@ class Evaluator:
             return None
         target = self._tokenizer.match(test_set.target_lang, among=self._tokenizer.targets_of(source))
         return None if target is None else (source, target)
-
-
-def read_test_sets(directory: Path, *, limit: int | None) -> list[TestSet]:
-    """Both directions of each file, of the first `limit` lines. Raises EvaluationError."""
-    if not directory.is_dir():
-        raise EvaluationError(f"{directory}: not a directory")
-    test_sets: list[TestSet] = []
-    for path in sorted(directory.iterdir()):
-        named = _FILE_NAME.fullmatch(path.name)
-        if named is None:
-            continue
-        english, other = _read_pairs(path, limit=limit)
-        test_sets += [
-            TestSet(path, named["name"], "en", named["other"], english, other),
-            TestSet(path, named["name"], named["other"], "en", other, english),
-        ]
-    if not test_sets:
-        raise EvaluationError(f"{directory}: no file is called NAME.en-XX.tsv")
-    return test_sets
-
-
-def _read_pairs(path: Path, *, limit: int | None) -> tuple[list[str], list[str]]:
-    try:
-        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise EvaluationError(f"{path}: {error}") from error
-    english, other = [], []
-    for number, line in enumerate(lines[:limit], 1):
-        sides = [side.strip() for side in line.split("\t")]
-        if len(sides) != 2 or not all(sides):
-            raise EvaluationError(f"{path}:{number}: not English, a tab and the other language: {line[:80]!r}")
-        english.append(sides[0])
-        other.append(sides[1])
-    return english, other
 
 
 def _score(outputs: list[str], test_set: TestSet) -> Score:

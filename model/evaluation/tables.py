@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-from model.evaluation.scoring import FirstDelta, Outcome, Score, TestSet
+from model.evaluation.markdown import markdown_table
+from model.evaluation.parallel_text import TestSet
+from model.evaluation.scoring import FirstDelta, Outcome, Score
 
 Rows = Sequence[tuple[TestSet, list[Outcome]]]
 
@@ -22,7 +24,7 @@ def score_table(rows: Rows, beam_sizes: Sequence[int]) -> str:
             if outcome.theirs is not None:
                 row += [_pair(outcome.theirs), _difference(outcome.score, outcome.theirs), f"{outcome.num_equal:,}"]
         body.append(row)
-    return _table(head, body)
+    return markdown_table(head, body)
 
 
 def first_delta_table(rows: Rows, beam_sizes: Sequence[int]) -> str:
@@ -36,7 +38,7 @@ def first_delta_table(rows: Rows, beam_sizes: Sequence[int]) -> str:
         for test_set, outcomes in rows
     ]
     means = [_mean(rows, index) for index, _ in searches]
-    return _table(head, [*body, ["all", "", *_cells(means)]])
+    return markdown_table(head, [*body, ["all", "", *_cells(means)]])
 
 
 def _mean(rows: Rows, index: int) -> FirstDelta:
@@ -63,8 +65,3 @@ def _pair(score: Score) -> str:
 def _difference(ours: Score, theirs: Score) -> str:
     bleu, chrf = (round(value, 2) + 0.0 for value in (ours.bleu - theirs.bleu, ours.chrf - theirs.chrf))
     return f"{bleu:.2f} / {chrf:.2f}"
-
-
-def _table(head: list[str], body: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *body]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

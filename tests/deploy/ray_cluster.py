@@ -23,7 +23,7 @@ from model.transformer.compute_types import ISA_VARIABLE
 from tests.support.server import RunningServer, has_ended
 
 ROOT = Path(__file__).parent.parent.parent
-REPLICA = "ray::ServeReplica:default:Engine"
+REPLICA = "ray::ServeReplica:default:CheckpointHost"
 OBJECT_STORE_BYTES = 100 << 20
 
 

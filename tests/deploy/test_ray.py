@@ -81,7 +81,7 @@ def test_nothing_listens_beyond_the_loopback_interface(cluster: RunningCluster) 
     assert listening <= {"127.0.0.1", "::ffff:127.0.0.1"}
 
 
-def test_listings_are_the_catalogues(cluster: RunningCluster, checkpoints: Path) -> None:
+def test_listings_are_of_all_listed_checkpoints(cluster: RunningCluster, checkpoints: Path) -> None:
     languages = {each["code"]: each["targets"] for each in cluster.client.get("/v1/languages").json()["languages"]}
     assert languages == {"en": ["de"], "de": ["en"], "fr": ["en"]}
     names = [f"{checkpoints}/opus-mt-{source}-{target}" for source, target in (*PAIRS, THIRD)]

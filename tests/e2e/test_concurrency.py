@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from tests.support.checkpoints import read_sources
+from loadtests.bench.source_lines import read_sources
 from tests.support.client import raw_request, request_body, translate, translate_all
 from tests.support.oracle import sentences
 from tests.support.server import RunningServer

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.checkpoints import read_sources
+from loadtests.bench.source_lines import read_sources
 from tests.support.client import NO_STORE, Event, deltas, is_whole, read_events
 from tests.support.oracle import Oracle, sentences
 from tests.support.server import RunningServer

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from loadtests.bench.conversion import convert
-from loadtests.bench.engine import KakehashiEngine
-from loadtests.bench.peers import CTranslate2Engine, TransformersEngine
-from loadtests.bench.sides import Engine, Shape
+from loadtests.bench.kakehashi_backend import KakehashiBackend
+from loadtests.bench.peers import CTranslate2Backend, TransformersBackend
+from loadtests.bench.sides import Backend, Shape
 from loadtests.bench.work import Work
 from tests.support.lively import lively_pair
 from tests.support.pairs import prompts_of, random_sources
@@ -19,9 +19,9 @@ class Stage:
     """A tiny checkpoint in all three engines, and sentences for it."""
 
     directory: Path
-    ours: Engine
-    ctranslate2: Engine
-    transformers: Engine
+    ours: Backend
+    ctranslate2: Backend
+    transformers: Backend
     work: Work
 
 
@@ -39,8 +39,8 @@ def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     )
     return Stage(
         directory,
-        KakehashiEngine(directory, compute_type="float32"),
-        CTranslate2Engine(converted, compute_type="float32", shape=Shape(1, 1)),
-        TransformersEngine(directory),
+        KakehashiBackend(directory, compute_type="float32"),
+        CTranslate2Backend(converted, compute_type="float32", shape=Shape(1, 1)),
+        TransformersBackend(directory),
         work,
     )

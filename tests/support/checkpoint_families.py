@@ -28,7 +28,8 @@ from transformers import (
     T5Tokenizer,
 )
 
-from tests.support.checkpoints import Shape, read_sources, save, train_pieces
+from loadtests.bench.source_lines import read_sources
+from tests.support.checkpoints import Shape, save, train_pieces
 
 PAIR = ("en", "de")
 SPARE_ROWS = 5  # embeddings without a piece, as T5's

@@ -22,20 +22,14 @@ from transformers import (
     PreTrainedModel,
 )
 
+from loadtests.bench.source_lines import read_sources
+
 BUNDLED = Path(__file__).parents[2] / "model" / "bundled"
-SOURCES = Path(__file__).parents[1] / "data" / "sources.tsv"
 M2M100_LANGUAGES = 100
 M2M100_UNUSED = 8
 MARIAN_SOURCE, MARIAN_TARGET = "en", "de"
 EOS_GAIN = 1.8
 LEARNED_POSITIONS = ("bart", "mbart")
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    source_lang: str
-    target_lang: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +56,6 @@ class Shape:
     num_buckets: int = 8
     max_distance: int = 20
     norm_eps: float = 1e-6
-
-
-def read_sources() -> list[Source]:
-    lines = SOURCES.read_text(encoding="utf-8").splitlines()
-    return [Source(*line.split("\t")) for line in lines]
 
 
 @cache

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from loadtests.bench.source_lines import read_sources
 from model.checkpoint.config import read_checkpoint
 from model.checkpoint.loading import load_transformer
 from model.decoding.generate import generate
@@ -16,8 +17,7 @@ from model.decoding.oracle import translate
 from model.search.types import SearchRequest
 from model.tokenizers.loading import load_tokenizer
 from model.transformer.compute_types import ComputeType
-from model.transformer.hardware import fastest_compute_type
-from tests.support.checkpoints import read_sources
+from model.transformer.linear import fastest_compute_type
 
 CPU = torch.device("cpu")
 ONE_SENTENCE = re.compile(r"[^.!?。！？…:;]+[.!?。！？]")

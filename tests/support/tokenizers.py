@@ -22,10 +22,11 @@ from transformers import (
     T5Tokenizer,
 )
 
+from loadtests.bench.source_lines import read_sources
 from model.checkpoint.config import Checkpoint, read_checkpoint
 from model.tokenizers.loading import Tokenizer, load_tokenizer
 from tests.support.checkpoint_families import random_bart, random_mbart, random_pegasus, random_t5
-from tests.support.checkpoints import BUNDLED, Shape, random_marian, read_sources
+from tests.support.checkpoints import BUNDLED, Shape, random_marian
 
 SPECIALS = ["<s>", "<pad>", "</s>", "<unk>"]
 

@@ -10,11 +10,11 @@ from loadtests.bench.encoded_tokens import EncodedTokens, measure_encoded_tokens
 from loadtests.bench.first_tokens import FirstTokens, FirstTokenTimer
 from loadtests.bench.redis_server import running_redis
 from loadtests.bench.running_server import BenchServer
-from loadtests.bench.sentences import Sentence
+from loadtests.bench.source_lines import SourceLine
 from tests.support.server import running_server
 
 ONE_WORKER = {"WORKERS": 1}
-SOURCES = [Sentence("en", "de", text) for text in ("How lucky I am", "How happy I am", "How hungry I am")]
+SOURCES = [SourceLine("en", "de", text) for text in ("How lucky I am", "How happy I am", "How hungry I am")]
 NUM_TOKENS = 6
 
 
@@ -40,7 +40,7 @@ def cell() -> FirstTokens:
     return FirstTokens("bundled", "memory", NUM_TOKENS, output_bytes=0)
 
 
-def measured(server: BenchServer, into: FirstTokens, sentences: list[Sentence]) -> dict[str, int]:
+def measured(server: BenchServer, into: FirstTokens, sentences: list[SourceLine]) -> dict[str, int]:
     """How many times to the first token there are of each mode."""
     with FirstTokenTimer(server, into.tier) as timer:
         for sentence in sentences:
@@ -63,14 +63,14 @@ def test_each_source_is_measured_past_redis_missing_it_and_hitting_it(with_redis
 
 def test_what_the_cache_does_not_do_is_left_out(with_memory: BenchServer):
     into = cell()
-    known = Sentence("en", "de", "How rich I am")
+    known = SourceLine("en", "de", "How rich I am")
     assert measured(with_memory, into, [known, known]) == {"no cache": 2, "miss": 1, "hit": 2}
     assert into.num_left_out == 1
 
 
 def test_a_source_of_another_length_stops_the_measurement(with_memory: BenchServer):
     with pytest.raises(SystemExit, match="a source of 6 tokens was served as one of 5"):
-        measured(with_memory, cell(), [Sentence("en", "de", "How rich Tom")])
+        measured(with_memory, cell(), [SourceLine("en", "de", "How rich Tom")])
 
 
 def test_a_source_is_encoded_once_for_all_its_languages(with_memory: BenchServer):

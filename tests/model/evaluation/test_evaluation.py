@@ -10,7 +10,8 @@ from tqdm import tqdm
 
 from model.checkpoint.config import read_checkpoint
 from model.decoding.oracle import translate_request
-from model.evaluation.scoring import EvaluationError, Evaluator, read_test_sets
+from model.evaluation.parallel_text import EvaluationError, read_test_sets
+from model.evaluation.scoring import Evaluator
 from model.kernels import bindings
 from model.kernels.bindings import Kernels
 from model.search.types import SearchRequest
@@ -125,7 +126,7 @@ def test_pair_that_the_checkpoint_has_not_is_left_out_and_said(data: Path, capsy
 def test_missing_extra_is_named(
     data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
-    for name in [name for name in sys.modules if name.startswith(("model.evaluation.scoring", package))]:
+    for name in [name for name in sys.modules if name.startswith(("model.evaluation.", package))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
     status, _, err = evaluated(capsys, data)

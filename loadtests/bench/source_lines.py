@@ -1,4 +1,4 @@
-"""The sentences that are measured with."""
+"""Sentences to translate, and between which languages, as a TSV file has them."""
 
 from dataclasses import dataclass
 from itertools import cycle, islice
@@ -8,7 +8,7 @@ SOURCES = Path(__file__).parents[2] / "tests" / "data" / "sources.tsv"
 
 
 @dataclass(frozen=True, slots=True)
-class Sentence:
+class SourceLine:
     source_lang: str
     target_lang: str
     text: str
@@ -22,11 +22,11 @@ class Sentence:
         }
 
 
-def read_file(path: Path) -> list[Sentence]:
+def read_sources(path: Path = SOURCES) -> list[SourceLine]:
     """A line is source language, tab, target language, tab, text."""
-    return [Sentence(*line.split("\t")) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [SourceLine(*line.split("\t")) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def read_sentences(path: Path, count: int) -> list[Sentence]:
+def repeated_source_lines(path: Path, count: int) -> list[SourceLine]:
     """`count` of them, from the first line again where the file has fewer."""
-    return list(islice(cycle(read_file(path)), count))
+    return list(islice(cycle(read_sources(path)), count))

@@ -26,7 +26,7 @@ class ModelUnavailableError(Exception):
     """A checkpoint that could not be loaded; the replica's log says why."""
 
 
-class Engine:
+class CheckpointHost:
     """Serve calls `answer`, by way of the ingress, and `metrics`."""
 
     def __init__(self, *, max_models: int) -> None:

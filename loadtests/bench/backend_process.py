@@ -10,17 +10,17 @@ from collections.abc import Sequence
 from multiprocessing.connection import Pipe
 from typing import Self
 
-from loadtests.bench.sides import EngineSpec
-from loadtests.bench.work import Answer, Work
+from loadtests.bench.sides import BackendSpec
+from loadtests.bench.work import TimedTargets, Work
 from service.engine.process import KEEP_FREED_MEMORY
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-class EngineProcess:
+class BackendProcess:
     """Raises RuntimeError, here and from each method, where the process has ended."""
 
-    def __init__(self, spec: EngineSpec) -> None:
+    def __init__(self, spec: BackendSpec) -> None:
         """Does not wait until the engine is loaded."""
         self._name = spec.side.name
         self._connection, theirs = Pipe()
@@ -42,9 +42,9 @@ class EngineProcess:
     def send(self, works: Sequence[Work]) -> None:
         self._connection.send(works)
 
-    def receive(self) -> Answer:
+    def receive(self) -> TimedTargets:
         answer = self._receive()
-        assert isinstance(answer, Answer)
+        assert isinstance(answer, TimedTargets)
         return answer
 
     def _receive(self) -> object:

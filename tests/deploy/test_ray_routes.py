@@ -7,14 +7,14 @@ import pytest
 from pydantic import ValidationError
 
 from deploy.ray.arguments import Arguments
-from deploy.ray.catalogue import BUNDLED, Catalogue, Checkpoint
+from deploy.ray.checkpoint_routes import BUNDLED, CheckpointRoutes, ListedCheckpoint
 from deploy.ray.exchange import AppRequest
 from deploy.ray.fields import Asked, read_asked
 from service.errors import UnsupportedLanguageError, UnsupportedOptionError
 
-OPUS = Checkpoint(model="org/opus-{source}-{target}", pairs=(("en", "de"), ("de", "en"), ("en", "zh-Hans")))
-MANY = Checkpoint(model="org/many", sources=("en", "fr", "de"), targets=("en", "fr", "de"))
-BOTH = Catalogue([OPUS, MANY])
+OPUS = ListedCheckpoint(model="org/opus-{source}-{target}", pairs=(("en", "de"), ("de", "en"), ("en", "zh-Hans")))
+MANY = ListedCheckpoint(model="org/many", sources=("en", "fr", "de"), targets=("en", "fr", "de"))
+BOTH = CheckpointRoutes([OPUS, MANY])
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_targets_of_several_checkpoints_are_refused() -> None:
 
 
 def test_a_model_is_found_by_its_name_and_any_of_several_by_their_own() -> None:
-    pivoting = Catalogue([OPUS, Checkpoint(model="org/a,org/b", sources=("de",), targets=("fr",))])
+    pivoting = CheckpointRoutes([OPUS, ListedCheckpoint(model="org/a,org/b", sources=("de",), targets=("fr",))])
     assert pivoting.find(None, ("de",), "org/opus-en-de") == "org/opus-en-de"
     assert pivoting.find("de", ("fr",), "org/b") == "org/a,org/b"
     with pytest.raises(UnsupportedOptionError, match="not served"):
@@ -53,7 +53,7 @@ def test_a_model_is_found_by_its_name_and_any_of_several_by_their_own() -> None:
 
 
 def test_a_source_language_is_needed_where_it_chooses() -> None:
-    assert Catalogue([BUNDLED]).find(None, ("de",), None) == BUNDLED.model
+    assert CheckpointRoutes([BUNDLED]).find(None, ("de",), None) == BUNDLED.model
     with pytest.raises(UnsupportedOptionError, match="source_lang is required"):
         BOTH.find(None, ("de",), None)
 
@@ -61,15 +61,15 @@ def test_a_source_language_is_needed_where_it_chooses() -> None:
 @pytest.mark.parametrize("checkpoint", [{"model": "a"}, {"model": "a", "sources": ["en"]}, {"model": ""}])
 def test_a_checkpoint_without_pairs_is_refused(checkpoint: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
-        Checkpoint.model_validate(checkpoint)
+        ListedCheckpoint.model_validate(checkpoint)
 
 
 def test_thousands_of_pairs_are_read_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "pairs.yaml"
     pairs = [["en", f"q{first}{second}"] for first in "abcdefghijklmnopqrst" for second in "abcdefghij" * 5]
     path.write_text(json.dumps([{"model": "org/opus-{source}-{target}", "pairs": pairs}]))
-    catalogue = Catalogue(Arguments(checkpoints=str(path)).read_checkpoints())
-    assert catalogue.find("en", ("qaa",), None) == "org/opus-en-qaa"
+    routes = CheckpointRoutes(Arguments(checkpoints=str(path)).read_checkpoints())
+    assert routes.find("en", ("qaa",), None) == "org/opus-en-qaa"
 
 
 def post(body: object, path: str = "/v1/translations") -> AppRequest:

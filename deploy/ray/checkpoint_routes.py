@@ -12,7 +12,7 @@ from service.errors import UnsupportedLanguageError, UnsupportedOptionError
 MAX_KNOWN_ROUTES = 4096
 
 
-class Checkpoint(BaseModel):
+class ListedCheckpoint(BaseModel):
     """What KAKEHASHI_MODEL may be, several references with commas too, and the pairs that go there.
 
     Either `pairs`, or all of `sources` into all of `targets`. With `{source}` and `{target}` in `model`, each pair has
@@ -27,7 +27,7 @@ class Checkpoint(BaseModel):
     targets: tuple[str, ...] = ()
 
     @model_validator(mode="after")
-    def _has_pairs(self) -> "Checkpoint":
+    def _has_pairs(self) -> "ListedCheckpoint":
         if bool(self.pairs) == bool(self.sources and self.targets):
             raise ValueError(f"{self.model}: give pairs, or sources and targets")
         return self
@@ -40,13 +40,13 @@ class Checkpoint(BaseModel):
 
 
 BUNDLED_LANGUAGES = ("en", "de", "fr", "es", "ja")
-BUNDLED = Checkpoint(model=BUNDLED_NAME, sources=BUNDLED_LANGUAGES, targets=BUNDLED_LANGUAGES)
+BUNDLED = ListedCheckpoint(model=BUNDLED_NAME, sources=BUNDLED_LANGUAGES, targets=BUNDLED_LANGUAGES)
 
 
-class Catalogue:
+class CheckpointRoutes:
     """The first checkpoint listed for a pair has it."""
 
-    def __init__(self, checkpoints: list[Checkpoint]) -> None:
+    def __init__(self, checkpoints: list[ListedCheckpoint]) -> None:
         self._models: dict[str, dict[str, dict[str, None]]] = {}
         """Source -> target -> models, in order."""
         self._sources: dict[str, dict[str, None]] = {}

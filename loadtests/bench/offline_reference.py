@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from loadtests.bench.running_server import START_SECONDS, ServedCheckpoint, machine_cpu_seconds
-from loadtests.bench.sentences import Sentence
+from loadtests.bench.source_lines import SourceLine
 from model.checkpoint.hub import resolve_checkpoint
 from model.transformer.compute_types import ComputeType
 from service.app import BUNDLED_NAME
@@ -24,7 +24,7 @@ class Share:
     """What one process decodes. `device` may name a GPU of its own."""
 
     directory: Path
-    sentences: tuple[Sentence, ...]
+    sentences: tuple[SourceLine, ...]
     compute_type: ComputeType
     device: str
     max_rows: int
@@ -33,7 +33,7 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class RoundTiming:
     """One round of one process, in the system's monotonic time."""
 
     round_index: int
@@ -45,14 +45,14 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class EngineRound:
+class OfflineRound:
     """From the first start to the last end. `others` is the CPU time of everybody else, in cores."""
 
     tokens_per_second: float
     others: float
 
     @classmethod
-    def of(cls, spans: Sequence[Span]) -> "EngineRound":
+    def of(cls, spans: Sequence[RoundTiming]) -> "OfflineRound":
         seconds = max(span.ended for span in spans) - min(span.began for span in spans)
         machine = max(span.machine_cpu_seconds for span in spans)
         return cls(
@@ -61,9 +61,9 @@ class EngineRound:
         )
 
 
-def measure_engine(
-    checkpoint: ServedCheckpoint, sentences: Sequence[Sentence], *, num_rounds: int, seconds_limit: float
-) -> list[EngineRound]:
+def measure_offline(
+    checkpoint: ServedCheckpoint, sentences: Sequence[SourceLine], *, num_rounds: int, seconds_limit: float
+) -> list[OfflineRound]:
     """Call it while no server runs.
 
     Raises queue.Empty where a process does not say in time what it measured.
@@ -99,10 +99,10 @@ def measure_engine(
         for process in processes:
             process.terminate()
             process.join()
-    return [EngineRound.of([span for span in measured if span.round_index == index]) for index in range(num_rounds)]
+    return [OfflineRound.of([span for span in measured if span.round_index == index]) for index in range(num_rounds)]
 
 
-def _decode_share(share: Share, barrier: Barrier, spans: "Queue[Span]") -> None:
+def _decode_share(share: Share, barrier: Barrier, spans: "Queue[RoundTiming]") -> None:
     # Only here: the process that makes the load needs no torch.
     import torch
 
@@ -129,7 +129,7 @@ def _decode_share(share: Share, barrier: Barrier, spans: "Queue[Span]") -> None:
         barrier.wait(START_SECONDS)
         began, cpu_began, machine_began = time.monotonic(), time.process_time(), machine_cpu_seconds()
         results = generate(transformer, checkpoint, requests, sources, max_rows=share.max_rows)
-        span = Span(
+        span = RoundTiming(
             round_index,
             began,
             ended=time.monotonic(),

@@ -16,7 +16,7 @@ from model.transformer.compute_types import ComputeType
 CPU = torch.device("cpu")
 
 
-class KakehashiEngine:
+class KakehashiBackend:
     def __init__(self, directory: Path, *, compute_type: str) -> None:
         self._checkpoint = read_checkpoint(directory, name=directory.name)
         self._transformer = load_transformer(self._checkpoint, compute_type=cast(ComputeType, compute_type), device=CPU)

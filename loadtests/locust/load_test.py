@@ -18,7 +18,7 @@ from loadtests.locust.traffic import Traffic
 from loadtests.locust.translation_user import FIRST_TOKEN, PLAIN, TOKEN, Arrivals, Session, TranslationUser
 
 
-class Lifecycle:
+class LoadTest:
     def __init__(self) -> None:
         self._checks: list[Check] = []
         self._began_at = 0.0
