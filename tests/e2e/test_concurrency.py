@@ -1,4 +1,4 @@
-"""Many clients at once: each gets what it gets alone (law 1), and nothing is left behind (laws 3 and 4)."""
+"""Many clients at once: each gets what it gets alone, and nothing is left behind."""
 
 import asyncio
 import random

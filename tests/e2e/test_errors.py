@@ -1,4 +1,7 @@
-"""Each refusal has its status and a problem that says why, streamed or not, and the server goes on (law 6)."""
+"""Each refusal has its status and a problem that says why, streamed or not, and the server goes on.
+
+All of it is HTTP: what a request needs rows or time for stands in test_overload.py.
+"""
 
 import asyncio
 import json
@@ -10,27 +13,11 @@ import pytest
 
 from loadtests.bench.loopback import HOST
 from tests.support.client import request_body
-from tests.support.server import ONE_ROW, RunningServer, running_server
+from tests.support.problems import EITHER_WAY, JSON, check_problem, post
+from tests.support.server import RunningServer
 
 GOOD = request_body("I saw a dog.", "en", "de")
-JSON = {"Content-Type": "application/json"}
 MAX_BODY_BYTES, MAX_TEXTS, MAX_TEXT_CHARACTERS = 1 << 20, 128, 50_000
-EITHER_WAY = pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
-
-
-def check_problem(answer: httpx.Response, status: int, slug: str) -> dict[str, Any]:
-    problem: dict[str, Any] = answer.json()
-    assert (answer.status_code, problem["status"]) == (status, status), problem
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert problem["type"] == f"urn:kakehashi:problem:{slug}"
-    assert problem["title"]
-    assert problem["detail"]
-    assert problem["request_id"] == answer.headers["x-request-id"]
-    return problem
-
-
-def post(server: RunningServer, body: dict[str, Any]) -> httpx.Response:
-    return server.client.post("/v1/translations", content=json.dumps(body).encode(), headers=JSON)
 
 
 def get_stream(server: RunningServer, query: dict[str, Any]) -> httpx.Response:
@@ -282,59 +269,3 @@ def test_a_wrong_method_is_a_problem(server: RunningServer, method: str, path: s
     answer = server.client.request(method, path)
     check_problem(answer, 405, "method-not-allowed")
     assert answer.headers["allow"] == allowed
-
-
-# A full queue: 429. A deadline: 504.
-
-
-@pytest.fixture(scope="module")
-def small_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with running_server(tmp_path_factory.mktemp("small"), {**ONE_ROW, "MAX_QUEUE_TOKENS": 60}) as server:
-        yield server
-
-
-async def test_a_full_queue_refuses_some_and_serves_the_others(small_server: RunningServer) -> None:
-    texts = [f"My brother bought {index} old books at the market." for index in range(40)]
-    bodies = [request_body(text, "en", "de", stream=index % 2 == 0) for index, text in enumerate(texts)]
-    async with small_server.async_client() as client:
-        answers = await asyncio.gather(*(client.post("/v1/translations", json=body) for body in bodies))
-    refused = [answer for answer in answers if answer.status_code != 200]
-    assert 0 < len(refused) < len(answers)
-    for answer in refused:
-        check_problem(answer, 429, "queue-full")
-        assert int(answer.headers["retry-after"]) >= 1
-    assert small_server.metric("kakehashi_refused_total", reason="queue-full") == len(refused)
-    assert small_server.metric("kakehashi_requests_total", outcome="refused", endpoint="/v1/translations") == len(
-        refused
-    )
-    assert small_server.metric("kakehashi_requests_total", outcome="ok", endpoint="/v1/translations") == 40 - len(
-        refused
-    )
-    small_server.wait_idle()
-
-
-@EITHER_WAY
-def test_what_could_never_fit_the_queue_is_too_large(small_server: RunningServer, stream: bool) -> None:
-    body = request_body("The cat is on the table. " * 30, "en", "de", stream=stream)
-    assert "60" in check_problem(post(small_server, body), 413, "too-large")["detail"]
-
-
-def test_a_deadline_that_passes_is_504(one_row_server: RunningServer, long_text: str) -> None:
-    before = one_row_server.metric("kakehashi_requests_total", outcome="timeout")
-    answer = post(one_row_server, request_body(long_text, "en", "de", timeout_s=0.05))
-    check_problem(answer, 504, "deadline-exceeded")
-    one_row_server.wait_idle()
-    assert one_row_server.metric("kakehashi_requests_total", outcome="timeout") == before + 1
-
-
-def test_a_deadline_that_passes_in_a_stream_is_its_last_event(one_row_server: RunningServer, long_text: str) -> None:
-    before = one_row_server.metric("kakehashi_requests_total", outcome="timeout")
-    events = one_row_server.stream(long_text, "en", "de", timeout_s=0.05)
-    assert events[0].name == "start"
-    assert [event.name for event in events if event.name in ("done", "error")] == ["error"]
-    problem = events[-1].data
-    assert (events[-1].name, problem["status"]) == ("error", 504)
-    assert problem["type"] == "urn:kakehashi:problem:deadline-exceeded"
-    assert problem.keys() == {"type", "title", "status", "detail", "request_id"}
-    one_row_server.wait_idle()
-    assert one_row_server.metric("kakehashi_requests_total", outcome="timeout") == before + 1

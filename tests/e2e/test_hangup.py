@@ -1,4 +1,4 @@
-"""A hang-up, streaming or not, frees its slots long before the text is done (law 5)."""
+"""A hang-up, streaming or not, frees its slots long before the text is done."""
 
 import asyncio
 

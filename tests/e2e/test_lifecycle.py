@@ -99,7 +99,7 @@ def test_a_server_told_to_stop_while_starting_stops(start_server: ServerStarter,
 
 
 @pytest.mark.stops_servers
-def test_a_drain_finishes_what_runs_and_refuses_what_comes(
+def test_a_drain_finishes_what_runs_and_refuses_and_counts_what_comes(
     start_server: ServerStarter, random_checkpoint: Path
 ) -> None:
     server = start_server({"MODEL": random_checkpoint, **ONE_ROW, "GRACE_SECONDS": 100})
@@ -115,6 +115,7 @@ def test_a_drain_finishes_what_runs_and_refuses_what_comes(
             for body in (BODY, BODY | {"stream": True}):
                 check_refused(server.client.post("/v1/translations", json=body), "draining")
             check_refused(server.client.get("/v1/translations/stream", params=BODY), "draining")
+            assert server.metric("kakehashi_refused_total", reason="draining") == 3
         events += stream
         assert is_whole(events)
         assert deltas(events) == plain.result() == expected
@@ -127,15 +128,6 @@ def submit_plain(pool: ThreadPoolExecutor, server: RunningServer, text: str) -> 
     answer = pool.submit(server.text, text, "en", "de")
     wait_until(lambda: server.metric("kakehashi_requests_waiting") > num_waiting, "the request is admitted")
     return answer
-
-
-@pytest.mark.stops_servers
-def test_refusals_while_draining_are_counted_by_reason(start_server: ServerStarter, random_checkpoint: Path) -> None:
-    server = start_server({"MODEL": random_checkpoint, "WORKERS": 1})
-    with server.frozen(), server.open_stream("Hello.", "en", "de"):
-        start_draining(server)
-        check_refused(server.client.post("/v1/translations", json=BODY), "draining")
-        assert server.metric("kakehashi_refused_total", reason="draining") == 1
 
 
 @pytest.mark.stops_servers

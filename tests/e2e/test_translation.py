@@ -1,4 +1,4 @@
-"""Whole or streamed, the answer is the oracle's, and the joined deltas are the plain answer (law 7)."""
+"""Whole or streamed, the answer is the oracle's, and the joined deltas are the plain answer."""
 
 from collections.abc import Iterator
 from itertools import product

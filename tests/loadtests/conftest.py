@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from loadtests.bench.sides import Backend, Shape
 from loadtests.bench.work import Work
 from tests.support.lively import lively_pair
 from tests.support.pairs import prompts_of, random_sources
+from tests.support.server import RunningServer, running_server
 
 NUM_SENTENCES = 20
+MAX_TEXTS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,13 @@ class Stage:
     ctranslate2: Backend
     transformers: Backend
     work: Work
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """The bundled model on one worker; it refuses more than `MAX_TEXTS` texts."""
+    with running_server(tmp_path_factory.mktemp("server"), {"WORKERS": 1, "MAX_TEXTS": MAX_TEXTS}) as server:
+        yield server
 
 
 @pytest.fixture(scope="session", params=["m2m100", "marian"])

@@ -1,7 +1,6 @@
 """Laws of what the cache benchmark measures, on real servers and a real Redis."""
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 
 import psutil
 import pytest
@@ -11,29 +10,27 @@ from loadtests.bench.first_tokens import FirstTokens, FirstTokenTimer
 from loadtests.bench.redis_server import running_redis
 from loadtests.bench.running_server import BenchServer
 from loadtests.bench.source_lines import SourceLine
-from tests.support.server import running_server
+from tests.support.server import RunningServer, running_server
 
-ONE_WORKER = {"WORKERS": 1}
 SOURCES = [SourceLine("en", "de", text) for text in ("How lucky I am", "How happy I am", "How hungry I am")]
 NUM_TOKENS = 6
 
 
-def bench_server(directory: Path, settings: Mapping[str, object]) -> Iterator[BenchServer]:
-    with running_server(directory, {**ONE_WORKER, **settings}) as server:
-        yield BenchServer(psutil.Process(server.process.pid), server.port, ready_seconds=0.0)
+def bench_server(server: RunningServer) -> BenchServer:
+    return BenchServer(psutil.Process(server.process.pid), server.port, ready_seconds=0.0)
 
 
 @pytest.fixture(scope="module")
-def with_memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BenchServer]:
-    yield from bench_server(tmp_path_factory.mktemp("memory"), {})
+def with_memory(server: RunningServer) -> BenchServer:
+    return bench_server(server)
 
 
 @pytest.fixture(scope="module")
 def with_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BenchServer]:
     with running_redis() as redis:
-        yield from bench_server(
-            tmp_path_factory.mktemp("redis"), {"CACHE_BYTES": 0, "REDIS_URL": redis.url, "REDIS_MIN_TOKENS": 1}
-        )
+        settings = {"WORKERS": 1, "CACHE_BYTES": 0, "REDIS_URL": redis.url, "REDIS_MIN_TOKENS": 1}
+        with running_server(tmp_path_factory.mktemp("redis"), settings) as server:
+            yield bench_server(server)
 
 
 def cell() -> FirstTokens:

@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from threading import Thread
@@ -14,19 +14,13 @@ from loadtests.bench.load import closed_loop, open_loop
 from loadtests.bench.loopback import free_port
 from loadtests.bench.source_lines import SourceLine, repeated_source_lines
 from tests.support.client import request_body
-from tests.support.server import RunningServer, running_server
+from tests.support.server import RunningServer
 
 PATH = "/v1/translations"
 SENTENCE = SourceLine("en", "de", "How lucky I am!")
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 TOKEN = b'event: token\ndata: {"text":"a"}\n\n'
 DONE = b'event: done\ndata: {"usage":{"generated_tokens":2}}\n\n'
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with running_server(tmp_path_factory.mktemp("server"), {"WORKERS": 1, "MAX_TEXTS": 2}) as server:
-        yield server
 
 
 @asynccontextmanager
@@ -78,7 +72,7 @@ async def test_plain_answers_and_streams_have_the_same_tokens(server: RunningSer
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_refusal_is_its_status(server: RunningServer, stream: bool):
-    refused = http_request(PATH, request_body(["a", "b", "c"], "en", "de", stream=stream))
+    refused = http_request(PATH, request_body(["a"] * 9, "en", "de", stream=stream))
     async with client_of(server.port) as client:
         exchange = await client.ask(refused, stream=stream)
         assert (exchange.status, exchange.failure, exchange.is_ok, exchange.num_tokens) == (413, "", False, 0)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.server import running_server
+from tests.support.server import RunningServer
 
 ROOT = Path(__file__).parents[3]
 TIME_LIMIT_SECONDS = 120.0
@@ -69,11 +69,10 @@ def run(report: Path, *flags: str, seconds: int = 1, settings: Mapping[str, str]
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, "Future[Run]"]]:
+def runs(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, "Future[Run]"]]:
     """All load tests of this file, a few at a time: most of each is the start of its processes."""
     reports = tmp_path_factory.mktemp("reports")
     with (
-        running_server(tmp_path_factory.mktemp("server"), {"MAX_TEXTS": 8}) as server,
         sending(None) as silence,
         ExitStack() as stack,
         ThreadPoolExecutor(MAX_SIDE_BY_SIDE) as pool,
