@@ -3,7 +3,9 @@
 import asyncio
 import signal
 import socket
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,47 @@ import pytest
 from loadtests.bench.loopback import HOST, wait_until
 from tests.support.client import NO_STORE, deltas, is_whole, request_body, translate, translate_all
 from tests.support.oracle import sentences
-from tests.support.server import ONE_ROW, RunningServer, has_ended
+from tests.support.server import ONE_ROW, RunningServer, has_ended, starting_server
+from tests.support.server_guard import ServerGuard
 from tests.support.server_starter import ServerStarter
 
 BODY = request_body("Hello.", "en", "de")
 NUM_CLIENTS = 10
 SHORT_GRACE = {"GRACE_SECONDS": 2.5}
+TO_BE_ENDED: dict[str, dict[str, object]] = {
+    "by SIGTERM": {"WORKERS": 2},
+    "by SIGINT": {"WORKERS": 2},
+    "after a drain": {**ONE_ROW, "GRACE_SECONDS": 100},
+    "at the end of its grace period": {"WORKERS": 2, **SHORT_GRACE},
+    "while a client does not read": {"WORKERS": 1, **SHORT_GRACE},
+    "by a second signal": {"WORKERS": 1, "GRACE_SECONDS": 10_000},
+}
+"""Settings of the servers that a test each ends."""
+
+Take = Callable[[str], RunningServer]
+
+
+@pytest.fixture(scope="module")
+def started(random_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, RunningServer]]:
+    """Side by side, for that takes much less time than one after the other."""
+    directory = tmp_path_factory.mktemp("to-be-ended")
+    with ExitStack() as stack:
+        yield {
+            name: stack.enter_context(starting_server(directory, {"MODEL": random_checkpoint, **settings}))
+            for name, settings in TO_BE_ENDED.items()
+        }
+
+
+@pytest.fixture
+def take(started: dict[str, RunningServer], guard: ServerGuard) -> Take:
+    """One of them, ready."""
+
+    def take(name: str) -> RunningServer:
+        started[name].wait_ready()
+        guard.watch(started[name])
+        return started[name]
+
+    return take
 
 
 def is_live(server: RunningServer) -> bool:
@@ -74,17 +111,15 @@ def test_the_service_process_does_not_load_torch(server: RunningServer) -> None:
 
 
 @pytest.mark.stops_servers
-def test_an_idle_server_ends_with_status_0_and_all_its_workers(
-    start_server: ServerStarter, random_checkpoint: Path
-) -> None:
-    settings = {"MODEL": random_checkpoint, "WORKERS": 2}
-    for server, number in zip(start_server.all(settings, settings), (signal.SIGTERM, signal.SIGINT), strict=True):
-        workers = server.workers()
-        server.signal(number)
-        assert server.wait_exit() == 0
-        assert len(workers) == 2
-        wait_ended(workers)
-        assert "Traceback" not in server.log
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_idle_server_ends_with_status_0_and_all_its_workers(take: Take, number: signal.Signals) -> None:
+    server = take(f"by {number.name}")
+    workers = server.workers()
+    server.signal(number)
+    assert server.wait_exit() == 0
+    assert len(workers) == 2
+    wait_ended(workers)
+    assert "Traceback" not in server.log
 
 
 @pytest.mark.stops_servers
@@ -99,10 +134,8 @@ def test_a_server_told_to_stop_while_starting_stops(start_server: ServerStarter,
 
 
 @pytest.mark.stops_servers
-def test_a_drain_finishes_what_runs_and_refuses_and_counts_what_comes(
-    start_server: ServerStarter, random_checkpoint: Path
-) -> None:
-    server = start_server({"MODEL": random_checkpoint, **ONE_ROW, "GRACE_SECONDS": 100})
+def test_a_drain_finishes_what_runs_and_refuses_and_counts_what_comes(take: Take) -> None:
+    server = take("after a drain")
     text = " ".join(sentences("en", most=12))
     expected = server.text(text, "en", "de")
     with ThreadPoolExecutor() as pool, server.open_stream(text, "en", "de") as stream:
@@ -131,10 +164,8 @@ def submit_plain(pool: ThreadPoolExecutor, server: RunningServer, text: str) -> 
 
 
 @pytest.mark.stops_servers
-def test_the_end_of_the_grace_period_is_an_error_event_and_a_problem(
-    start_server: ServerStarter, random_checkpoint: Path
-) -> None:
-    server = start_server({"MODEL": random_checkpoint, "WORKERS": 2, **SHORT_GRACE})
+def test_the_end_of_the_grace_period_is_an_error_event_and_a_problem(take: Take) -> None:
+    server = take("at the end of its grace period")
     workers = server.workers()
     with server.frozen(), ThreadPoolExecutor() as pool, server.open_stream("Hello.", "en", "de") as stream:
         plain = pool.submit(server.client.post, "/v1/translations", json=BODY)
@@ -150,10 +181,8 @@ def test_the_end_of_the_grace_period_is_an_error_event_and_a_problem(
 
 
 @pytest.mark.stops_servers
-def test_a_client_that_never_reads_does_not_hold_up_the_end(
-    start_server: ServerStarter, random_checkpoint: Path, long_text: str
-) -> None:
-    server = start_server({"MODEL": random_checkpoint, "WORKERS": 1, **SHORT_GRACE})
+def test_a_client_that_never_reads_does_not_hold_up_the_end(take: Take, long_text: str) -> None:
+    server = take("while a client does not read")
     body = httpx.Request("POST", server.url, json=request_body(long_text, "en", ["de", "fr"], stream=True)).read()
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -166,10 +195,8 @@ def test_a_client_that_never_reads_does_not_hold_up_the_end(
 
 
 @pytest.mark.stops_servers
-def test_a_second_signal_ends_at_once_what_the_first_let_finish(
-    start_server: ServerStarter, random_checkpoint: Path
-) -> None:
-    server = start_server({"MODEL": random_checkpoint, "WORKERS": 1, "GRACE_SECONDS": 10_000})
+def test_a_second_signal_ends_at_once_what_the_first_let_finish(take: Take) -> None:
+    server = take("by a second signal")
     workers = server.workers()
     with server.frozen(), server.open_stream("Hello.", "en", "de") as stream:
         assert next(stream).name == "start"

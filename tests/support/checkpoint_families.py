@@ -29,7 +29,7 @@ from transformers import (
 )
 
 from loadtests.bench.source_lines import read_sources
-from tests.support.checkpoints import Shape, save, train_pieces
+from tests.support.checkpoints import Shape, bart_sizes, save, train_pieces
 
 PAIR = ("en", "de")
 SPARE_ROWS = 5  # embeddings without a piece, as T5's
@@ -62,7 +62,7 @@ def random_bart(
     vocab = {**learned["vocab"], "<mask>": len(learned["vocab"])}
     tokenizer = RobertaTokenizer(vocab=vocab, merges=[tuple(merge) for merge in learned["merges"]])
     tokenizer.save_pretrained(directory)
-    config = BartConfig(**_bart_layout(shape, len(tokenizer)))
+    config = BartConfig(vocab_size=len(tokenizer), **bart_sizes(shape))
     if languages is not None:
         config.languages = list(languages)
     save(BartForConditionalGeneration(config), directory, seed=seed, max_length=shape.max_positions)
@@ -89,7 +89,7 @@ def random_mbart(
         tokenizer = MBartTokenizer(vocab=[*specials, *unigram(shape.num_pieces), *codes])
     tokenizer.save_pretrained(directory)
     start = {"decoder_start_token_id": 2} if many else {}
-    config = MBartConfig(**_bart_layout(shape, len(tokenizer)), **start)
+    config = MBartConfig(vocab_size=len(tokenizer), **bart_sizes(shape), **start)
     if languages is not None:
         config.languages = list(languages)
     save(MBartForConditionalGeneration(config), directory, seed=seed, max_length=shape.max_positions)
@@ -103,7 +103,7 @@ def random_pegasus(
     names = ["<pad>", "</s>", "<mask_1>", "<mask_2>", *(f"<unk_{index}>" for index in range(2, 103)), "<unk>"]
     tokenizer = PegasusTokenizer(vocab=[*((name, 0.0) for name in names), *unigram(shape.num_pieces)])
     tokenizer.save_pretrained(directory)
-    config = PegasusConfig(**_bart_layout(shape, len(tokenizer)))
+    config = PegasusConfig(vocab_size=len(tokenizer), **bart_sizes(shape))
     if languages is not None:
         config.languages = list(languages)
     save(PegasusForConditionalGeneration(config), directory, seed=seed, max_length=shape.max_positions)
@@ -153,20 +153,3 @@ def random_t5(
         model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.lm_head.weight))
     save(model, directory, seed=seed, max_length=shape.max_positions)
     return directory
-
-
-def _bart_layout(shape: Shape, vocab_size: int) -> dict[str, object]:
-    return {
-        "vocab_size": vocab_size,
-        "max_position_embeddings": shape.max_positions,
-        "d_model": shape.d_model,
-        "encoder_layers": shape.encoder_layers,
-        "decoder_layers": shape.decoder_layers,
-        "encoder_attention_heads": shape.encoder_heads,
-        "decoder_attention_heads": shape.decoder_heads,
-        "encoder_ffn_dim": shape.encoder_ffn,
-        "decoder_ffn_dim": shape.decoder_ffn,
-        "activation_function": shape.activation,
-        "scale_embedding": shape.scale_embedding,
-        "tie_word_embeddings": shape.tied,
-    }

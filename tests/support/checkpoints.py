@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import sentencepiece
 import torch
@@ -58,6 +59,23 @@ class Shape:
     norm_eps: float = 1e-6
 
 
+def bart_sizes(shape: Shape) -> dict[str, Any]:
+    """As BART's configuration calls them, and those of the families that follow it."""
+    return {
+        "max_position_embeddings": shape.max_positions,
+        "d_model": shape.d_model,
+        "encoder_layers": shape.encoder_layers,
+        "decoder_layers": shape.decoder_layers,
+        "encoder_attention_heads": shape.encoder_heads,
+        "decoder_attention_heads": shape.decoder_heads,
+        "encoder_ffn_dim": shape.encoder_ffn,
+        "decoder_ffn_dim": shape.decoder_ffn,
+        "activation_function": shape.activation,
+        "scale_embedding": shape.scale_embedding,
+        "tie_word_embeddings": shape.tied,
+    }
+
+
 @cache
 def train_pieces(languages: tuple[str, ...], num_pieces: int) -> bytes:
     """A SentencePiece model trained on the committed sources of these languages; rare characters are unknown to it."""
@@ -94,17 +112,7 @@ def random_m2m100(
     shutil.copy(BUNDLED / "tokenizer_config.json", directory)
     config = M2M100Config(
         vocab_size=len(vocab) + M2M100_LANGUAGES + M2M100_UNUSED,
-        max_position_embeddings=shape.max_positions,
-        d_model=shape.d_model,
-        encoder_layers=shape.encoder_layers,
-        decoder_layers=shape.decoder_layers,
-        encoder_attention_heads=shape.encoder_heads,
-        decoder_attention_heads=shape.decoder_heads,
-        encoder_ffn_dim=shape.encoder_ffn,
-        decoder_ffn_dim=shape.decoder_ffn,
-        activation_function=shape.activation,
-        scale_embedding=shape.scale_embedding,
-        tie_word_embeddings=shape.tied,
+        **bart_sizes(shape),
     )
     if languages is not None:
         config.languages = list(languages)
@@ -154,17 +162,7 @@ def random_marian(
         vocab_size=len(source_vocab),
         decoder_vocab_size=len(target_vocab),
         share_encoder_decoder_embeddings=shape.shared,
-        max_position_embeddings=shape.max_positions,
-        d_model=shape.d_model,
-        encoder_layers=shape.encoder_layers,
-        decoder_layers=shape.decoder_layers,
-        encoder_attention_heads=shape.encoder_heads,
-        decoder_attention_heads=shape.decoder_heads,
-        encoder_ffn_dim=shape.encoder_ffn,
-        decoder_ffn_dim=shape.decoder_ffn,
-        activation_function=shape.activation,
-        scale_embedding=shape.scale_embedding,
-        tie_word_embeddings=shape.tied,
+        **bart_sizes(shape),
         pad_token_id=pad_token_id,
         decoder_start_token_id=pad_token_id,
         eos_token_id=0,

@@ -21,7 +21,7 @@ from tests.support.server import RunningServer
 
 ROOT = Path(__file__).parents[3]
 TIME_LIMIT_SECONDS = 120.0
-MAX_SIDE_BY_SIDE = 4
+MAX_SIDE_BY_SIDE = 3
 ANY_SPEED = {
     "LOAD_MAX_PLAIN_P95_MS": "1e6",
     "LOAD_MAX_FIRST_TOKEN_P95_MS": "1e6",
@@ -39,6 +39,8 @@ CUT = {
 
 OPEN_ON_SILENCE = ("--shape", "open", "--class", "streaming", "--", "--rate", "40", "--stop-timeout", "1")
 ONE_STREAM = ("--class", "streaming", "--shape", "closed", "--users", "1")
+PATIENT = ("--", "--stop-timeout", "60")
+"""On a machine that is busy with other things, what was asked may take long, and is still answered."""
 CLASSES = {"plain": "plain", "streaming": "stream", "batch": "lists"}
 """What each class sends, by its name for `make load`."""
 
@@ -82,16 +84,20 @@ def runs(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Ite
             return pool.submit(run, reports / name, *flags, **options)
 
         runs = {
-            "own server": submit("own-server", "--", "--steps", "2", "--step-users", "3", seconds=3),
-            "missed": submit("missed", "--host", server.url, settings={"LOAD_MAX_FIRST_TOKEN_P95_MS": "0.001"}),
+            "own server": submit("own-server", *PATIENT, "--steps", "2", "--step-users", "3", seconds=3),
+            "missed": submit(
+                "missed",
+                *("--host", server.url, "--class", "streaming", "--shape", "closed", "--users", "1", *PATIENT),
+                settings={"LOAD_MAX_FIRST_TOKEN_P95_MS": "0.001"},
+            ),
             "refused": submit(
                 "refused", "--host", f"{server.url}/elsewhere", "--class", "plain", "--", "--max-failed-percent", "99"
             ),
-            "open": submit("open", "--host", server.url, "--shape", "open"),
+            "open": submit("open", "--host", server.url, "--shape", "open", *PATIENT, "--rate", "8"),
             "silence": submit("silence", "--host", silence, *OPEN_ON_SILENCE),
         }
         for name in CLASSES:
-            flags = ("--class", name, "--shape", "closed", "--users", "2")
+            flags = ("--class", name, "--shape", "closed", "--users", "1", *PATIENT)
             runs[name] = submit(name, "--host", server.url, *flags)
         for index, (reason, body) in enumerate(CUT.items()):
             url = stack.enter_context(sending(HEAD + body))
