@@ -28,7 +28,7 @@ TO_BE_ENDED: dict[str, dict[str, object]] = {
     "by SIGINT": {"WORKERS": 2},
     "after a drain": {**ONE_ROW, "GRACE_SECONDS": 100},
     "at the end of its grace period": {"WORKERS": 2, **SHORT_GRACE},
-    "while a client does not read": {"WORKERS": 1, **SHORT_GRACE},
+    "while a client does not read": {**ONE_ROW, **SHORT_GRACE},
     "by a second signal": {"WORKERS": 1, "GRACE_SECONDS": 10_000},
 }
 """Settings of the servers that a test each ends."""
@@ -213,7 +213,7 @@ def test_a_second_signal_ends_at_once_what_the_first_let_finish(take: Take) -> N
 async def test_the_death_of_a_worker_loses_no_request(
     start_server: ServerStarter, random_checkpoint: Path, num_workers: int
 ) -> None:
-    settings = {"MODEL": random_checkpoint, "WORKERS": num_workers, "THREADS_PER_WORKER": 1, "MAX_ROWS": 4}
+    settings = {"MODEL": random_checkpoint, "WORKERS": num_workers, "THREADS_PER_WORKER": 1, "MAX_ROWS": 2}
     server = start_server(settings)
     text = " ".join(sentences("en", most=24))
     # No two are equal, which would be decoded once: all together take long enough to be met at work.
@@ -280,7 +280,7 @@ async def test_without_a_worker_new_requests_are_refused_and_then_served(small_s
 def test_no_worker_outlives_its_service_process(
     start_server: ServerStarter, random_checkpoint: Path, long_text: str
 ) -> None:
-    settings = {"MODEL": random_checkpoint, "WORKERS": 2}
+    settings = {"MODEL": random_checkpoint, "WORKERS": 2, "MAX_ROWS": 1}
     starting, idle, busy = (start_server.starting(settings) for _ in range(3))
     wait_until(lambda: len(starting.workers()) == 2, "both workers have been started")
     check_workers_end_with(starting)
