@@ -104,7 +104,7 @@ def test_a_model_or_a_pair_that_it_lacks_is_refused(
 
 @pytest.mark.parametrize("options", [{}, {"beam_size": 4}, {"seed": 7}], ids=["greedy", "beams", "sampled"])
 def test_a_pivot_over_two_checkpoints_is_translating_twice(models: Models, options: dict[str, int]) -> None:
-    for text in sentences("fr", most=6):
+    for text in sentences("fr", most=3):
         middle = models.server.text(text, "fr", "en", **options)
         (through,) = models.server.translate(text, "fr", "de", **options)["translations"]
         assert through["text"] == models.server.text(middle, "en", "de", **options)
@@ -128,7 +128,7 @@ async def test_checkpoints_side_by_side_answer_as_alone_and_free_all_slots(model
     bodies = [
         request_body(text, *pair, **kinds[(place + index) % len(kinds)])
         for index, pair in enumerate(pairs)
-        for place, text in enumerate(sentences(pair[0], most=5))
+        for place, text in enumerate(sentences(pair[0], most=4))
     ]
     async with models.server.async_client() as client:
         alone = [await translate(client, body) for body in bodies]
