@@ -4,7 +4,7 @@ import asyncio
 import importlib.metadata
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,27 +14,27 @@ from prometheus_client import disable_created_metrics
 
 from model.checkpoint.config import CheckpointError, read_checkpoint
 from model.checkpoint.hub import resolve_checkpoint
-from model.search.types import SearchRequest
+from model.search.spec import DecodeSpec
 from model.tokenizers.loading import load_tokenizer
-from service.api import explain, health, listings, translations
 from service.api.access_log import AccessLog
-from service.api.body_limit import BodyLimit
-from service.api.errors import install_error_handlers
-from service.api.middleware import RequestRecorder
-from service.api.translations import TranslationService
+from service.api.admission import Limits
+from service.api.app import create_app
 from service.cache.encoder_cache import EncoderCache, EncoderIdentity
 from service.cache.memory import MemoryTier
 from service.cache.observer import CacheObserver
 from service.cache.values import OutputFormat
-from service.engine.client import EngineClient
+from service.engine.engine import Engine
 from service.engine.machine import count_usable_cores, count_visible_gpus, find_gpus, read_text
 from service.engine.placement import Placement, place_workers
-from service.engine.types import CheckpointInfo, CheckpointSpec, Sequence, WorkerSpec
+from service.engine.types import CheckpointInfo, CheckpointSpec, WorkerSpec
 from service.lifecycle import Lifecycle
 from service.observability.cache_telemetry import CacheTelemetry
+from service.observability.engine_telemetry import EngineTelemetry
 from service.observability.log import take_over
 from service.observability.metrics import Metrics
+from service.observability.request_telemetry import RequestTelemetry
 from service.observability.tracing import TracingError, start_tracing
+from service.observability.translation_telemetry import TranslationTelemetry
 from service.settings import BUNDLED_MODEL, Settings, SettingsError, variable_name
 from service.translation.routing import Catalogue, ServedModel
 from service.translation.translator import Translator
@@ -49,7 +49,7 @@ WARM_UP_TOKENS = 16
 MAX_SOURCE_TOKENS = 512
 """A sentence's tokens, at most; KV caches reserve room for as many in each row."""
 MAX_PENDING_REDIS_BYTES = 32 << 20
-"""Encoder outputs that wait to be written to Redis; what comes beyond them is dropped."""
+"""Encoder outputs that wait to be written to Redis; further ones are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,116 +57,90 @@ class Service:
     """What a server runs: the app, and what it needs to start and stop it."""
 
     app: FastAPI
-    client: EngineClient
+    engine: Engine
     lifecycle: Lifecycle
 
 
 def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Service:
-    """Read the checkpoint's configuration and tokenizer; weights are loaded by the workers, when the app starts.
+    """Read the checkpoints' configurations and tokenizers; the workers load the weights, when the app starts.
 
-    Raises CheckpointError. `on_fatal` is told why when the workers' first start fails.
+    Raises CheckpointError and SettingsError. `on_fatal` is called with the cause when the workers' first start fails.
     """
-    models = [_read_model(index, reference, settings) for index, reference in enumerate(settings.model_references)]
+    models = [read_model(reference, settings) for reference in settings.model_references]
     take_over("transformers")
     # A time stamp for each series would double the page.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     metrics = Metrics()
     tracing = _start_tracing()
-    lifecycle = Lifecycle()
-    checkpoints = [
-        CheckpointSpec(
-            directory=str(model.checkpoint.directory),
-            name=model.name,
-            max_source_tokens=model.max_source_tokens,
-            max_new_tokens=model.max_new_tokens,
-        )
-        for model in models
-    ]
     cache_telemetry = CacheTelemetry(metrics)
     redis = _connect_redis(settings, cache_telemetry)
-    cache = EncoderCache(
-        MemoryTier(max_bytes=settings.cache_bytes, ttl_seconds=settings.cache_ttl_seconds)
-        if settings.cache_bytes
-        else None,
-        redis,
-        min_memory_tokens=settings.cache_min_tokens,
-        min_shared_tokens=settings.redis_min_tokens,
-        observer=cache_telemetry,
-        clock=time.monotonic,
-    )
-    specs = [
-        WorkerSpec(
-            checkpoints=checkpoints,
-            device=placement.device,
-            compute_type=settings.compute_type,
-            num_threads=placement.num_threads,
-            max_rows=0 if settings.max_rows == "auto" else settings.max_rows,
-            max_encode_tokens=settings.max_encode_tokens,
-            max_bulk_wait_seconds=settings.max_bulk_wait_seconds,
-            min_cached_tokens=cache.min_tokens,
-            log_format=settings.log_format,
-            log_level=settings.log_level,
-            isa=settings.isa,
-        )
-        for placement in _placements(settings)
-    ]
+    cache = _build_cache(settings, redis, cache_telemetry)
 
-    def describe(infos: list[CheckpointInfo]) -> None:
-        for model, info in zip(models, infos, strict=True):
+    def describe(infos: Sequence[CheckpointInfo]) -> None:
+        by_name = {info.name: info for info in infos}
+        for model in models:
             model_type = model.checkpoint.config.model_type
-            metrics.describe_build(version=version(), model=model.name, model_type=model_type, info=info)
-        cache.describe({model.name: _identity(model, info) for model, info in zip(models, infos, strict=True)})
+            info = by_name[model.name]
+            metrics.describe_build(
+                version=version(),
+                model=model.name,
+                model_type=model_type,
+                device=info.device,
+                compute_type=info.compute_type,
+                fingerprint=info.fingerprint,
+            )
+        cache.describe({model.name: _identity(model, by_name[model.name]) for model in models})
 
-    client = EngineClient(
-        specs,
+    engine_telemetry = EngineTelemetry(metrics)
+    engine = Engine(
+        _worker_specs(settings, models, needs_fingerprint=cache.min_tokens is not None),
         cache=cache,
         max_queue_tokens=settings.max_queue_tokens,
-        warm_up=lambda: [_warm_up_sequence(model, client.next_id()) for model in models],
-        metrics=metrics,
+        max_silence_seconds=settings.worker_timeout_seconds,
+        observer=engine_telemetry,
         on_loaded=describe,
         on_fatal=on_fatal,
     )
+    engine_telemetry.watch(engine)
     catalogue = Catalogue(models)
-    translator = Translator(catalogue, client, max_queue_tokens=settings.max_queue_tokens, metrics=metrics)
-    translation_service = TranslationService(
-        translator,
-        lifecycle,
-        metrics,
-        max_texts=settings.max_texts,
-        max_text_characters=settings.max_text_characters,
-        timeout_seconds=settings.timeout_seconds,
+    translator = Translator(
+        catalogue, engine, max_answer_bytes=settings.max_answer_bytes, observer=TranslationTelemetry(metrics)
     )
+    lifecycle = Lifecycle()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        client.start()
+        engine.start()
         if redis is not None:
             redis.start()
         yield
+        translator.close()
         # side by side: each may take a second or two of what is left of the grace period
         others = [each.aclose() for each in (redis, tracing) if each is not None]
-        await asyncio.gather(client.aclose(), *others)
+        await asyncio.gather(engine.aclose(), *others)
 
-    app = FastAPI(
-        title="Kakehashi",
+    app = create_app(
+        translator=translator,
+        catalogue=catalogue,
+        engine=engine,
+        lifecycle=lifecycle,
+        observer=RequestTelemetry(metrics),
+        render_metrics=metrics.render,
+        limits=_limits(settings),
+        max_body_bytes=settings.max_body_bytes,
         version=version(),
         lifespan=lifespan,
-        # FastAPI's own asks at each request whether anything was set up to collect it.
-        telemetry={"tracing": False, "metrics": False, "logs": False},
-        routes=[translations.create_route(translation_service)],
+        access_log=AccessLog(with_texts=settings.log_texts) if settings.access_log else None,
+        tracing=tracing,
     )
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    access_log = AccessLog(with_texts=settings.log_texts) if settings.access_log else None
-    app.add_middleware(RequestRecorder, metrics=metrics, access_log=access_log, tracing=tracing)
-    install_error_handlers(app)
-    app.include_router(translations.create_router(translation_service))
-    app.include_router(explain.create_router(translation_service, client))
-    app.include_router(listings.create_router(catalogue, client))
-    app.include_router(health.create_router(client, lifecycle, metrics))
-    return Service(app, client, lifecycle)
+    return Service(app, engine, lifecycle)
 
 
-def _read_model(index: int, reference: str, settings: Settings) -> ServedModel:
+def version() -> str:
+    return importlib.metadata.version("kakehashi")
+
+
+def read_model(reference: str, settings: Settings) -> ServedModel:
     directory = resolve_checkpoint(reference)
     name = BUNDLED_NAME if directory == BUNDLED_MODEL else reference
     try:
@@ -184,7 +158,30 @@ def _read_model(index: int, reference: str, settings: Settings) -> ServedModel:
         raise CheckpointError(f"cannot serve {name}: {max_source_tokens} positions leave no room for a source")
     if not any(tokenizer.targets_of(code) for code in tokenizer.source_languages):
         raise CheckpointError(f"cannot serve {name}: no language has a target")
-    return ServedModel(index, checkpoint, tokenizer, max_source_tokens, max_source_pieces, max_new_tokens)
+    return ServedModel(checkpoint, tokenizer, max_source_tokens, max_source_pieces, max_new_tokens)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        max_requests=settings.max_requests,
+        max_texts=settings.max_texts,
+        max_text_characters=settings.max_text_characters,
+        max_answer_bytes=settings.max_answer_bytes,
+        timeout_seconds=settings.timeout_seconds,
+        retry_linger_seconds=settings.retry_linger_seconds,
+    )
+
+
+def _build_cache(settings: Settings, redis: "RedisTier | None", observer: CacheObserver) -> EncoderCache:
+    memory = MemoryTier(max_bytes=settings.cache_bytes, ttl_seconds=settings.cache_ttl_seconds)
+    return EncoderCache(
+        memory if settings.cache_bytes else None,
+        redis,
+        min_memory_tokens=settings.cache_min_tokens,
+        min_shared_tokens=settings.redis_min_tokens,
+        observer=observer,
+        clock=time.monotonic,
+    )
 
 
 def _connect_redis(settings: Settings, observer: CacheObserver) -> "RedisTier | None":
@@ -221,8 +218,44 @@ def _identity(model: ServedModel, info: CheckpointInfo) -> EncoderIdentity:
     return EncoderIdentity(info.fingerprint, info.compute_type, output_format)
 
 
-def version() -> str:
-    return importlib.metadata.version("kakehashi")
+def _worker_specs(settings: Settings, models: Sequence[ServedModel], *, needs_fingerprint: bool) -> list[WorkerSpec]:
+    checkpoints = [_checkpoint_spec(model) for model in models]
+    return [
+        WorkerSpec(
+            checkpoints=checkpoints,
+            device=placement.device,
+            compute_type=settings.compute_type,
+            num_threads=placement.num_threads,
+            max_rows=0 if settings.max_rows == "auto" else settings.max_rows,
+            max_encode_tokens=settings.max_encode_tokens,
+            max_bulk_wait_seconds=settings.max_bulk_wait_seconds,
+            needs_fingerprint=needs_fingerprint,
+            log_format=settings.log_format,
+            log_level=settings.log_level,
+            isa=settings.isa,
+        )
+        for placement in _placements(settings)
+    ]
+
+
+def _checkpoint_spec(model: ServedModel) -> CheckpointSpec:
+    tokenizer = model.tokenizer
+    source_lang = next(code for code in tokenizer.source_languages if tokenizer.targets_of(code))
+    target_lang = tokenizer.targets_of(source_lang)[0]
+    warm_up = DecodeSpec(
+        checkpoint=model.name,
+        source_ids=tuple(tokenizer.encode_source(WARM_UP_TEXT, source_lang=source_lang, target_lang=target_lang)),
+        decoder_prompt=tuple(tokenizer.decoder_prompt(target_lang)),
+        max_new_tokens=min(WARM_UP_TOKENS, model.max_new_tokens),
+    )
+    longest_prompt = max(len(prompt) for prompt in tokenizer.decoder_prompts.values())
+    return CheckpointSpec(
+        directory=str(model.checkpoint.directory),
+        name=model.name,
+        max_source_tokens=model.max_source_tokens,
+        max_target_tokens=longest_prompt + model.max_new_tokens,
+        warm_up=warm_up,
+    )
 
 
 def _placements(settings: Settings) -> list[Placement]:
@@ -237,13 +270,3 @@ def _placements(settings: Settings) -> list[Placement]:
 
 def _gpus() -> list[str]:
     return [] if importlib.metadata.version("torch").endswith("+cpu") else find_gpus()
-
-
-def _warm_up_sequence(model: ServedModel, sequence_id: int) -> Sequence:
-    tokenizer = model.tokenizer
-    source_lang = next(code for code in tokenizer.source_languages if tokenizer.targets_of(code))
-    target_lang = tokenizer.targets_of(source_lang)[0]
-    prompt = tuple(tokenizer.decoder_prompt(target_lang))
-    source_ids = tokenizer.encode_source(WARM_UP_TEXT, source_lang=source_lang, target_lang=target_lang)
-    request = SearchRequest(sequence_id, prompt, min(WARM_UP_TOKENS, model.max_new_tokens))
-    return Sequence(request, model.index, tuple(source_ids))

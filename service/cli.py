@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from model.checkpoint.config import CheckpointError
-from model.search.types import MAX_BEAM_SIZE
+from model.search.spec import MAX_BEAM_SIZE
 from model.transformer.compute_types import ComputeType
 from service.observability.log import configure_logging
 from service.server import Server

@@ -1,20 +1,33 @@
 """What can go wrong with a request, in the service's words; `service/api/errors.py` gives each its HTTP answer."""
 
+MAX_SHOWN_CHARACTERS = 100
+
+
+def shown(text: str) -> str:
+    """What an error message shows of a request: at most 100 characters, any text as valid Unicode."""
+    text = text[: MAX_SHOWN_CHARACTERS + 1].encode(errors="backslashreplace").decode()
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[: MAX_SHOWN_CHARACTERS - 1]}…"
+
+
+def quoted(text: str) -> str:
+    """The same in quotes, with escapes for what cannot be printed."""
+    return shown(repr(text[:MAX_SHOWN_CHARACTERS]))
+
 
 class ServiceError(Exception):
     """A request that gets no translation; the message is for its client."""
 
 
 class UnsupportedLanguageError(ServiceError):
-    """The model has not this language, or not this pair."""
+    """No checkpoint has this language or this pair."""
 
 
 class UnsupportedOptionError(ServiceError):
-    """An option, or a combination of options, that this server does not serve."""
+    """An option or a combination of options that this server does not serve."""
 
 
 class TooLargeError(ServiceError):
-    """A body, a text or a number of texts over its limit, or work that could never fit the queue."""
+    """A body, a text, a number of texts or an answer over its limit, or work that could never fit the queue."""
 
 
 class RetryableError(ServiceError):
@@ -26,7 +39,7 @@ class RetryableError(ServiceError):
 
 
 class QueueFullError(RetryableError):
-    """Too many source tokens wait already."""
+    """Too many source tokens are waiting, or too many requests are being served."""
 
 
 class NotReadyError(RetryableError):
@@ -38,7 +51,7 @@ class DrainingError(RetryableError):
 
 
 class DeadlineExceededError(ServiceError):
-    """The request's time is over."""
+    """The time allowed for the request has passed."""
 
 
 class EngineFailedError(ServiceError):

@@ -9,7 +9,7 @@ from service.errors import DrainingError
 
 class Lifecycle:
     def __init__(self) -> None:
-        self._num_active = 0
+        self._num_requests = 0
         self._is_draining = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -18,18 +18,27 @@ class Lifecycle:
     def is_draining(self) -> bool:
         return self._is_draining
 
+    @property
+    def num_requests(self) -> int:
+        """Requests that are being served."""
+        return self._num_requests
+
+    def check_open(self) -> None:
+        """Raises DrainingError once the server drains."""
+        if self._is_draining:
+            raise DrainingError("the server is shutting down", retry_after_seconds=5)
+
     @contextmanager
     def request(self) -> Iterator[None]:
         """Around everything that is done for a request. Raises DrainingError once the server drains."""
-        if self._is_draining:
-            raise DrainingError("the server is shutting down", retry_after_seconds=5)
-        self._num_active += 1
+        self.check_open()
+        self._num_requests += 1
         self._idle.clear()
         try:
             yield
         finally:
-            self._num_active -= 1
-            if self._num_active == 0:
+            self._num_requests -= 1
+            if self._num_requests == 0:
                 self._idle.set()
 
     def start_draining(self) -> None:

@@ -69,7 +69,7 @@ class Server(uvicorn.Server):
         lifecycle = self._service.lifecycle
         if not await lifecycle.wait_idle(max(0.0, self._grace_seconds - EXIT_SECONDS)):
             logger.warning("the grace period is over: what is still running fails")
-            await self._service.client.aclose()
+            await self._service.engine.aclose()
             await lifecycle.wait_idle(1.0)
         self.should_exit = True
 

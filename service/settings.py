@@ -29,7 +29,7 @@ class SettingsError(Exception):
 class Settings(BaseModel):
     """Limits are per request unless their description says otherwise."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     model: str = Field(
         str(BUNDLED_MODEL),
@@ -57,6 +57,9 @@ class Settings(BaseModel):
     max_queue_tokens: PositiveInt = Field(
         100_000, description="source tokens waiting in the whole server, past which requests are refused (429)"
     )
+    max_requests: PositiveInt = Field(
+        1024, description="requests served at once in the whole server, past which more are refused (429)"
+    )
     max_encode_tokens: PositiveInt = Field(
         2048, description="source tokens a worker encodes between two decode steps, so that streams keep their pace"
     )
@@ -66,10 +69,26 @@ class Settings(BaseModel):
     max_text_characters: PositiveInt = Field(50_000, description="characters in all texts of a request together")
     max_texts: PositiveInt = Field(128, description="texts in a request")
     max_body_bytes: PositiveInt = Field(1 << 20, description="bytes in a request's body")
+    max_answer_bytes: PositiveInt = Field(
+        16 << 20, description="bytes of a plain answer, estimated before the work; more is refused (413)"
+    )
     max_new_tokens: PositiveInt = Field(256, description="tokens generated for a sentence, the end token included")
     timeout_seconds: float = Field(120.0, gt=0, description="longest time for a request")
     keep_alive_seconds: PositiveInt = Field(
         75, description="time an idle connection stays open; longer than a load balancer keeps its own, often 60"
+    )
+    retry_linger_seconds: float = Field(
+        0.5,
+        ge=0,
+        description="how long a plain request goes on whose client hung up, so that its retry can join it; "
+        "0 ends it at once",
+    )
+    worker_timeout_seconds: float = Field(
+        10.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="silence after which a worker that has work is killed and its work done elsewhere; longer where a "
+        "turn of the model is known to take longer",
     )
     grace_seconds: float = Field(30.0, gt=0, description="time to finish running requests after SIGTERM")
     cache_bytes: int = Field(

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model.tokenizers.languages import match_code
 from service.app import BUNDLED_NAME
-from service.errors import UnsupportedLanguageError, UnsupportedOptionError
+from service.errors import UnsupportedLanguageError, UnsupportedOptionError, quoted, shown
 
 MAX_KNOWN_ROUTES = 4096
 
@@ -74,7 +74,7 @@ class CheckpointRoutes:
         """Raises UnsupportedOptionError and UnsupportedLanguageError, naming what is wrong."""
         if model is not None:
             if model not in self._named:
-                raise UnsupportedOptionError(f"model {model!r} is not served; GET /v1/models lists what is")
+                raise UnsupportedOptionError(f"model {quoted(model)} is not served; GET /v1/models lists what is")
             return self._named[model]
         if len(self._sources) == 1:
             return self.default  # which says itself what it cannot do
@@ -82,12 +82,13 @@ class CheckpointRoutes:
             raise UnsupportedOptionError("source_lang is required: it chooses the checkpoint")
         source = match_code(source_lang, among=self._models)
         if source is None:
-            raise UnsupportedLanguageError(f"source_lang {source_lang!r} is not one of {', '.join(self._models)}")
+            raise UnsupportedLanguageError(f"source_lang {quoted(source_lang)} is not one of {', '.join(self._models)}")
         offered = [self._models_for(source, target) for target in target_langs]
         shared = [each for each in offered[0] if all(each in others for others in offered)]
         if not shared:
             raise UnsupportedOptionError(
-                f"no checkpoint has all of {', '.join(target_langs)} from {source!r}: ask for one target_lang at a time"
+                f"no checkpoint has all of {shown(', '.join(target_langs))} from {source!r}: "
+                "ask for one target_lang at a time"
             )
         return shared[0]
 
@@ -96,7 +97,7 @@ class CheckpointRoutes:
         target = match_code(target_lang, among=targets)
         if target is None:
             raise UnsupportedLanguageError(
-                f"target_lang {target_lang!r} cannot be reached from {source!r}, "
+                f"target_lang {quoted(target_lang)} cannot be reached from {source!r}, "
                 f"which is translated into {', '.join(targets)}"
             )
         return targets[target]

@@ -3,9 +3,11 @@
 import json
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TypeGuard
 from urllib.parse import parse_qs
 
 from deploy.ray.exchange import AppRequest
+from service.api.schemas import MAX_LANGUAGE_CHARACTERS, MAX_MODEL_CHARACTERS, MAX_TARGETS
 
 IN_BODY, IN_QUERY = "body", "query"
 TRANSLATING = MappingProxyType(
@@ -25,7 +27,7 @@ class Asked:
 
 
 def read_asked(request: AppRequest) -> Asked | None:
-    """None where nothing is translated, or what is asked makes no sense: that goes to any app, which says so."""
+    """None for anything but a translation, and for fields that are malformed: any app refuses those."""
     place = TRANSLATING.get((request.method, request.path))
     if place is None:
         return None
@@ -50,9 +52,15 @@ def _from_body(request: AppRequest) -> Asked | None:
 
 def _asked(source_lang: object, target_lang: object, model: object) -> Asked | None:
     targets = target_lang if isinstance(target_lang, list) else [target_lang]
-    target_langs = tuple(each for each in targets if isinstance(each, str))
+    if len(targets) > MAX_TARGETS:
+        return None
+    target_langs = tuple(each for each in targets if isinstance(each, str) and len(each) <= MAX_LANGUAGE_CHARACTERS)
     if not target_langs or len(target_langs) < len(targets):
         return None
-    if not isinstance(source_lang, str | None) or not isinstance(model, str | None):
+    if not _is_short(source_lang, MAX_LANGUAGE_CHARACTERS) or not _is_short(model, MAX_MODEL_CHARACTERS):
         return None
     return Asked(source_lang, target_langs, model)
+
+
+def _is_short(value: object, max_characters: int) -> TypeGuard[str | None]:
+    return value is None or (isinstance(value, str) and len(value) <= max_characters)

@@ -17,9 +17,10 @@ from starlette.types import Message, Send
 from deploy.ray.checkpoint_host import CheckpointHost, ModelUnavailableError
 from deploy.ray.exchange import AppRequest
 from deploy.ray.held_answer import HeldAnswer
+from service.api.encoding import encode_json
 from service.api.errors import problem_body, record_failure
 from service.api.record import RequestRecord
-from service.api.sse import encode_event, encode_json
+from service.api.sse import encode_event
 from service.errors import EngineFailedError, NotReadyError, QueueFullError
 
 logger = logging.getLogger(__name__)

@@ -7,13 +7,12 @@ app's, problems included; what is translated by no checkpoint in particular goes
 
 import asyncio
 
-from fastapi import FastAPI
-from fastapi.responses import JSONResponse, Response
-from langcodes import Language
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deploy.ray.checkpoint_host import CheckpointHost
@@ -22,15 +21,20 @@ from deploy.ray.exchange import AppRequest
 from deploy.ray.fields import read_asked
 from deploy.ray.fleet_metrics import Page, merge_pages
 from deploy.ray.forwarding import Forwarder
+from service.api.answers import HealthAnswer
 from service.api.body_limit import BodyLimit
+from service.api.encoding import JsonResponse
 from service.api.errors import ClientGoneError, install_error_handlers
+from service.api.listings import languages_answer
 from service.api.middleware import RequestRecorder
+from service.api.openapi import App
+from service.api.reading import read_body
 from service.api.record import record_of
-from service.api.schemas import HealthAnswer, LanguageEntry, LanguagesAnswer
 from service.api.sse import until_gone
 from service.errors import NotReadyError
 from service.observability.log import configure_logging
 from service.observability.metrics import CONTENT_TYPE, Metrics
+from service.observability.request_telemetry import RequestTelemetry
 from service.settings import load_settings
 
 CHECKPOINT_HOST = "CheckpointHost"
@@ -53,32 +57,37 @@ class Ingress:
         self._forwarder = Forwarder(host, max_wait_seconds=max_wait_seconds)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
-        app = FastAPI(openapi_url=None, telemetry={"tracing": False, "metrics": False, "logs": False})
+        app = App(
+            openapi_url=None,
+            redirect_slashes=False,
+            telemetry={"tracing": False, "metrics": False, "logs": False},
+            routes=[
+                Route("/v1/languages", self._languages),
+                Route("/v1/models", self._models),
+                Route("/health/live", self._live),
+                Route("/health/ready", self._ready),
+                Route("/metrics", self._metrics),
+                Mount("/", self._forward),
+            ],
+        )
         app.add_middleware(BodyLimit, max_bytes=self._settings.max_body_bytes)
-        app.add_middleware(RequestRecorder, metrics=Metrics())  # for the ids; the replicas' apps count
+        app.add_middleware(RequestRecorder, observer=RequestTelemetry(Metrics()))
         app.add_middleware(OneRequestId)
         install_error_handlers(app)
-        app.add_api_route("/v1/languages", self._languages)
-        app.add_api_route("/v1/models", self._models)
-        app.add_api_route("/health/live", self._live)
-        app.add_api_route("/health/ready", self._ready)
-        app.add_api_route("/metrics", self._metrics)
-        app.mount("/", self._forward)
         return app
 
-    async def _languages(self) -> LanguagesAnswer:
-        found = self._routes.languages().items()
-        return LanguagesAnswer([LanguageEntry(code, Language.get(code).display_name(), to) for code, to in found])
+    async def _languages(self, _: Request) -> Response:
+        return JsonResponse(languages_answer(self._routes.languages()))
 
-    async def _models(self) -> Response:
-        """As listed: what a checkpoint is besides is known where it is loaded."""
+    async def _models(self, _: Request) -> Response:
+        """As listed: everything else about a checkpoint is known where it is loaded."""
         found = self._routes.models().items()
-        return JSONResponse({"models": [{"id": model, "languages": sources} for model, sources in found]})
+        return JsonResponse({"models": [{"id": model, "languages": sources} for model, sources in found]})
 
-    async def _live(self) -> HealthAnswer:
-        return HealthAnswer("ok")
+    async def _live(self, _: Request) -> Response:
+        return JsonResponse(HealthAnswer())
 
-    async def _ready(self) -> HealthAnswer:
+    async def _ready(self, _: Request) -> Response:
         """Whether a replica runs; which checkpoints it holds is a matter of what is asked of it."""
         status = await asyncio.to_thread(serve.status)
         replicas = [
@@ -90,9 +99,9 @@ class Ingress:
         ]
         if not any(replicas):
             raise NotReadyError("no replica is running", retry_after_seconds=1)
-        return HealthAnswer("ok")
+        return JsonResponse(HealthAnswer())
 
-    async def _metrics(self) -> Response:
+    async def _metrics(self, _: Request) -> Response:
         answers = await self._host.broadcast("metrics").results_async(timeout_s=LOOK_SECONDS, return_exceptions=True)
         seen = [answer for answer in answers if not isinstance(answer, BaseException)]
         pages = [Page(replica, model, text) for replica, texts in seen for model, text in texts.items()]
@@ -100,7 +109,7 @@ class Ingress:
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
         record = record_of(scope)
-        body = await Request(scope, receive).body()
+        body = await read_body(receive)
         headers = [(name, value) for name, value in scope["headers"] if name not in HOP_BY_HOP]
         request = AppRequest(
             scope["method"],

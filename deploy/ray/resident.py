@@ -39,7 +39,7 @@ class Resident:
         service = await asyncio.to_thread(build_service, settings, on_fatal=fail)
         async with AsyncExitStack() as lifespan:
             await lifespan.enter_async_context(service.app.router.lifespan_context(service.app))
-            ready = asyncio.ensure_future(service.client.wait_ready())
+            ready = asyncio.ensure_future(service.engine.wait_ready())
             try:
                 await asyncio.wait({ready, failed}, return_when=asyncio.FIRST_COMPLETED)
             finally:

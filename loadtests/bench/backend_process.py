@@ -12,7 +12,7 @@ from typing import Self
 
 from loadtests.bench.sides import BackendSpec
 from loadtests.bench.work import TimedTargets, Work
-from service.engine.process import KEEP_FREED_MEMORY
+from service.engine.fork_server_process import KEEP_FREED_MEMORY
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 

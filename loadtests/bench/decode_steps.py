@@ -12,8 +12,8 @@ from loadtests.bench.kakehashi_backend import CPU, unending
 from loadtests.bench.roofline import Roofline
 from model.checkpoint.config import ModelConfig, read_checkpoint
 from model.checkpoint.loading import load_transformer
-from model.decoding.generate import RunningBatch
-from model.search.types import SearchRequest
+from model.decoding.batch import DecodingBatch, NewDecode
+from model.search.spec import DecodeSpec
 from model.transformer.compute_types import ComputeType
 
 WEIGHT_BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
@@ -97,7 +97,7 @@ class StepTimer:
         num_all_steps = NUM_WARMING_STEPS + NUM_STEPS
         prompt_length = max(1, size.num_self_tokens - NUM_WARMING_STEPS - NUM_STEPS // 2)
         max_length = prompt_length + num_all_steps + 1
-        batch = RunningBatch(
+        batch = DecodingBatch(
             self._transformer,
             unending(self._checkpoint, max_length),
             max_rows=size.num_rows,
@@ -111,16 +111,18 @@ class StepTimer:
             (size.num_rows, size.num_source_tokens + prompt_length),
             generator=generator,
         ).tolist()
-        requests = [
-            SearchRequest(
-                index,
+        specs = [
+            DecodeSpec(
+                self._name,
+                (*row[: size.num_source_tokens - 1], config.eos_token_id),
                 (config.decoder_start_token_id, *row[size.num_source_tokens + 1 :]),
                 num_all_steps + 1,
                 repetition_guard=False,
             )
-            for index, row in enumerate(ids)
+            for row in ids
         ]
-        batch.join(requests, [[*row[: size.num_source_tokens - 1], config.eos_token_id] for row in ids])
+        encoded = batch.encode([spec.source_ids for spec in specs]).hidden_states
+        batch.add([NewDecode(index, *new) for index, new in enumerate(zip(specs, encoded, strict=True))])
         seconds = []
         for _ in range(num_all_steps):
             began = time.perf_counter()

@@ -10,7 +10,7 @@ from loadtests.bench.work import Targets, Work
 from model.checkpoint.config import Checkpoint, read_checkpoint
 from model.checkpoint.loading import load_transformer
 from model.decoding.generate import generate
-from model.search.types import SearchRequest
+from model.search.spec import DecodeSpec
 from model.transformer.compute_types import ComputeType
 
 CPU = torch.device("cpu")
@@ -23,19 +23,20 @@ class KakehashiBackend:
 
     def translate(self, work: Work) -> Targets:
         checkpoint = unending(self._checkpoint, work.target_length) if work.fixed_length else self._checkpoint
-        requests = [
-            SearchRequest(
-                index,
+        specs = [
+            DecodeSpec(
+                checkpoint.name,
+                tuple(source),
                 prompt,
                 work.max_new_tokens,
                 beam_size=work.beam_size,
                 repetition_guard=False,
                 num_uncounted_tokens=len(prompt),  # as where `transformers` is handed the whole prompt
             )
-            for index, prompt in enumerate(work.prompts)
+            for source, prompt in zip(work.sources, work.prompts, strict=True)
         ]
         max_rows = work.batch_size * work.beam_size
-        results = generate(self._transformer, checkpoint, requests, work.sources, max_rows=max_rows)
+        results = generate(self._transformer, checkpoint, specs, max_rows=max_rows)
         return [list(hypotheses[0].token_ids) for hypotheses in results]
 
 

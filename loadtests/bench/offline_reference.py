@@ -109,26 +109,23 @@ def _decode_share(share: Share, barrier: Barrier, spans: "Queue[RoundTiming]") -
     from model.checkpoint.config import read_checkpoint
     from model.checkpoint.loading import load_transformer
     from model.decoding.generate import generate
-    from model.search.types import SearchRequest
+    from model.search.spec import DecodeSpec
     from model.tokenizers.loading import load_tokenizer
 
     torch.set_num_threads(1)
     checkpoint = read_checkpoint(share.directory, name=str(share.directory))
     tokenizer = load_tokenizer(checkpoint)
     transformer = load_transformer(checkpoint, compute_type=share.compute_type, device=torch.device(share.device))
-    requests = [
-        SearchRequest(index, tuple(tokenizer.decoder_prompt(each.target_lang)), share.max_new_tokens)
-        for index, each in enumerate(share.sentences)
-    ]
-    sources = [
-        tokenizer.encode_source(each.text, source_lang=each.source_lang, target_lang=each.target_lang)
-        for each in share.sentences
-    ]
-    generate(transformer, checkpoint, requests[:NUM_WARM_UP], sources[:NUM_WARM_UP], max_rows=share.max_rows)
+    specs = []
+    for each in share.sentences:
+        source = tokenizer.encode_source(each.text, source_lang=each.source_lang, target_lang=each.target_lang)
+        prompt = tokenizer.decoder_prompt(each.target_lang)
+        specs.append(DecodeSpec(checkpoint.name, tuple(source), tuple(prompt), share.max_new_tokens))
+    generate(transformer, checkpoint, specs[:NUM_WARM_UP], max_rows=share.max_rows)
     for round_index in range(share.num_rounds):
         barrier.wait(START_SECONDS)
         began, cpu_began, machine_began = time.monotonic(), time.process_time(), machine_cpu_seconds()
-        results = generate(transformer, checkpoint, requests, sources, max_rows=share.max_rows)
+        results = generate(transformer, checkpoint, specs, max_rows=share.max_rows)
         span = RoundTiming(
             round_index,
             began,

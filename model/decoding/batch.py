@@ -1,12 +1,19 @@
-"""The rows that decode side by side: their caches, where each of them stands, and the search for their next tokens.
+"""The running batch: its rows, their caches and states, and the search for their next tokens.
 
-Row i is in slot i; which rows enter, leave and move is the caller's to say. Where a row stands (last token, position,
-source length) lies in one host tensor, so that a step is a fixed number of batched operations, whatever the number of
-rows, and one copy back from the device.
-Shapes: B rows, S source tokens, D model size, n sources.
+    slots  [ r0 | r1 | r2 | r3 |    |    ]      max_rows = 6
+             <---- running ---> <- free ->
+
+Each decode has one row, or as many as its beam. Running rows always fill slots 0..n-1 of the caches, so that a step
+works on a view of them: new rows take the slots from n on, and when rows leave, those at the end move into the gaps.
+The state of each row (last token, position, source length) is a column of one host tensor. So a step is a fixed number
+of batched operations whatever the number of rows, and one copy back from the device.
+Shapes: B rows, S source tokens, D model size.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from types import MappingProxyType
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,14 +21,37 @@ from torch.nn.utils.rnn import pad_sequence
 
 from model.checkpoint.config import Checkpoint
 from model.decoding.cuda_graphs import GraphedStep, cuda_graphs
-from model.search.search import Search
-from model.search.types import Progress, SearchRequest
+from model.decoding.length_groups import length_groups
+from model.search.results import Progress
+from model.search.search import Running, Search, aligned_slots
+from model.search.spec import DecodeSpec
 from model.transformer.attention import CrossWeights
-from model.transformer.kv_cache import KVCache
+from model.transformer.compute_types import EncoderDtype
+from model.transformer.kv_cache import KVCache, RowMove
 from model.transformer.transformer import Transformer
 
 ALIGNMENT_LAYER = -1
 """The last decoder layer."""
+MAX_AUTO_ROWS = 64
+"""More rows make a step longer without making tokens cheaper."""
+
+ENCODER_DTYPES: Mapping[torch.dtype, EncoderDtype] = MappingProxyType(
+    {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
+)
+
+
+class NewDecode(NamedTuple):
+    decode_id: int
+    spec: DecodeSpec
+    encoder_hidden_states: Tensor
+    """[S, D] in the transformer's `encoder_dtype`, one for each of the spec's `source_ids`."""
+
+
+class EncodedSources(NamedTuple):
+    hidden_states: list[Tensor]
+    """[S, D] of each source, in the order given."""
+    num_padding_tokens: int
+    """Computed along with them: none by our own kernels."""
 
 
 class DecodingBatch:
@@ -36,108 +66,249 @@ class DecodingBatch:
     ) -> None:
         """`max_target_tokens` counts the decoder prompt too."""
         self._transformer = transformer
-        self._pad_token_id = checkpoint.config.pad_token_id
+        self._config = checkpoint.config
         self._device = device = transformer.device
-        self.cache = KVCache(
+        self._cache = KVCache(
             checkpoint.config,
             max_rows=max_rows,
             max_target_tokens=max_target_tokens,
             max_source_tokens=max_source_tokens,
             dtype=transformer.kv_dtype,
             device=device,
-            follows_origins=transformer.decoder_kernel is not None,
+            has_indirection=transformer.decoder_kernel is not None,
         )
         self._search = Search(checkpoint, max_rows=max_rows, max_target_tokens=max_target_tokens, device=device)
-        # of each row: its last token, which is not in the cache yet, its place there, and the length of its source
+        self._running: dict[int, Running] = {}
+        self._rows: list[Running] = []
+        """By slot."""
         self._state = torch.zeros((3, max_rows), dtype=torch.int64, pin_memory=device.type == "cuda")
-        self._graphed = GraphedStep(transformer, self.cache, cuda_graphs()) if device.type == "cuda" else None
+        """By slot: the last token, which is not in the cache yet, its position there, and the length of the source."""
+        self._graphed = GraphedStep(transformer, self._cache, cuda_graphs()) if device.type == "cuda" else None
+
+    @staticmethod
+    def choose_max_rows(
+        transformer: Transformer, *, max_source_tokens: int, max_target_tokens: int, kv_bytes: int
+    ) -> int:
+        """At least 1, at most `MAX_AUTO_ROWS`, and otherwise as many as have room for their caches in `kv_bytes`."""
+        bytes_per_row = KVCache.bytes_per_row(
+            transformer.config,
+            max_target_tokens=max_target_tokens,
+            max_source_tokens=max_source_tokens,
+            dtype=transformer.kv_dtype,
+        )
+        return max(1, min(MAX_AUTO_ROWS, kv_bytes // bytes_per_row))
+
+    @property
+    def num_rows(self) -> int:
+        return len(self._rows)
+
+    @property
+    def max_rows(self) -> int:
+        return self._cache.max_rows
+
+    @property
+    def num_free_rows(self) -> int:
+        return self.max_rows - self.num_rows
+
+    @property
+    def kv_bytes(self) -> int:
+        """The size of the caches of all rows."""
+        return self._cache.num_bytes
+
+    @property
+    def encoder_dtype(self) -> EncoderDtype:
+        """Of encoder outputs."""
+        return ENCODER_DTYPES[self._transformer.encoder_dtype]
 
     @torch.inference_mode()
-    def enter(
-        self,
-        start: int,
-        requests: Sequence[SearchRequest],
-        encoder_hidden_states: Tensor,
-        source_lengths: Sequence[int],
-        source_of_request: Sequence[int],
-    ) -> None:
-        """Fill slots from `start` on: each request takes as many as it has beams.
+    def encode(self, sources: Sequence[Sequence[int]]) -> EncodedSources:
+        """Encode sources of token ids. Raises ValueError for one that is empty, too long or not in the vocabulary."""
+        for source in sources:
+            self._check_source(source)
+        encoded: dict[int, Tensor] = {}
+        num_padding_tokens = 0
+        for group in length_groups(range(len(sources)), lambda index: (len(sources[index]),)):
+            input_ids = _padded([sources[index] for index in group], pad_token_id=self._config.pad_token_id)
+            lengths = torch.tensor([len(sources[index]) for index in group])
+            hidden_states = self._transformer.encode(self._to_device(input_ids), self._to_device(lengths))
+            if self._transformer.encoder_kernel is None:
+                num_padding_tokens += input_ids.numel() - int(lengths.sum())
+            for index, row in zip(group, hidden_states, strict=True):
+                # A copy: a view would keep the whole padded batch alive for as long as one of its sources.
+                encoded[index] = row[: len(sources[index])].clone()
+        return EncodedSources([encoded[index] for index in range(len(sources))], num_padding_tokens)
 
-        `encoder_hidden_states` [n, S, D] are padded at the end; `source_of_request` says which of the n is whose.
+    @staticmethod
+    def encoder_output_bytes(encoder_hidden_states: Tensor) -> bytes:
+        """[S, D] as an encoder cache keeps it."""
+        return bytes(encoder_hidden_states.cpu().contiguous().view(torch.uint8).numpy().data)
+
+    def encoder_output_tensor(self, data: bytes, num_tokens: int) -> Tensor:
+        """`encoder_output_bytes` of a source of so many tokens, as [S, D]. Raises ValueError for another size."""
+        shape, dtype = (num_tokens, self._config.d_model), self._transformer.encoder_dtype
+        num_bytes = shape[0] * shape[1] * dtype.itemsize
+        if len(data) != num_bytes:
+            raise ValueError(f"an encoder output has {len(data)} bytes; {num_tokens} tokens have {num_bytes}")
+        return torch.frombuffer(bytearray(data), dtype=dtype).view(shape).to(self._device)
+
+    @torch.inference_mode()
+    def add(self, decodes: Sequence[NewDecode]) -> None:
+        """Start decodes, each in `beam_size` rows, and prefill their prompts.
+
+        Raises ValueError if one of them cannot be run or rows are lacking. After an exception of any kind none of them
+        has been added.
         """
-        slot = start
-        prompts: list[tuple[int, ...]] = []
+        if not decodes:
+            return
+        self._check(decodes)
+        groups = length_groups(decodes, lambda new: (len(new.spec.decoder_prompt), len(new.spec.source_ids)))
+        entering: list[Running] = []
+        slot = self.num_rows
+        for new in chain.from_iterable(groups):
+            slots = range(slot, slot + new.spec.beam_size)
+            entering.append(self._search.start(new.decode_id, new.spec, slots))
+            slot = slots.stop
+        # Slots past the current row count are free: until the end nothing depends on what is written there.
+        start = self.num_rows
+        for group in groups:
+            stop = start + _num_rows(group)
+            self._write_sources(start, stop, group)
+            if self._transformer.decoder_kernel is None:
+                self._prefill(start, stop, group)
+            start = stop
+        if self._transformer.decoder_kernel is not None:  # computes no padding: one prefill for all
+            self._prefill(self.num_rows, start, list(chain.from_iterable(groups)))
+        for running in entering:
+            self._running[running.decode_id] = running
+            self._rows += [running] * len(running.slots)
+
+    def _check(self, decodes: Sequence[NewDecode]) -> None:
+        num_rows = _num_rows(decodes)
+        if num_rows > self.num_free_rows:
+            raise ValueError(f"{num_rows} rows are needed, {self.num_free_rows} are free")
+        ids = [new.decode_id for new in decodes]
+        if len(set(ids)) < len(ids) or not self._running.keys().isdisjoint(ids):
+            raise ValueError("a decode id is in use already")
+        for _, spec, encoder_hidden_states in decodes:
+            _check_ids("decoder_prompt", spec.decoder_prompt, self._config.decoder_vocab_size)
+            self._check_source(spec.source_ids)
+            if encoder_hidden_states.shape != (len(spec.source_ids), self._config.d_model):
+                shape = [*encoder_hidden_states.shape]
+                raise ValueError(f"encoder_hidden_states is {shape} for {len(spec.source_ids)} source tokens")
+
+    def _check_source(self, source_ids: Sequence[int]) -> None:
+        _check_ids("source_ids", source_ids, self._config.vocab_size)
+        if len(source_ids) > self._cache.max_source_tokens:
+            raise ValueError(f"source_ids has {len(source_ids)} tokens, more than {self._cache.max_source_tokens}")
+
+    def _write_sources(self, start: int, stop: int, decodes: Sequence[NewDecode]) -> None:
+        """Fill slots start..stop-1 with K' and V' of the decodes' sources, each computed once, and with their state."""
+        sources = {new.spec.source_ids: new.encoder_hidden_states for new in decodes}
+        index_of = {source_ids: index for index, source_ids in enumerate(sources)}
         source_of_row: list[int] = []
-        for request, source in zip(requests, source_of_request, strict=True):
-            self._search.join(request, range(slot, slot + request.beam_size))
-            slot += request.beam_size
-            prompts += [request.decoder_prompt] * request.beam_size
-            source_of_row += [source] * request.beam_size
-        state = [[prompt[-1] for prompt in prompts], [len(prompt) - 1 for prompt in prompts]]
-        self._state[:, start:slot] = torch.tensor([*state, [source_lengths[source] for source in source_of_row]])
-        has_own_source = source_of_row == list(range(len(source_lengths)))
-        self.cache.write_cross(
+        states: list[tuple[int, int, int]] = []
+        for _, spec, _ in decodes:
+            source_of_row += [index_of[spec.source_ids]] * spec.beam_size
+            state = (spec.decoder_prompt[-1], len(spec.decoder_prompt) - 1, len(spec.source_ids))
+            states += [state] * spec.beam_size
+        self._state[:, start:stop] = torch.tensor(states).T
+        has_own_source = len(sources) == stop - start
+        self._cache.write_cross(
             start,
-            self._transformer.cross_kv(encoder_hidden_states),
+            self._transformer.cross_kv(pad_sequence(list(sources.values()), batch_first=True)),
             None if has_own_source else torch.tensor(source_of_row, device=self._device),
         )
-        self._prefill(start, slot, [prompt[:-1] for prompt in prompts])
 
-    def _prefill(self, start: int, stop: int, prompts: list[tuple[int, ...]]) -> None:
-        """Write K and V of all prompt tokens but the last, which the first step takes.
+    def _prefill(self, start: int, stop: int, decodes: Sequence[NewDecode]) -> None:
+        """Write K and V of all prompt tokens but the last, which the first step takes, to slots start..stop-1.
 
-        Shorter prompts are padded on the right: what that writes lies past the row's own position, where it is hidden
-        until a real token overwrites it.
+        With cache indirection the rows of a beam search share those of its first row.
         """
-        num_tokens = max(map(len, prompts))
+        num_tokens = max(len(new.spec.decoder_prompt) for new in decodes) - 1
         if num_tokens == 0:
             return
-        input_ids, _ = padded(prompts, pad_token_id=self._pad_token_id)
+        prompts: list[tuple[int, ...]] = []
+        for _, spec, _ in decodes:
+            prompt = spec.decoder_prompt[:-1]
+            others = () if self._cache.has_indirection else prompt
+            prompts += [prompt, *[others] * (spec.beam_size - 1)]
         source_lengths = self._state[2, start:stop]
-        view = self.cache.view(start, stop, self_tokens=num_tokens, source_tokens=int(source_lengths.max()))
-        positions = torch.zeros(stop - start, dtype=torch.int64)
-        self._transformer.decode(
-            self._to_device(input_ids), self._to_device(positions), self._to_device(source_lengths), view
-        )
+        view = self._cache.view(start, stop, self_tokens=num_tokens, source_tokens=int(source_lengths.max()))
+        self._transformer.prefill(prompts, self._to_device(source_lengths), view)
+        if self._cache.has_indirection:
+            for _, spec, _ in decodes:
+                if spec.beam_size > 1:
+                    self._cache.share(start, start + spec.beam_size, self_tokens=len(spec.decoder_prompt) - 1)
+                start += spec.beam_size
 
     @torch.inference_mode()
-    def step(self, num_rows: int) -> list[Progress]:
-        """Decode one token for each of the rows in slots 0..num_rows-1: what it brought to each sequence."""
-        state = self._state[:, :num_rows]
+    def step(self) -> list[Progress]:
+        """Decode one token for every row, and free the rows of decodes that finish. Progress of every running decode.
+
+        After an exception the state of the running decodes is undefined: they have to be removed.
+        """
+        if not self._rows:
+            return []
+        state = self._state[:, : self.num_rows]
         last_token_ids, positions, source_lengths = state
         sizes = {"self_tokens": int(positions.max()) + 1, "source_tokens": int(source_lengths.max())}
-        aligned = self._search.aligned_slots(num_rows)
+        aligned = aligned_slots(self._rows)
         weights = CrossWeights(ALIGNMENT_LAYER, self._to_device(torch.tensor(aligned))) if aligned else None
         if self._graphed is not None and weights is None:
             logits = self._graphed(state, **sizes)
         else:
             token_ids, places, lengths = self._to_device(state)
-            view = self.cache.view(0, num_rows, **sizes)
+            view = self._cache.view(0, self.num_rows, **sizes)
             logits = self._transformer.decode_step(token_ids, places, lengths, view, weights)
         alignments = weights.weights[:, 0] if weights is not None and weights.weights is not None else None
-        step = self._search.step(logits, alignments)
+        step = self._search.step(self._rows, logits, alignments)
         last_token_ids.copy_(step.next_token_ids)
         positions += 1
-        self.cache.reorder(
+        self._cache.reorder(
             [copy.target for copy in step.copies],
             [copy.source for copy in step.copies],
             self_tokens=sizes["self_tokens"],
         )
+        self.remove(progress.decode_id for progress in step.progress if progress.hypotheses)
         return step.progress
 
     @torch.inference_mode()
-    def move(self, source: int, target: int) -> None:
-        """The row in slot `source` goes on in slot `target`, whose own row has left."""
-        _, position, source_length = self._state[:, source].tolist()
-        self.cache.move(source, target, self_tokens=position, source_tokens=source_length)
-        self._search.move(source, target)
-        self._state[:, target] = self._state[:, source]
+    def remove(self, decode_ids: Iterable[int]) -> None:
+        """Free the rows of these decodes. Ids that are not running are ignored."""
+        leaving = [self._running.pop(each) for each in set(decode_ids) if each in self._running]
+        if not leaving:
+            return
+        freed = {slot for running in leaving for slot in running.slots}
+        num_left = self.num_rows - len(freed)
+        targets = sorted(slot for slot in freed if slot < num_left)
+        sources = [slot for slot in range(num_left, self.num_rows) if slot not in freed]
+        moves: list[RowMove] = []
+        for source, target in zip(sources, targets, strict=True):
+            self._rows[source].move(source, target)
+            self._rows[target] = self._rows[source]
+            _, position, source_length = self._state[:, source].tolist()
+            self._state[:, target] = self._state[:, source]
+            moves.append(RowMove(source, target, position, source_length))
+        del self._rows[num_left:]
+        self._cache.move(moves)
+        self._search.move(sources, targets)
 
     def _to_device(self, tensor: Tensor) -> Tensor:
         return tensor.to(self._device, non_blocking=True)
 
 
-def padded(sequences: Sequence[Sequence[int]], *, pad_token_id: int) -> tuple[Tensor, Tensor]:
-    """Ids [B, T] padded at the end, and lengths [B], on the host."""
-    ids = pad_sequence([torch.tensor(each, dtype=torch.int64) for each in sequences], True, pad_token_id)
-    return ids, torch.tensor([len(each) for each in sequences])
+def _num_rows(decodes: Iterable[NewDecode]) -> int:
+    return sum(new.spec.beam_size for new in decodes)
+
+
+def _check_ids(name: str, token_ids: Sequence[int], vocab_size: int) -> None:
+    """Raises ValueError."""
+    if not token_ids:
+        raise ValueError(f"{name} is empty")
+    if min(token_ids) < 0 or max(token_ids) >= vocab_size:
+        raise ValueError(f"{name} has a token outside the vocabulary of {vocab_size}")
+
+
+def _padded(sequences: Sequence[Sequence[int]], *, pad_token_id: int) -> Tensor:
+    """Ids [B, T] padded at the end, on the host."""
+    return pad_sequence([torch.tensor(each, dtype=torch.int64) for each in sequences], True, pad_token_id)

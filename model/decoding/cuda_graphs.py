@@ -1,8 +1,8 @@
 """`decode_step` at a few static shapes, each recorded once and then replayed: on CUDA as a graph, one launch a step.
 
 A batch takes the smallest bucket that holds it: rows, tokens of the self cache and source tokens are rounded up to
-powers of two, and no further than the caches go. The rows that this adds are free slots, which hold nothing that
-anybody reads and are overwritten when a row enters; the tokens that it adds are masked.
+powers of two, and no further than the caches go. The added rows are free slots, which nobody reads and which are
+overwritten when a row enters. The added tokens are masked.
 Shapes: B rows of the batch, R rows of the caches, N target vocabulary.
 """
 
@@ -17,11 +17,11 @@ from model.transformer.transformer import Transformer
 
 _FEWEST_TOKENS = 16
 _NUM_WARM_UPS = 3
-"""Before a capture, as PyTorch asks: libraries allocate and choose their kernels on first use."""
+"""Before a capture, as PyTorch requires: libraries allocate and choose their kernels on first use."""
 
 Replay = Callable[[], Tensor]
 Record = Callable[[Callable[[], Tensor]], Replay]
-"""Takes a function of static shapes, and gives back what does its work again on the same memory."""
+"""Takes a function of static shapes and returns a replay, which repeats its work on the same memory."""
 
 
 class Bucket(NamedTuple):

@@ -1,8 +1,9 @@
 """How well a checkpoint translates parallel text, and how early its beams agree: `kakehashi evaluate`.
 
 Each `NAME.en-XX.tsv` of a directory (`English<TAB>other language`, UTF-8) is translated both ways, in float32 and with
-the checkpoint's own generation rules, without the repetition guard, which `transformers` has not. The translations of
-`transformers` are made from the same token ids, and become text in the same way, so that a difference is the search's.
+the checkpoint's own generation rules, without the repetition guard, which `transformers` does not have. The
+translations of `transformers` are made from the same token ids and become text in the same way, so that a difference
+is the search's.
 """
 
 import re
@@ -19,7 +20,8 @@ from model.checkpoint.loading import load_transformer
 from model.decoding.generate import generate
 from model.evaluation.parallel_text import EvaluationError, TestSet
 from model.evaluation.transformers_peer import TransformersPeer
-from model.search.types import Progress, SearchRequest
+from model.search.results import Progress
+from model.search.spec import DecodeSpec
 from model.tokenizers.loading import Tokenizer, load_tokenizer
 from model.transformer.compute_types import ComputeType
 from model.transformer.transformer import Transformer
@@ -63,7 +65,7 @@ class Outcome:
 
 @dataclass(slots=True)
 class _StepCounts:
-    """Counts the steps of each sequence, and shows the sequences that ended on a bar."""
+    """Counts the steps of each decode, and shows finished decodes on a bar."""
 
     bar: tqdm
     steps: dict[int, int] = field(default_factory=dict)
@@ -71,9 +73,9 @@ class _StepCounts:
 
     def __call__(self, step: list[Progress]) -> None:
         for progress in step:
-            number = self.steps[progress.sequence_id] = self.steps.get(progress.sequence_id, 0) + 1
+            number = self.steps[progress.decode_id] = self.steps.get(progress.decode_id, 0) + 1
             if progress.tokens:
-                self.first.setdefault(progress.sequence_id, number)
+                self.first.setdefault(progress.decode_id, number)
         self.bar.update(sum(bool(progress.hypotheses) for progress in step))
 
     def first_delta(self) -> FirstDelta:
@@ -103,12 +105,13 @@ class Evaluator:
         """Raises EvaluationError for a pair that is not served, and for a source with too many tokens."""
         sources, prompt = self._encode(test_set)
         max_new_tokens = self._checkpoint.generation.max_length - len(prompt)
-        requests = [
-            SearchRequest(index, prompt, max_new_tokens, beam_size=beam_size, repetition_guard=False)
-            for index in range(len(sources))
+        name = self._checkpoint.name
+        specs = [
+            DecodeSpec(name, tuple(source), prompt, max_new_tokens, beam_size=beam_size, repetition_guard=False)
+            for source in sources
         ]
         counts = _StepCounts(bar)
-        results = generate(self._transformer, self._checkpoint, requests, sources, on_step=counts)
+        results = generate(self._transformer, self._checkpoint, specs, on_step=counts)
         targets = [list(hypotheses[0].token_ids) for hypotheses in results]
         outputs = [self._tokenizer.decode(target) for target in targets]
         outcome = Outcome(outputs, _score(outputs, test_set), counts.first_delta())

@@ -71,13 +71,13 @@ class CacheStruct(Structure):
         ("kv", c_void_p),
         ("layer_stride", c_int64),
         ("row_stride", c_int64),
-        ("origins", c_void_p),
-        ("origins_stride", c_int64),
+        ("indirection", c_void_p),
+        ("indirection_stride", c_int64),
     )
 
 
 class BiasStruct(Structure):
-    _fields_ = (("values", c_void_p), ("row_stride", c_int64), ("head_stride", c_int64))
+    _fields_ = (("values", c_void_p), ("num_positions", c_int64))
 
 
 class EmbeddingStruct(Structure):
@@ -88,9 +88,10 @@ class StepStruct(Structure):
     _fields_ = (
         ("token_ids", c_void_p),
         ("hidden_states", c_void_p),
-        ("num_rows", c_int64),
+        ("num_tokens", c_int64),
         ("self_kv", CacheStruct),
         ("cross_kv", CacheStruct),
+        ("rows", c_void_p),
         ("positions", c_void_p),
         ("source_lengths", c_void_p),
         ("self_bias", BiasStruct),

@@ -1,8 +1,9 @@
-"""A whole stack of layers as one call of our own kernels, in int8 on CPU: the encoder, and the decoder a token a row.
+"""A whole stack of layers as one call of our own kernels, in int8 on CPU: the encoder, and the decoder.
 
-They compute what the layers' `forward` does, on the same weights. The encoder takes its sources without padding. In the
-decoder each row attends over its own filled part of the caches and no further, and nothing is allocated.
-Shapes: L layers, B rows, S source tokens, P source tokens of all rows, T decoder tokens, H heads, D model size.
+They compute the layers' `forward` on the same weights. Both take the tokens of several rows one after the other,
+without padding. In the decoder each token attends over its row of the caches up to its own position and no further, and
+nothing is allocated.
+Shapes: L layers, B rows, S source tokens, P tokens of all rows, T positions, H heads, D model size.
 """
 
 from collections.abc import Sequence
@@ -37,7 +38,7 @@ _ACTIVATIONS = (None, "relu", "silu", "gelu", "gelu_tanh")
 
 @dataclass(frozen=True, slots=True)
 class DecoderEmbedding:
-    """What the decoder's input is made of, all in float32."""
+    """The parts of the decoder's input, all in float32."""
 
     tokens: Tensor
     """[N, D]"""
@@ -70,11 +71,17 @@ class EncoderKernel:
 
 class DecoderKernel:
     def __init__(
-        self, config: ModelConfig, embedding: DecoderEmbedding, layers: Sequence[DecoderLayer], final_norm: nn.Module
+        self,
+        config: ModelConfig,
+        embedding: DecoderEmbedding,
+        layers: Sequence[DecoderLayer],
+        final_norm: nn.Module,
+        *,
+        bias: Tensor | None,
     ) -> None:
-        """As in `EncoderKernel`."""
+        """As in `EncoderKernel`. `bias` [H, T] is added to the scores of self-attention, the farthest token first."""
         self._function = library().decode_stack
-        self._alive = (embedding, layers, final_norm)
+        self._alive = (embedding, layers, final_norm, bias)
         self._d_model = config.d_model
         self._layers = (DecoderLayerStruct * len(layers))(*map(_decoder_layer, layers))
         heads = (config.decoder_heads, config.decoder_head_dim)
@@ -86,6 +93,8 @@ class DecoderKernel:
             _norm(embedding.norm),
         )
         self._step = StepStruct()
+        if bias is not None:
+            self._step.self_bias = BiasStruct(bias.data_ptr(), bias.shape[1])
         self._arguments = (byref(self._stack), byref(self._embedding), byref(self._step))
 
     def __call__(
@@ -95,21 +104,23 @@ class DecoderKernel:
         source_lengths: Tensor,
         kv: KVView,
         *,
-        bias: Tensor | None,
-        cross_weights: CrossWeights | None,
+        rows: Tensor | None = None,
+        cross_weights: CrossWeights | None = None,
     ) -> Tensor:
-        """input_ids, positions and source_lengths [B], each dense -> Z' [B, D].
+        """input_ids, positions and source_lengths [P], each dense -> Z' [P, D].
 
-        `bias` [B, H, T] is added to the scores of self-attention. `cross_weights` is filled in.
+        `rows` [P] int64 holds each token's row of the caches; None: the tokens are one of each row, in order. In every
+        layer all K and V are written before any token attends, so a row may have several tokens, in any order.
+        `cross_weights` is filled in.
         """
         step = self._step
         input_ids = input_ids.contiguous()
         hidden_states = torch.empty(len(input_ids), self._d_model)
         step.token_ids, step.hidden_states = input_ids.data_ptr(), hidden_states.data_ptr()
-        step.num_rows = len(hidden_states)
-        step.self_kv, step.cross_kv = _cache(kv.self_kv, kv.origins), _cache(kv.cross_kv, None)
+        step.num_tokens = len(hidden_states)
+        step.self_kv, step.cross_kv = _cache(kv.self_kv, kv.indirection), _cache(kv.cross_kv, None)
+        step.rows = None if rows is None else rows.data_ptr()
         step.positions, step.source_lengths = positions.data_ptr(), source_lengths.data_ptr()
-        step.self_bias = BiasStruct() if bias is None else BiasStruct(bias.data_ptr(), bias.stride(0), bias.stride(1))
         step.cross_weights = None
         if cross_weights is None:
             self._function(*self._arguments)
@@ -139,9 +150,9 @@ def _stack(config: ModelConfig, layers: object, final_norm: nn.Module, *, heads:
     )
 
 
-def _cache(cache: Tensor, origins: Tensor | None) -> CacheStruct:
+def _cache(cache: Tensor, indirection: Tensor | None) -> CacheStruct:
     assert cache.dtype == torch.bfloat16, "the kernels' caches are of bfloat16"
-    pointer, stride = (None, 0) if origins is None else (origins.data_ptr(), origins.stride(0))
+    pointer, stride = (None, 0) if indirection is None else (indirection.data_ptr(), indirection.stride(0))
     return CacheStruct(cache.data_ptr(), cache.stride(0), cache.stride(1), pointer, stride)
 
 

@@ -1,16 +1,16 @@
 """Beam search with the semantics of `transformers`: K live hypotheses (beams), each with a row of its own.
 
-Tensors find, for all searches of one size at once, the 2K best continuations of their beams. The rest is a few numbers
-a search, on the host: a continuation that ends goes, if it is among the K best, to the finished hypotheses, of which
-the K best are kept; the K best of the others live on. The search is over when no continuation lives on (at the
-maximum length), or when K have finished and either `early_stopping` is true or the best beam's score, under the length
-penalty of its length now ("never", with a positive penalty: of the maximum length), is not above the K-th finished.
+Tensor operations find the 2K best continuations of all searches of one size at once. The rest is a few numbers per
+search, on the host. A continuation that ends, if it is among the K best, joins the finished hypotheses, of which the K
+best are kept. The K best of the others live on. The search is over when no continuation lives on (at the maximum
+length), or when K have finished and either `early_stopping` is true or the best beam's score, under the length penalty
+of its current length ("never", with a positive penalty: of the maximum length), is not above the K-th finished.
 
-The repetition guard ends a continuation just as the end token does: it is a finished hypothesis with its own score and
-the reason `repetition`, and its beam goes to the next best one. Other beams of the search go on.
+The repetition guard ends a continuation just as the end token does: it becomes a finished hypothesis with its own score
+and the reason `repetition`, and the next best continuation takes its place. Other beams of the search go on.
 
-Streaming: the final best hypothesis is the best finished one or comes out of a live beam, so what all of these agree
-on is certain. Live beams do not count once none of them can rise above the best finished hypothesis.
+Streaming: the final best hypothesis is the best finished one or descends from a live beam, so tokens that all of these
+share are certain. Live beams do not count once none of them can rise above the best finished hypothesis.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,9 @@ import torch
 from torch import Tensor
 
 from model.search.blockwise import Choices
-from model.search.types import Details, FinishReason, Goal, Hypothesis, Progress, SearchRequest, Target, Token
+from model.search.goal import Goal, Target
+from model.search.results import Details, FinishReason, Hypothesis, Progress, Token
+from model.search.spec import DecodeSpec
 
 DEAD = -1.0e9
 """Added, as in `transformers`, to the score of a beam that only fills a place."""
@@ -60,19 +62,24 @@ class Copy(NamedTuple):
 
 
 class BeamSearch:
-    """One sequence. `beams`, best first, take slots that need not be neighbours."""
+    """One running decode. `beams` are ordered best first; their slots need not be neighbours."""
 
-    __slots__ = ("beams", "finished", "goal", "num_certain")
+    __slots__ = ("beams", "decode_id", "finished", "goal", "num_certain")
 
-    def __init__(self, goal: Goal, slots: Sequence[int]) -> None:
+    def __init__(self, decode_id: int, goal: Goal, slots: Sequence[int]) -> None:
+        self.decode_id = decode_id
         self.goal = goal
         self.beams = [Beam(slot, score=0.0 if index == 0 else DEAD) for index, slot in enumerate(slots)]
         self.finished: list[Finished] = []
         self.num_certain = 0
 
     @property
-    def request(self) -> SearchRequest:
-        return self.goal.request
+    def spec(self) -> DecodeSpec:
+        return self.goal.spec
+
+    @property
+    def slots(self) -> list[int]:
+        return [beam.slot for beam in self.beams]
 
     def move(self, source: int, target: int) -> None:
         for beam in self.beams:
@@ -83,7 +90,7 @@ class BeamSearch:
     def advance(
         self, continuations: Sequence[Continuation], details: Sequence[Details] | None
     ) -> tuple[Progress, list[Copy]]:
-        """Take a step, given the best continuations, best first, and details of the beams' step if asked for."""
+        """Take a step, given the best continuations, best first, and each beam's details if the spec wants them."""
         goal, size = self.goal, len(self.beams)
         length = goal.length + 1
         live: list[tuple[Continuation, Target]] = []
@@ -109,10 +116,10 @@ class BeamSearch:
         copies = self._replace_beams((live + dead)[:size])
         if self._is_over():
             return self._end(), []
-        return Progress(self.request.sequence_id, self._newly_certain()), copies
+        return Progress(self.decode_id, self._newly_certain()), copies
 
     def _replace_beams(self, chosen: Sequence[tuple[Continuation, Target]]) -> list[Copy]:
-        """The first child of a beam stays in its slot, the others take the slots of beams that have none."""
+        """A beam's first child keeps its slot. The other children take the slots of beams without children."""
         parents = [continuation.beam for continuation, _ in chosen]
         unused = [beam.slot for index, beam in enumerate(self.beams) if index not in parents]
         beams, copies = [], []
@@ -134,11 +141,11 @@ class BeamSearch:
         return goal.early_stopping is True or best_possible <= self.finished[-1].score
 
     def _end(self) -> Progress:
-        """All that was not certain yet, and the hypotheses."""
+        """The tokens that were not certain yet, and the hypotheses."""
         best = self.finished[0].target
         rest = [best.token(index) for index in range(self.num_certain, len(best.token_ids))]
-        hypotheses = [finished.hypothesis() for finished in self.finished[: self.request.num_hypotheses]]
-        return Progress(self.request.sequence_id, rest, tuple(hypotheses))
+        hypotheses = [finished.hypothesis() for finished in self.finished[: self.spec.num_hypotheses]]
+        return Progress(self.decode_id, rest, tuple(hypotheses))
 
     def _newly_certain(self) -> list[Token]:
         """The tokens, past those sent, that all hypotheses which can still win have in common."""
@@ -153,7 +160,7 @@ class BeamSearch:
         return [first.token(index) for index in range(start, self.num_certain)]
 
     def _contenders(self) -> list[Target]:
-        """Log-probabilities only add up downwards, so a beam's score bounds those of all that comes out of it."""
+        """Log-probabilities are never positive, so a beam's score bounds the scores of all its descendants."""
         live = [beam.target for beam in self.beams if beam.score > DEAD / 2]
         if not self.finished:
             return live
@@ -170,10 +177,10 @@ def best_continuations(ruled: Choices, choices: Choices, searches: Sequence[Beam
     `ruled` are the choices after the rules, `choices` those before them.
     """
     device = choices.normalizers.device
-    rows = torch.tensor([[beam.slot for beam in search.beams] for search in searches], device=device)
+    rows = torch.tensor([search.slots for search in searches], device=device)
     running = torch.tensor([[beam.score for beam in search.beams] for search in searches], device=device)
     # in this order a score is the same whether the rules take scores or log-probabilities, as other rows may decide
-    best = ruled.blocks.best_of_groups(rows, ruled.normalizers[rows], running, 2 * rows.shape[1])
+    best = ruled.blockwise.top_k_of_groups(rows, ruled.normalizers[rows], running, 2 * rows.shape[1])
     logprobs = choices.logprobs(rows.gather(1, best.members), best.columns)
     return [best.values, best.members, best.columns, logprobs]
 

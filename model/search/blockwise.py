@@ -1,7 +1,7 @@
-"""The largest of many columns by way of the largest of each block of them.
+"""Blockwise top-k: the largest of many columns, by way of the largest of each block of them.
 
-On CPU a reduction to values is about ten times as fast as one to indices, or as a search for the k largest: so blocks
-are reduced to values, and only the blocks that can matter are searched. Results are those of a search of all columns.
+On CPU a reduction to values is about ten times as fast as one to indices, or as a search for the k largest. So blocks
+are reduced to values, and only the blocks that can matter are searched. Results equal those of a search of all columns.
 Shapes: B rows, N columns, C blocks.
 """
 
@@ -16,7 +16,7 @@ _BLOCK = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Best:
+class TopK:
     """The k best of G groups of rows, best first, all [G, k]."""
 
     values: Tensor
@@ -26,14 +26,14 @@ class Best:
 
 
 @dataclass(frozen=True, slots=True)
-class Blocks:
+class BlockwiseScores:
     scores: Tensor
     """[B, N]"""
     maxima: Tensor
-    """[B, C]"""
+    """[B, C]: the largest score of each block."""
 
     @classmethod
-    def of(cls, scores: Tensor) -> "Blocks":
+    def of(cls, scores: Tensor) -> "BlockwiseScores":
         num_columns = scores.shape[1]
         whole = num_columns - num_columns % _BLOCK
         maxima = scores[:, :whole].reshape(len(scores), whole // _BLOCK, _BLOCK).amax(dim=2)
@@ -48,7 +48,7 @@ class Blocks:
         places = self.scores.gather(1, columns).argmax(dim=1, keepdim=True)
         return columns.gather(1, places)[:, 0]
 
-    def best_of_groups(self, rows: Tensor, normalizers: Tensor, added: Tensor, k: int) -> Best:
+    def top_k_of_groups(self, rows: Tensor, normalizers: Tensor, added: Tensor, k: int) -> TopK:
         """The k largest of (`scores` - `normalizers`) + `added` over each group's rows [G, n], both [G, n] by row.
 
         Rounding keeps order, so the k largest are in the k blocks with the largest maxima.
@@ -62,7 +62,7 @@ class Blocks:
         values = values.sub_(normalizers.gather(1, members)[:, :, None]).add_(added.gather(1, members)[:, :, None])
         values.masked_fill_(columns >= num_columns, -torch.inf)
         top = values.flatten(1).topk(k, dim=1)
-        return Best(
+        return TopK(
             values=top.values,
             members=members.gather(1, top.indices // _BLOCK),
             columns=columns.view(num_groups, -1).gather(1, top.indices).clamp_(max=num_columns - 1),
@@ -75,37 +75,41 @@ class Blocks:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What can be chosen from in each row: scores whose log-probabilities are less by the row's normalizer."""
+    """What each row can choose from: scores, which the row's normalizer turns into log-probabilities."""
 
-    blocks: Blocks
+    blockwise: BlockwiseScores
     token_ids: Tensor
     """[B] int64: the first of each row's largest."""
     largest: Tensor
     """[B]: their scores."""
     normalizers: Tensor
-    """[B]: log(sum(exp(scores))), or zeros where the scores are log-probabilities already."""
+    """[B], to be subtracted: log(sum(exp(scores))), or zeros where the scores are log-probabilities already."""
+
+    @property
+    def scores(self) -> Tensor:
+        return self.blockwise.scores
 
     @classmethod
     def of(cls, logits: Tensor) -> "Choices":
         """Of logits [B, N] float32."""
         if logits.device.type == "cpu" and kernels.is_available():
             token_ids, largest, normalizers, maxima = kernels.choose(logits, block=_BLOCK)
-            return cls(Blocks(logits, maxima), token_ids, largest, normalizers)
-        blocks = Blocks.of(logits)
-        return cls(blocks, blocks.first_argmax(), blocks.maxima.amax(dim=1), logits.logsumexp(dim=1))
+            return cls(BlockwiseScores(logits, maxima), token_ids, largest, normalizers)
+        blockwise = BlockwiseScores.of(logits)
+        return cls(blockwise, blockwise.first_argmax(), blockwise.maxima.amax(dim=1), logits.logsumexp(dim=1))
 
     @classmethod
     def of_logprobs(cls, logprobs: Tensor) -> "Choices":
         """Of log-probabilities [B, N], or numbers to choose by as if they were."""
-        blocks = Blocks.of(logprobs)
+        blockwise = BlockwiseScores.of(logprobs)
         normalizers = torch.zeros(len(logprobs), device=logprobs.device)
-        return cls(blocks, blocks.first_argmax(), blocks.maxima.amax(dim=1), normalizers)
+        return cls(blockwise, blockwise.first_argmax(), blockwise.maxima.amax(dim=1), normalizers)
 
     def logprobs(self, rows: Tensor, token_ids: Tensor) -> Tensor:
         """Of tokens [...] in rows [...]."""
-        return self.blocks.scores[rows, token_ids] - self.normalizers[rows]
+        return self.scores[rows, token_ids] - self.normalizers[rows]
 
 
 def first_argmax(scores: Tensor) -> Tensor:
     """[B, N] -> [B] int64: the first of each row's largest."""
-    return Blocks.of(scores).first_argmax()
+    return BlockwiseScores.of(scores).first_argmax()

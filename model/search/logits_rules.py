@@ -1,7 +1,7 @@
 """The rules of one checkpoint's `generation_config.json`, as operations on the scores of all rows at once.
 
-They act in the order, and on the kind of scores, that `transformers` has for them: logits in greedy search and
-sampling, log-probabilities in beam search. A rule that no row falls under at a step costs that step nothing.
+They apply in the order of `transformers` and to the same kind of scores: logits in greedy search and sampling,
+log-probabilities in beam search. A rule that applies to no row of a step costs that step nothing.
 Shapes: B rows, N vocabulary, T tokens of the longest target so far, P token sequences.
 """
 
@@ -16,7 +16,7 @@ from model.checkpoint.config import Checkpoint
 
 
 class Place(Protocol):
-    """Where a row stands. All lengths count the decoder prompt."""
+    """The place of a row in its target. All lengths count the decoder prompt."""
 
     @property
     def length(self) -> int: ...
@@ -34,7 +34,7 @@ class History:
     lengths: Tensor
 
     def last(self, num_tokens: int) -> Tensor:
-        """[B, num_tokens]; what a row does not have yet is some other token of its."""
+        """[B, num_tokens]; for a row with fewer tokens, the missing ones are arbitrary tokens of its own."""
         places = self.lengths[:, None] - torch.arange(num_tokens, 0, -1, device=self.lengths.device)
         return self.token_ids.gather(1, places.clamp_(min=0))
 
@@ -46,7 +46,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class BadWords:
-    """Token sequences of one length: a row that ends in `starts` [P, m] must not go on with `ends` [P]."""
+    """Token sequences of one length: a row that ends in `starts` [P, m] must not continue with `ends` [P]."""
 
     starts: Tensor
     ends: Tensor
@@ -70,7 +70,7 @@ class LogitsRules:
         )
 
     def act(self, places: Sequence[Place]) -> bool:
-        """Whether at this step a rule may change a score."""
+        """Whether a rule may change a score in this step."""
         generation = self._generation
         return (
             self.needs_history
@@ -81,7 +81,7 @@ class LogitsRules:
         )
 
     def rewrite(self, places: Sequence[Place]) -> bool:
-        """Whether at this step a rule does more than forbid tokens."""
+        """Whether a rule does more than forbid tokens in this step."""
         generation = self._generation
         return (
             generation.repetition_penalty != 1
@@ -114,7 +114,7 @@ class LogitsRules:
             rows = self._rows(places, self._begins)
             if rows is not None:
                 scores[rows[:, None], self._begin_suppressed] = -torch.inf
-        if generation.renormalize_logits and beam_rows is not None:  # elsewhere it changes no choice
+        if generation.renormalize_logits and beam_rows is not None:  # elsewhere this changes no choice
             scores[beam_rows] = scores[beam_rows].log_softmax(dim=-1)
 
     def _end_not(self, scores: Tensor, rows: Tensor | None) -> None:
@@ -153,15 +153,15 @@ def _by_length(words: Iterable[tuple[int, ...]]) -> list[list[tuple[int, ...]]]:
 
 
 def _penalize_repetition(scores: Tensor, history: History, penalty: float) -> None:
-    """Divide the positive scores of what was said by `penalty` and multiply the negative ones by it (Keskar 2019)."""
+    """Divide positive scores of tokens in the history by `penalty`, and multiply negative ones by it (Keskar 2019)."""
     if penalty != 1:
-        said = history.own()
-        values = scores.gather(1, said)
-        scores.scatter_(1, said, torch.where(values < 0, values * penalty, values / penalty))
+        token_ids = history.own()
+        values = scores.gather(1, token_ids)
+        scores.scatter_(1, token_ids, torch.where(values < 0, values * penalty, values / penalty))
 
 
 def _ban_repeated_ngrams(scores: Tensor, history: History, n: int) -> None:
-    """Wherever the last n - 1 tokens were said before, ban what came after them then."""
+    """Wherever the last n - 1 tokens occurred before, ban the token that followed them there."""
     if n and history.token_ids.shape[1] >= n:
         ngrams = history.token_ids.unfold(1, n, 1)  # [B, T - n + 1, n]
         matches = (ngrams[:, :, :-1] == history.last(n - 1)[:, None]).all(dim=2)
@@ -176,13 +176,13 @@ def _ban_words(scores: Tensor, history: History, words: BadWords) -> None:
 
 
 def _ban(scores: Tensor, token_ids: Tensor, is_banned: Tensor) -> None:
-    """token_ids [B, n] where is_banned [B, n]; a token may be there twice, once banned and once not."""
+    """token_ids [B, n] where is_banned [B, n]; a token may occur twice, once banned and once not."""
     ceiling = torch.where(is_banned, -torch.inf, torch.inf)
     scores.scatter_reduce_(1, token_ids, ceiling.to(scores.dtype), "amin")
 
 
 def _force(scores: Tensor, rows: Tensor | None, token_id: int) -> None:
-    """The token at a score of 0, a log-probability that costs nothing, and all others out of the question."""
+    """Give the token a score of 0, as a log-probability without cost, and all others -inf."""
     if rows is not None:
         scores[rows] = -torch.inf
         scores[rows, token_id] = 0.0

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.search.types import Sampling
+from model.search.spec import Sampling
 
 _GAMMA = 0x9E3779B97F4A7C15
 _MULTIPLIERS = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
@@ -33,7 +33,7 @@ class Draw:
 def perturb(logits: Tensor, draws: Sequence[Draw]) -> Tensor:
     """Logits [S, N] float32 -> [S, N], of which the largest is the drawn token."""
     scores = warp(logits, [draw.sampling for draw in draws])
-    seeds = _column([signed(draw.sampling.seed) for draw in draws], torch.int64, logits.device)
+    seeds = _column([draw.sampling.seed for draw in draws], torch.int64, logits.device)
     steps = _column([draw.step for draw in draws], torch.int64, logits.device)
     bits = splitmix64(splitmix64(seeds, steps), torch.arange(logits.shape[1], device=logits.device))
     weights = (scores - scores.amax(dim=1, keepdim=True)).exp_()

@@ -1,9 +1,8 @@
-"""The next tokens of a running batch: greedy, sampled and beam rows side by side, joining and leaving at any step.
+"""The next tokens of a running batch: greedy, sampled and beam rows side by side, entering and leaving at any step.
 
-A step is a fixed number of operations on the logits of all rows, one copy to the host, and a few plain numbers a
-sequence there. Rows are known by their slots in the caches, which are kept compact: slot i is row i of the logits, and
-when a row leaves, the last one moves into its slot (`move`). Nothing has to be said of rows that leave: slots from the
-number of rows on are forgotten, and those that are joined or moved into are taken over.
+A step is a fixed number of operations on the logits of all rows, one copy to the host, and a few plain numbers per
+decode there. Row i of the logits belongs to the decode in slot i; the batch decides which that is. Leaving rows need no
+call: slots past the current row count are stale and will be overwritten.
 Shapes: B rows, N vocabulary, S sampled rows, R slots, T decoder tokens.
 """
 
@@ -16,36 +15,43 @@ from torch import Tensor
 from model.checkpoint.config import Checkpoint
 from model.search.beam_search import BeamSearch, Continuation, Copy, best_continuations
 from model.search.blockwise import Choices, first_argmax
+from model.search.goal import Goal, Target
 from model.search.logits_rules import History, LogitsRules
+from model.search.results import Details, Progress
 from model.search.sampling import Draw, perturb
-from model.search.types import Details, Goal, Progress, SearchRequest, Target
+from model.search.spec import DecodeSpec
 
 
 @dataclass(frozen=True, slots=True)
 class SearchStep:
-    """What came of one step. The copies go before the moves of rows that leave, and then the next step may run."""
+    """The results of one step. Its copies must be carried out before rows move and before the next step."""
 
     progress: list[Progress]
-    """Of every running sequence, in the order of their first slots."""
+    """Of every running decode, in the order of their first slots."""
     next_token_ids: Tensor
-    """[B] int64 on the host, by slot; of rows whose sequence has finished, anything."""
+    """[B] int64 on the host, by slot; arbitrary for rows whose decode has finished."""
     copies: list[Copy]
-    """For `KVCache.reorder`: no slot is both a source and a target, and none a target twice."""
+    """For `KVCache.reorder`: no slot is both a source and a target, and none is a target twice."""
 
 
 class SingleSearch:
-    """One greedy or sampled sequence: one row."""
+    """One running decode, greedy or sampled: one row."""
 
-    __slots__ = ("goal", "slot", "target")
+    __slots__ = ("decode_id", "goal", "slot", "target")
 
-    def __init__(self, goal: Goal, slot: int) -> None:
+    def __init__(self, decode_id: int, goal: Goal, slot: int) -> None:
+        self.decode_id = decode_id
         self.goal = goal
         self.slot = slot
         self.target = Target()
 
     @property
-    def request(self) -> SearchRequest:
-        return self.goal.request
+    def spec(self) -> DecodeSpec:
+        return self.goal.spec
+
+    @property
+    def slots(self) -> list[int]:
+        return [self.slot]
 
     def move(self, source: int, target: int) -> None:
         if self.slot == source:
@@ -57,64 +63,53 @@ class SingleSearch:
         reason = goal.finish_reason(target.token_ids)
         goal.length += 1
         if reason is None:
-            return Progress(goal.request.sequence_id, [token])
+            return Progress(self.decode_id, [token])
         score = goal.normalized(sum(target.logprobs), goal.length)
-        return Progress(goal.request.sequence_id, [token], (target.finished(score, reason),))
+        return Progress(self.decode_id, [token], (target.finished(score, reason),))
 
 
-Row = SingleSearch | BeamSearch
+Running = SingleSearch | BeamSearch
 
 
 class Search:
-    """The rows of one worker and the rules of its checkpoint."""
+    """The rules of one checkpoint, and the tokens so far of the rows they apply to."""
 
     def __init__(self, checkpoint: Checkpoint, *, max_rows: int, max_target_tokens: int, device: torch.device) -> None:
         self._checkpoint = checkpoint
         self._device = device
+        self._max_target_tokens = max_target_tokens
         self._rules = LogitsRules(checkpoint, device=device)
-        self._rows: list[Row | None] = [None] * max_rows
         self._every_row = torch.arange(max_rows, device=device)
         size = (max_rows, max_target_tokens) if self._rules.needs_history else (0, 0)
         self._history = torch.zeros(size, dtype=torch.int64, device=device)
 
-    def join(self, request: SearchRequest, slots: Sequence[int]) -> None:
-        """Start `request` in `beam_size` slots, whose caches hold the same source and prompt.
+    def start(self, decode_id: int, spec: DecodeSpec, slots: Sequence[int]) -> Running:
+        """Start `spec` in `beam_size` free slots, whose caches will hold the same source and prompt.
 
-        Raises ValueError for a prompt that leaves no room.
+        Raises ValueError for a prompt that leaves no room for a token, and for a target that may get too long.
         """
         config = self._checkpoint.config
-        goal = Goal(request, self._checkpoint.generation, eos_token_id=config.eos_token_id)
-        assert len(slots) == request.beam_size, "a sequence takes as many slots as it has beams"
-        row = SingleSearch(goal, slots[0]) if request.beam_size == 1 else BeamSearch(goal, slots)
-        for slot in slots:
-            self._rows[slot] = row
+        goal = Goal(spec, self._checkpoint.generation, eos_token_id=config.eos_token_id)
+        if goal.max_length > self._max_target_tokens:
+            raise ValueError(f"the target may get {goal.max_length} tokens, more than {self._max_target_tokens}")
+        assert len(slots) == spec.beam_size, "a decode takes as many slots as it has beams"
         if self._rules.needs_history:
-            prompt = torch.tensor(request.decoder_prompt, device=self._device)
+            prompt = torch.tensor(spec.decoder_prompt, device=self._device)
             self._history[self._index(slots), : len(prompt)] = prompt
+        return SingleSearch(decode_id, goal, slots[0]) if spec.beam_size == 1 else BeamSearch(decode_id, goal, slots)
 
-    def move(self, source: int, target: int) -> None:
-        """The row in slot `source` goes on in slot `target`, whose own row has left."""
-        row = self._rows[source]
-        assert row is not None, "an empty slot was moved"
-        row.move(source, target)
-        self._rows[target] = row
-        if self._rules.needs_history:
-            self._history[target] = self._history[source]
+    def move(self, sources: Sequence[int], targets: Sequence[int]) -> None:
+        """The row in each of the slots `sources` continues in that of `targets`. No slot is in both."""
+        if self._rules.needs_history and targets:
+            self._history[self._index(targets)] = self._history[self._index(sources)]
 
-    def aligned_slots(self, num_rows: int) -> list[int]:
-        """Of slots 0..num_rows-1, those whose sequences ask for alignments, in order."""
-        return [
-            slot for slot, row in enumerate(self._rows[:num_rows]) if row is not None and row.request.with_alignment
-        ]
-
-    def step(self, logits: Tensor, alignments: Tensor | None = None) -> SearchStep:
-        """Choose from logits [B, N] of the rows in slots 0..B-1. They may be overwritten.
+    def step(self, rows: Sequence[Running], logits: Tensor, alignments: Tensor | None = None) -> SearchStep:
+        """Choose from logits [B, N], which may be overwritten; `rows` [B] are the decodes in slots 0..B-1.
 
         `alignments` [n, S] are the cross-attention weights, in the step of these logits, of the n `aligned_slots`.
         """
-        rows = [row for row in self._rows[: len(logits)] if row is not None]
-        assert len(rows) == len(logits), "a row of logits belongs to no sequence"
-        sampled = [row for row in rows if isinstance(row, SingleSearch) and row.request.sampling is not None]
+        assert len(rows) == len(logits), "a row of logits belongs to no decode"
+        sampled = [row for row in rows if isinstance(row, SingleSearch) and row.spec.sampling is not None]
         groups: dict[int, list[BeamSearch]] = {}
         for search in dict.fromkeys(row for row in rows if isinstance(row, BeamSearch)):
             groups.setdefault(len(search.beams), []).append(search)
@@ -127,31 +122,30 @@ class Search:
         token_ids = ruled.token_ids
         if sampled:
             sampled_rows = self._index(row.slot for row in sampled)
-            drawn = first_argmax(perturb(ruled.blocks.scores[sampled_rows], [_draw(row) for row in sampled]))
+            drawn = first_argmax(perturb(ruled.scores[sampled_rows], [_draw(row) for row in sampled]))
             token_ids.index_copy_(0, sampled_rows, drawn)
         if sampled or ruled is not choices:
             logprobs = choices.logprobs(self._every_row[: len(rows)], token_ids)
         else:
             logprobs = choices.largest - choices.normalizers
-        results = [token_ids, logprobs]
+        chosen = [token_ids, logprobs]
         for group in groups.values():
-            results += best_continuations(ruled, choices, group)
-        results += details
-        return self._advance(rows, groups, results)
+            chosen += best_continuations(ruled, choices, group)
+        return self._advance(rows, groups, chosen + details)
 
-    def _ruled(self, choices: Choices, rows: list[Row]) -> Choices:
-        """What is to be chosen from under the rules of this step.
+    def _ruled(self, choices: Choices, rows: Sequence[Running]) -> Choices:
+        """The choices that the rules of this step leave.
 
-        Rules that only forbid tokens do so in the logits themselves: what was forbidden is never asked for. Rules that
-        put other numbers leave them alone: they change a copy, or of beams the log-probabilities.
+        Rules that only forbid tokens do so in the logits themselves, since a forbidden token is never looked up
+        afterwards. Rules that change other scores work on a copy, for beams on their log-probabilities.
         """
         goals = [row.goal for row in rows]
         if not self._rules.act(goals):
             return choices
         if not self._rules.rewrite(goals):
-            self._rules.apply(choices.blocks.scores, goals, self._history_of(rows), beam_rows=None)
-            return replace(Choices.of(choices.blocks.scores), normalizers=choices.normalizers)
-        scores, beam_rows = choices.blocks.scores.clone(), None
+            self._rules.apply(choices.scores, goals, self._history_of(rows), beam_rows=None)
+            return replace(Choices.of(choices.scores), normalizers=choices.normalizers)
+        scores, beam_rows = choices.scores.clone(), None
         slots = [slot for slot, row in enumerate(rows) if isinstance(row, BeamSearch)]
         if slots:
             beam_rows = self._index(slots)
@@ -159,20 +153,22 @@ class Search:
         self._rules.apply(scores, goals, self._history_of(rows), beam_rows=beam_rows)
         return Choices.of_logprobs(scores)
 
-    def _top_tokens(self, choices: Choices, rows: list[Row]) -> list[Tensor]:
-        """Token ids and probabilities [asked, k] for the rows that ask, k being the most that any asks for."""
-        asking = [slot for slot, row in enumerate(rows) if row.request.num_top_tokens]
-        if not asking:
+    def _top_tokens(self, choices: Choices, rows: Sequence[Running]) -> list[Tensor]:
+        """Token ids and probabilities [n, k] of the n rows that want them, k being the most that any wants."""
+        wanting = [slot for slot, row in enumerate(rows) if row.spec.num_top_tokens]
+        if not wanting:
             return []
-        k = min(max(rows[slot].request.num_top_tokens for slot in asking), choices.blocks.scores.shape[1])
-        groups = self._index(asking)[:, None]
+        k = min(max(rows[slot].spec.num_top_tokens for slot in wanting), choices.scores.shape[1])
+        groups = self._index(wanting)[:, None]
         normalizers = choices.normalizers[groups]
-        best = choices.blocks.best_of_groups(groups, normalizers, torch.zeros_like(normalizers), k)
+        best = choices.blockwise.top_k_of_groups(groups, normalizers, torch.zeros_like(normalizers), k)
         return [best.columns, best.values.exp()]
 
-    def _advance(self, rows: list[Row], groups: dict[int, list[BeamSearch]], results: list[Tensor]) -> SearchStep:
-        """The host's part: what the results, copied over at once, mean for each sequence."""
-        host = iter(_to_host(results))
+    def _advance(
+        self, rows: Sequence[Running], groups: dict[int, list[BeamSearch]], chosen: list[Tensor]
+    ) -> SearchStep:
+        """The host's part: copy `chosen` over at once, and advance each decode."""
+        host = iter(_to_host(chosen))
         next_token_ids, logprobs = next(host).tolist(), next(host).tolist()
         continuations: dict[BeamSearch, list[Continuation]] = {}
         for group in groups.values():
@@ -186,11 +182,11 @@ class Search:
                 slot = row.slot
                 progress.append(row.advance(next_token_ids[slot], logprobs[slot], details.get(slot)))
                 continue
-            asked = [details[beam.slot] for beam in row.beams] if row.request.wants_details else None
-            moved, row_copies = row.advance(continuations[row], asked)
-            progress.append(moved)
+            own = [details[slot] for slot in row.slots] if row.spec.wants_details else None
+            row_progress, row_copies = row.advance(continuations[row], own)
+            progress.append(row_progress)
             copies += row_copies
-            if not moved.hypotheses:
+            if not row_progress.hypotheses:
                 for beam in row.beams:
                     next_token_ids[beam.slot] = beam.target.token_ids[-1]
         step = SearchStep(progress, torch.tensor(next_token_ids), copies)
@@ -198,13 +194,13 @@ class Search:
             self._remember(rows, step)
         return step
 
-    def _history_of(self, rows: list[Row]) -> History | None:
+    def _history_of(self, rows: Sequence[Running]) -> History | None:
         if not self._rules.needs_history:
             return None
         lengths = [row.goal.length for row in rows]
         return History(self._history[: len(rows), : max(lengths)], self._index(lengths))
 
-    def _remember(self, rows: list[Row], step: SearchStep) -> None:
+    def _remember(self, rows: Sequence[Running], step: SearchStep) -> None:
         if step.copies:
             targets, sources = (self._index(slots) for slots in zip(*step.copies, strict=True))
             self._history[targets] = self._history[sources]
@@ -215,23 +211,29 @@ class Search:
         return torch.tensor(list(values), dtype=torch.int64, device=self._device)
 
 
+def aligned_slots(rows: Sequence[Running]) -> list[int]:
+    """The slots whose decodes want alignments, in order; `rows` are the decodes in slots 0..B-1."""
+    return [slot for slot, row in enumerate(rows) if row.spec.with_alignment]
+
+
 def _draw(row: SingleSearch) -> Draw:
-    assert row.request.sampling is not None, "a row that is not sampled was drawn"
-    return Draw(row.request.sampling, step=len(row.target.token_ids))
+    assert row.spec.sampling is not None, "a row that is not sampled was drawn"
+    return Draw(row.spec.sampling, step=len(row.target.token_ids))
 
 
-def _details(rows: Sequence[Row], host: Iterator[Tensor]) -> dict[int, Details]:
-    """What is left in `host` after the choices, for each slot that asks for some of it."""
-    details = {slot: Details() for slot, row in enumerate(rows) if row.request.wants_details}
-    asking = [slot for slot in details if rows[slot].request.num_top_tokens]
-    if asking:
-        for slot, *columns in zip(asking, next(host).tolist(), next(host).tolist(), strict=True):
-            top_tokens = tuple(zip(*columns, strict=True))[: rows[slot].request.num_top_tokens]
+def _details(rows: Sequence[Running], host: Iterator[Tensor]) -> dict[int, Details]:
+    """For each slot whose decode wants some, the details: `host` holds them after the choices."""
+    details = {slot: Details() for slot, row in enumerate(rows) if row.spec.wants_details}
+    wanting = [slot for slot in details if rows[slot].spec.num_top_tokens]
+    if wanting:
+        for slot, *columns in zip(wanting, next(host).tolist(), next(host).tolist(), strict=True):
+            top_tokens = tuple(zip(*columns, strict=True))[: rows[slot].spec.num_top_tokens]
             details[slot] = details[slot]._replace(top_tokens=top_tokens)
-    asking = [slot for slot in details if rows[slot].request.with_alignment]
-    if asking:
-        for slot, weights in zip(asking, next(host).tolist(), strict=True):
-            details[slot] = details[slot]._replace(alignment=tuple(weights))
+    wanting = [slot for slot in details if rows[slot].spec.with_alignment]
+    if wanting:
+        for slot, weights in zip(wanting, next(host).tolist(), strict=True):
+            alignment = tuple(weights[: len(rows[slot].spec.source_ids)])  # without the batch's padding
+            details[slot] = details[slot]._replace(alignment=alignment)
     return details
 
 

@@ -54,13 +54,13 @@ def attention(q: Tensor, kv: Tensor, mask: Tensor, *, scale: float | None = None
 
 @dataclass(slots=True)
 class CrossWeights:
-    """Asks one decoder layer for its cross-attention weights, averaged over the heads, of some rows of a batch."""
+    """A request to one decoder layer for its cross-attention weights of some rows, averaged over the heads."""
 
     layer: int
     rows: Tensor
     """[n] int64"""
     weights: Tensor | None = None
-    """[n, T, S], float32: the answer."""
+    """[n, T, S], float32: filled in by the layer."""
 
 
 class SelfAttention(nn.Module):
@@ -74,7 +74,7 @@ class SelfAttention(nn.Module):
         self.out_proj = Linear(num_heads * head_dim, d_model, bias=bias)
 
     def forward(self, hidden_states: Tensor, mask: Tensor, self_kv: LayerSelfKV | None = None) -> Tensor:
-        """hidden_states [B, T, D] -> [B, T, D]; `self_kv` takes the new K and V and gives back all of them."""
+        """hidden_states [B, T, D] -> [B, T, D]; `self_kv` takes the new K and V and returns all of them."""
         qkv = self.qkv_proj(hidden_states).unflatten(-1, (3, *self.heads))  # [B, T, 3, H, d]
         q, kv = qkv[:, :, 0], qkv[:, :, 1:]
         if self_kv is not None:

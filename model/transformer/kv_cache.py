@@ -1,7 +1,10 @@
 """Preallocated K and V of self-attention and K' and V' of cross-attention, by slot.
 
-Running rows are slots 0..n-1: new rows are appended, and when a row leaves, the last one moves into its place. So a
+Running rows are slots 0..n-1: new rows are appended, and rows at the end move into the gaps that others leave. So a
 batch is a narrow view of the caches and never a gathered copy.
+
+Cache indirection: where readers support it, a table names for each row and token the slot that holds K and V. Beams
+then share their common past, and a reordering of beams copies a row of the table instead of K and V.
 
 Shapes: L decoder layers, R slots (B in a view), T (S) tokens of the target (source), 2 for K and V, H heads, d head
 size. In this order a token's K and V are one run of memory, as the projections make them, and a row's are another: on
@@ -11,6 +14,7 @@ through the processor's caches in between.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,14 +24,14 @@ from model.checkpoint.config import ModelConfig
 
 @dataclass(frozen=True, slots=True)
 class KVView:
-    """The caches of one batch, without a copy: what is written here is written there."""
+    """The caches of one batch, as views: a write here is a write to the cache."""
 
     self_kv: Tensor
     """[L, B, T, 2, H, d]"""
     cross_kv: Tensor
     """[L, B, S, 2, H, d]"""
-    origins: Tensor | None = None
-    """[B, T] int32: the slots that hold K and V of each row's tokens; None: its own. A step writes into its own."""
+    indirection: Tensor | None = None
+    """[B, T] int32: the slots that hold K and V of each row's tokens; None: its own. A step writes to the row's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +51,20 @@ class LayerSelfKV:
         return self.kv
 
 
+class RowMove(NamedTuple):
+    """A row of so many filled tokens on its way to another slot."""
+
+    source: int
+    target: int
+    self_tokens: int
+    source_tokens: int
+
+
 class KVCache:
     """Slots for `max_rows` rows. Memory is committed by the system as slots are first used.
 
-    What a row leaves behind stays in its slot: readers mask it, and it must be finite for that to work, so the caches
-    begin as zeros.
+    Slots keep the values of rows that have left. Readers mask these, which needs finite values: so the caches start as
+    zeros.
     """
 
     def __init__(
@@ -63,9 +76,9 @@ class KVCache:
         max_source_tokens: int,
         dtype: torch.dtype,
         device: torch.device,
-        follows_origins: bool = False,
+        has_indirection: bool = False,
     ) -> None:
-        """`follows_origins`: whoever reads the self cache looks up where tokens are, so that beams share them."""
+        """`has_indirection`: readers of the self cache follow the table of a view."""
         self.max_rows, self.max_target_tokens, self.max_source_tokens = max_rows, max_target_tokens, max_source_tokens
         layers, heads, head_dim = config.decoder_layers, config.decoder_heads, config.decoder_head_dim
         self._self_kv = torch.zeros(
@@ -74,15 +87,18 @@ class KVCache:
         self._cross_kv = torch.zeros(
             (layers, max_rows, max_source_tokens, 2, heads, head_dim), dtype=dtype, device=device
         )
-
         self._own = torch.arange(max_rows, dtype=torch.int32, device=device)[:, None]
-        self._origins = self._own.repeat(1, max_target_tokens) if follows_origins else None
+        self._indirection = self._own.repeat(1, max_target_tokens) if has_indirection else None
+
+    @property
+    def has_indirection(self) -> bool:
+        return self._indirection is not None
 
     @staticmethod
     def bytes_per_row(
         config: ModelConfig, *, max_target_tokens: int, max_source_tokens: int, dtype: torch.dtype
     ) -> int:
-        """What one slot takes; `num_bytes` is `max_rows` times that."""
+        """The size of one slot; `num_bytes` is `max_rows` times that."""
         values_per_token = config.decoder_layers * 2 * config.decoder_heads * config.decoder_head_dim
         return values_per_token * (max_target_tokens + max_source_tokens) * dtype.itemsize
 
@@ -94,46 +110,58 @@ class KVCache:
         """Slots start..stop-1, cut to the first `self_tokens` and `source_tokens`.
 
         `self_tokens` counts the tokens that this step writes. Raises RuntimeError when a slice is out of bounds.
-        Slots from elsewhere than 0 on are taken to have no tokens in other slots: they have just been filled.
+        A view from another slot than 0 on is for rows that have just been filled, and has no indirection: they must
+        have no tokens in other slots.
         """
         return KVView(
             self_kv=self._self_kv.narrow(1, start, stop - start).narrow(2, 0, self_tokens),
             cross_kv=self._cross_kv.narrow(1, start, stop - start).narrow(2, 0, source_tokens),
-            origins=self._origins if start == 0 else None,
+            indirection=self._indirection if start == 0 else None,
         )
 
     def write_cross(self, start: int, cross_kv: Tensor, sources: Tensor | None = None) -> None:
-        """Fill slots from `start` on with `cross_kv` [L, B, S, 2, H, d].
+        """Fill slots from `start` on with `cross_kv` [L, B, S, 2, H, d], for rows without tokens of the target.
 
-        `sources` [n] says which of the B each of n slots takes, so that rows share one source; None: each its own.
+        `sources` [n] holds, for each of n slots, the index of its source among the B; None: one slot a source.
         """
         if sources is not None:
             cross_kv = cross_kv.index_select(1, sources)
         num_rows, num_tokens = cross_kv.shape[1:3]
         self._cross_kv.narrow(1, start, num_rows).narrow(2, 0, num_tokens).copy_(cross_kv)
-        if self._origins is not None:
-            self._origins[start : start + num_rows] = self._own[start : start + num_rows]
+        if self._indirection is not None:
+            self._indirection[start : start + num_rows] = self._own[start : start + num_rows]
 
-    def move(self, source: int, target: int, *, self_tokens: int, source_tokens: int) -> None:
-        """Copy the filled part of slot `source` over slot `target`."""
-        for cache, num_tokens in ((self._self_kv, self_tokens), (self._cross_kv, source_tokens)):
-            cache[:, target, :num_tokens].copy_(cache[:, source, :num_tokens])
-        if self._origins is not None:
-            self._origins[target] = self._origins[source]
-            self._origins[self._origins == source] = target
+    def share(self, start: int, stop: int, *, self_tokens: int) -> None:
+        """Let slots start..stop-1 have their first `self_tokens` in slot `start`. Needs indirection."""
+        assert self._indirection is not None, "without indirection each row has its own tokens"
+        self._indirection[start:stop, :self_tokens] = start
+
+    def move(self, moves: Sequence[RowMove]) -> None:
+        """Move rows to free slots. No slot is both a source and a target."""
+        for source, target, self_tokens, source_tokens in moves:
+            for cache, num_tokens in ((self._self_kv, self_tokens), (self._cross_kv, source_tokens)):
+                cache[:, target, :num_tokens].copy_(cache[:, source, :num_tokens])
+        if self._indirection is not None and moves:
+            slots = list(range(self.max_rows))
+            for source, target, *_ in moves:
+                slots[source] = target
+                self._indirection[target] = self._indirection[source]
+            slot_after = torch.tensor(slots, dtype=torch.int32, device=self._indirection.device)
+            table = self._indirection.view(-1)
+            table.copy_(slot_after.index_select(0, table))
 
     def reorder(self, targets: Sequence[int], sources: Sequence[int], *, self_tokens: int) -> None:
         """Give each slot in `targets` the first `self_tokens` of the self cache of that in `sources`.
 
-        All are read before any is written. Both slots of each pair hold the same source. Where origins are followed,
-        only these are copied: what a slot holds stays as it is for all that look there.
+        All are read before any is written. Both slots of each pair hold the same source. With indirection only the
+        table is copied: K and V stay where they are.
         """
         if targets:
             target_index, source_index = (
                 torch.tensor(slots, device=self._self_kv.device) for slots in (targets, sources)
             )
-            if self._origins is not None:
-                self._origins.index_copy_(0, target_index, self._origins.index_select(0, source_index))
+            if self._indirection is not None:
+                self._indirection.index_copy_(0, target_index, self._indirection.index_select(0, source_index))
                 return
             filled = self._self_kv.narrow(2, 0, self_tokens)
             filled.index_copy_(1, target_index, filled.index_select(1, source_index))

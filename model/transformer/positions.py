@@ -1,4 +1,4 @@
-"""Where a token stands: added to its embedding, as sinusoids or learned, or as a bias on the scores of self-attention.
+"""The position of a token: added to its embedding, as sinusoids or learned, or as a bias on self-attention scores.
 
 Shapes: B rows, T tokens, C columns, H heads, P positions, D model size.
 """
@@ -33,7 +33,7 @@ class SinusoidalPositions(nn.Module):
 
 
 class LearnedPositions(nn.Module):
-    """The rows of the table before the offset are trained by nobody and read by nobody."""
+    """The rows of the table before the offset are neither trained nor read."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ TokenPositions = SinusoidalPositions | LearnedPositions | NoPositions
 
 
 def source_and_target_positions(config: ModelConfig) -> tuple[TokenPositions, TokenPositions]:
-    """Only what is learned differs between the two sides."""
+    """Learned positions differ between the two sides; others are shared."""
     if config.positions == "learned":
         return LearnedPositions(config), LearnedPositions(config)
     shared: TokenPositions = NoPositions() if config.positions == "relative" else SinusoidalPositions(config)
@@ -88,12 +88,18 @@ class RelativeBias(nn.Module):
         bias = self.bias.t()[:, self.buckets[distances + self.max_distance]]  # [H, B, T, C]
         return bias.transpose(0, 1)
 
+    def farthest_first(self, num_positions: int) -> Tensor:
+        """[H, P]: the bias of the last of P tokens on all of them. The last p + 1 columns are those of position p."""
+        last = torch.tensor([[num_positions - 1]], device=self.bias.device)
+        bias: Tensor = self(last, num_positions)
+        return bias[0, :, 0].contiguous()
+
 
 def distance_buckets(relative: RelativePositions, *, bidirectional: bool) -> Tensor:
     """The bucket of each distance from -max_distance to max_distance (of the column from the token), int64.
 
     Of the buckets of one direction the first half are for one distance each, the others for ranges that grow in
-    proportion. One-directional bias knows no future: it is all in bucket 0. In float32, as T5 was trained.
+    proportion. A one-directional bias has all of the future in bucket 0. In float32, as T5 was trained.
     """
     distances = torch.arange(-relative.max_distance, relative.max_distance + 1)
     num_buckets = relative.num_buckets // 2 if bidirectional else relative.num_buckets

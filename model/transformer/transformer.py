@@ -1,14 +1,15 @@
-"""One encoder-decoder transformer for every checkpoint family; `ModelConfig` says what differs.
+"""One encoder-decoder transformer for every checkpoint family; `ModelConfig` holds the differences.
 
-Shapes: B rows, S source tokens, T target tokens, L decoder layers, H heads, d head size, D model size, N target
-vocabulary. Symbols: X is the embedded input, K' and V' are `cross_kv`, Z' is `decoder_hidden_state`, and W is
-`output_projection`: P(next token) = softmax(Z'W).
+Shapes: B rows, S source tokens, T target tokens, P tokens of several rows one after the other, L decoder layers, H
+heads, d head size, D model size, N target vocabulary. Symbols: X is the embedded input, K' and V' are `cross_kv`, Z' is
+`decoder_hidden_state`, and W is `output_projection`: P(next token) = softmax(Z'W).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from model.checkpoint.config import ModelConfig
 from model.kernels.stacks import DecoderEmbedding, DecoderKernel, EncoderKernel
@@ -61,14 +62,17 @@ class Transformer(nn.Module):
         return self.source_embed_tokens.weight.dtype
 
     def use_kernels(self) -> None:
-        """Let our own kernels run both stacks, once all linear layers are of int8."""
+        """Let our own kernels run both stacks. The weights are loaded and all linear layers are of int8."""
         encoder_layers = [layer for layer in self.encoder_layers if isinstance(layer, EncoderLayer)]
         decoder_layers = [layer for layer in self.decoder_layers if isinstance(layer, DecoderLayer)]
         self.encoder_kernel = EncoderKernel(self.config, encoder_layers, self.encoder_norm)
         embedding = DecoderEmbedding(
             self.target_embed_tokens.weight, self.target_positions.rows, self.target_embed_norm
         )
-        self.decoder_kernel = DecoderKernel(self.config, embedding, decoder_layers, self.decoder_norm)
+        bias = None
+        if self.decoder_bias is not None:
+            bias = self.decoder_bias.farthest_first(self.config.max_positions).detach()
+        self.decoder_kernel = DecoderKernel(self.config, embedding, decoder_layers, self.decoder_norm, bias=bias)
 
     @property
     def kv_dtype(self) -> torch.dtype:
@@ -77,17 +81,17 @@ class Transformer(nn.Module):
 
     @property
     def encoder_dtype(self) -> torch.dtype:
-        """Of what `encode` gives: in int8, whose activations are float32, half of that.
+        """Of encoder outputs: in int8, whose activations are float32, half of that.
 
-        What comes out of the last norm is within the range of float16, whose rounding is far below that of int8.
+        The output of the last norm is within the range of float16, whose rounding is far below that of int8.
         """
         return torch.float16 if isinstance(self.cross_kv_proj, Int8Linear) else self.dtype
 
     def encode(self, input_ids: Tensor, source_lengths: Tensor) -> Tensor:
         """input_ids [B, S] padded at the end, source_lengths [B] >= 1 -> encoder_hidden_states [B, S, D].
 
-        They are of `encoder_dtype`, in which they can be kept, so that those which were kept and those which have just
-        been computed are the same numbers. What stands in the padding is finite and means nothing.
+        They are of `encoder_dtype`, in which they can be cached, so that cached and freshly computed outputs are the
+        same numbers. The values in the padding are finite and meaningless.
         """
         num_tokens = input_ids.shape[1]
         places = torch.arange(num_tokens, device=input_ids.device)
@@ -140,14 +144,13 @@ class Transformer(nn.Module):
         there, and each token sees the cache up to itself. The view must reach over the last of them. `cross_weights`
         is filled in.
         """
+        token_positions = positions[:, None] + torch.arange(input_ids.shape[1], device=input_ids.device)
         if self.decoder_kernel is not None:
             assert cross_weights is None or input_ids.shape[1] == 1, "the kernel gives those of one token"
-            steps = [
-                self._decode_token(token_ids, positions + index, source_lengths, kv, cross_weights)
-                for index, token_ids in enumerate(input_ids.unbind(1))
-            ]
-            return torch.stack(steps, dim=1)
-        token_positions = positions[:, None] + torch.arange(input_ids.shape[1], device=input_ids.device)
+            rows = torch.arange(input_ids.shape[0]).repeat_interleave(input_ids.shape[1])
+            ids, places = input_ids.flatten(), token_positions.flatten()
+            states = self.decoder_kernel(ids, places, source_lengths[rows], kv, rows=rows, cross_weights=cross_weights)
+            return states.view(*input_ids.shape, -1)
         rows = torch.arange(input_ids.shape[0], device=input_ids.device)[:, None]
         return self._decoder_stack(
             self._embed_target(input_ids, token_positions),
@@ -157,6 +160,25 @@ class Transformer(nn.Module):
             (LayerSelfKV(self_kv, rows, token_positions) for self_kv in kv.self_kv.unbind()),
             cross_weights=cross_weights,
         )
+
+    def prefill(self, prompts: Sequence[Sequence[int]], source_lengths: Tensor, kv: KVView) -> None:
+        """Write K and V of prompts, each a row's from its first position on and possibly empty, in one pass.
+
+        With our own kernels no padding is computed. Without, shorter prompts are padded at the end. K and V of the
+        padding are masked until real tokens overwrite them.
+        """
+        lengths = torch.tensor([len(prompt) for prompt in prompts])
+        token_ids = torch.tensor([token_id for prompt in prompts for token_id in prompt], dtype=torch.int64)
+        if not len(token_ids):
+            return
+        if self.decoder_kernel is not None:
+            rows = torch.arange(len(prompts)).repeat_interleave(lengths)
+            positions = torch.arange(len(token_ids)) - (lengths.cumsum(0) - lengths)[rows]
+            self.decoder_kernel(token_ids, positions, source_lengths[rows], kv, rows=rows)
+            return
+        padded = pad_sequence(list(torch.split(token_ids, lengths.tolist())), True, self.config.pad_token_id)
+        device = source_lengths.device
+        self.decode(padded.to(device), torch.zeros(len(prompts), dtype=torch.int64, device=device), source_lengths, kv)
 
     def decode_step(
         self,
@@ -168,23 +190,16 @@ class Transformer(nn.Module):
     ) -> Tensor:
         """One token a row: input_ids [B], positions [B] -> logits [B, N]. Shapes decide all control flow."""
         if self.decoder_kernel is not None:
-            return self.project(self._decode_token(input_ids, positions, source_lengths, kv, cross_weights))
+            states = self.decoder_kernel(input_ids, positions, source_lengths, kv, cross_weights=cross_weights)
+            return self.project(states)
         return self.project(self.decode(input_ids[:, None], positions, source_lengths, kv, cross_weights)[:, 0])
 
-    def _decode_token(
-        self,
-        input_ids: Tensor,
-        positions: Tensor,
-        source_lengths: Tensor,
-        kv: KVView,
-        cross_weights: CrossWeights | None,
-    ) -> Tensor:
-        """By the kernel: input_ids [B], positions [B] -> Z' [B, D]."""
-        assert self.decoder_kernel is not None
-        bias = None
-        if self.decoder_bias is not None:
-            bias = self.decoder_bias(positions[:, None], kv.self_kv.shape[2])[:, :, 0].contiguous()
-        return self.decoder_kernel(input_ids, positions, source_lengths, kv, bias=bias, cross_weights=cross_weights)
+    def decoder_bias_by_distance(self, max_tokens: int) -> list[list[float]] | None:
+        """[H][max_tokens]: the bias in M on the token so many places before; None without relative positions."""
+        if self.decoder_bias is None:
+            return None
+        bias: list[list[float]] = self.decoder_bias.farthest_first(max_tokens).flip(1).tolist()
+        return bias
 
     def project(self, decoder_hidden_state: Tensor) -> Tensor:
         """Z'W: [..., D] -> logits [..., N]."""

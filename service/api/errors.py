@@ -1,34 +1,40 @@
 """One table: domain error -> status and problem. A problem is the body of a refusal and the `error` event of a stream.
 
-Bodies are `application/problem+json`, RFC 9457.
+Bodies are `application/problem+json`, RFC 9457. They show at most 100 characters of any part of a request.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from starlette.types import Scope
 
 from service import errors
+from service.api.answers import FieldError, ProblemDetails
+from service.api.encoding import JsonResponse
 from service.api.record import RequestRecord, record_of
 
 logger = logging.getLogger(__name__)
 
+MAX_LISTED_ERRORS = 20
+
 
 class MalformedError(errors.ServiceError):
-    """Fields that break the schema. `fields` lists each with what is wrong."""
+    """Fields that break the schema: the first of them, and how many there are in all."""
 
-    def __init__(self, fields: list[dict[str, str]]) -> None:
-        super().__init__("; ".join(f"{each['field']}: {each['message']}" for each in fields))
-        self.fields = fields
+    def __init__(self, fields: Sequence[FieldError], *, num_errors: int | None = None) -> None:
+        """`num_errors` counts those that are not among `fields`, too."""
+        self.fields = list(fields[:MAX_LISTED_ERRORS])
+        self.num_omitted = (num_errors or len(fields)) - len(self.fields)
+        num_others = len(self.fields) - 1 + self.num_omitted
+        first = f"{self.fields[0].field}: {self.fields[0].message}"
+        super().__init__(f"{first} (and {num_others} more)" if num_others else first)
 
 
 class ClientGoneError(errors.ServiceError):
@@ -44,6 +50,7 @@ class Problem:
 
 
 INTERNAL = Problem(500, "internal", "Internal error", "error")
+INTERNAL_DETAIL = "Internal error. Quote the request_id when reporting it."
 PROBLEMS: Mapping[type[errors.ServiceError], Problem] = MappingProxyType(
     {
         errors.UnsupportedLanguageError: Problem(400, "unsupported-language", "Unsupported language", "invalid"),
@@ -65,14 +72,20 @@ def problem_of(error: Exception) -> Problem:
     return PROBLEMS.get(type(error), INTERNAL) if isinstance(error, errors.ServiceError) else INTERNAL
 
 
-def problem_body(error: Exception, *, request_id: str) -> dict[str, Any]:
-    """The problem object. What went wrong inside is for the log: the client is told no more than that."""
+def problem_body(error: Exception, *, request_id: str) -> ProblemDetails:
+    """The problem object. The log has the cause of an internal error, the client does not get it."""
     problem = problem_of(error)
-    detail = str(error) if problem is not INTERNAL else "an error that is not the client's; the log has the request id"
-    body = _body(problem.status, problem.slug, problem.title, detail, request_id)
-    if isinstance(error, MalformedError):
-        body["errors"] = error.fields
-    return body
+    detail = str(error) if problem is not INTERNAL else INTERNAL_DETAIL
+    malformed = error if isinstance(error, MalformedError) else None
+    return ProblemDetails(
+        _type(problem.slug),
+        problem.title,
+        problem.status,
+        detail,
+        request_id,
+        errors=malformed.fields if malformed else None,
+        errors_omitted=malformed.num_omitted if malformed else None,
+    )
 
 
 def record_failure(error: Exception, record: RequestRecord) -> None:
@@ -85,67 +98,47 @@ def record_failure(error: Exception, record: RequestRecord) -> None:
         logger.error("request %s failed: %s", record.request_id, error)
 
 
-def install_error_handlers(app: FastAPI) -> None:
-    def answer(request: Request, error: Exception) -> JSONResponse:
+def install_error_handlers(app: Starlette) -> None:
+    async def on_error(request: Request, error: Exception) -> Response:
         record = record_of(request.scope)
         record_failure(error, record)
         headers = {}
         if isinstance(error, errors.RetryableError):
             headers["Retry-After"] = str(error.retry_after_seconds)
-        body = problem_body(error, request_id=record.request_id)
-        return _response(body, headers)
+        return _response(problem_body(error, request_id=record.request_id), headers)
 
-    async def on_error(request: Request, error: Exception) -> JSONResponse:
-        return answer(request, error)
+    async def on_hang_up(request: Request, _: Exception) -> Response:
+        return await on_error(request, ClientGoneError("the client hung up while it sent the request"))
 
-    async def on_malformed(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, RequestValidationError)
-        return answer(request, MalformedError([_field(details) for details in error.errors()]))
-
-    async def on_hang_up(request: Request, _: Exception) -> JSONResponse:
-        return answer(request, ClientGoneError("the client hung up while it sent the request"))
-
-    async def on_http_error(request: Request, error: Exception) -> JSONResponse:
+    async def on_http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return refuse(request.scope, error.status_code, error.detail, error.headers)
+        headers = dict(error.headers or {})
+        if "Allow" in headers:
+            headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
+        return refuse(request.scope, error.status_code, error.detail, headers)
 
     app.add_exception_handler(errors.ServiceError, on_error)
-    app.add_exception_handler(RequestValidationError, on_malformed)
     app.add_exception_handler(ClientDisconnect, on_hang_up)
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(Exception, on_error)
 
 
-def refuse(scope: Scope, status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+def refuse(scope: Scope, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
     """A problem for what HTTP itself refuses, under that status's own phrase."""
     slug = STATUS_SLUGS.get(status, "http")
-    body = _body(status, slug, HTTPStatus(status).phrase, detail, record_of(scope).request_id)
-    return _response(body, headers or {})
+    request_id = record_of(scope).request_id
+    return _response(ProblemDetails(_type(slug), HTTPStatus(status).phrase, status, detail, request_id), headers or {})
 
 
-def _body(status: int, slug: str, title: str, detail: str, request_id: str) -> dict[str, Any]:
-    return {
-        "type": f"urn:kakehashi:problem:{slug}",
-        "title": title,
-        "status": status,
-        "detail": detail,
-        "request_id": request_id,
-    }
+def _type(slug: str) -> str:
+    return f"urn:kakehashi:problem:{slug}"
 
 
-def _response(body: dict[str, Any], headers: Mapping[str, str]) -> JSONResponse:
-    """With the request's id: what answers an unexpected error stands outside the middleware that adds it elsewhere."""
-    return JSONResponse(
+def _response(body: ProblemDetails, headers: Mapping[str, str]) -> Response:
+    """With the request's id: the answer to an unexpected error passes no middleware that would add it."""
+    return JsonResponse(
         body,
-        status_code=body["status"],
-        headers={**headers, "X-Request-ID": body["request_id"]},
+        status_code=body.status,
+        headers={**headers, "X-Request-ID": body.request_id},
         media_type="application/problem+json",
     )
-
-
-def _field(details: Mapping[str, Any]) -> dict[str, str]:
-    """Without the value that was sent: it may be long, private, or no Unicode at all."""
-    return {
-        "field": ".".join(str(part) for part in details["loc"]),
-        "message": str(details["msg"]).removeprefix("Value error, "),
-    }

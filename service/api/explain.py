@@ -1,27 +1,30 @@
-"""`POST /v1/explain`: how one sentence was translated, greedily. 200, or refused as a translation is.
+"""`POST /v1/explain`: how one sentence is translated, greedily. 200, or refused as a translation is.
 
-Probabilities, softmax(Z'W), and cross-attention are those of the steps that chose the tokens.
+Probabilities, softmax(Z'W), and cross-attention are those of the steps that chose the tokens. M is the mask that the
+decoder adds to its scores QKᵀ/√d_k: 0 or the relative bias where a position may be seen, the lowest number where not.
 """
 
-from collections.abc import AsyncIterator
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
-from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
+from model.search.spec import DecodeSpec
+from model.transformer.causal_mask import causal_mask_rows
 from model.transformer.compute_types import ComputeType
-from service.api.schemas import (
-    CrossAttention,
-    ExplainAnswer,
-    ExplainStep,
-    LanguageCode,
-    Text,
-)
+from service.api.admission import Admission, Entry, Work
+from service.api.answers import CrossAttention, ExplainAnswer, ExplainStep
+from service.api.encoding import JsonResponse
+from service.api.openapi import WORK_PROBLEMS, DocumentedRoute, Operation
+from service.api.reading import read_body, read_json
+from service.api.schemas import ExplainBody
 from service.api.sse import until_gone
-from service.api.translations import TranslationService
-from service.engine.client import EngineClient
-from service.errors import UnsupportedOptionError
-from service.translation.translator import ActiveTranslation, Job
+from service.engine.types import CheckpointInfo
+from service.errors import TooLargeError, UnsupportedOptionError
+from service.translation.results import Translation
+from service.translation.target_text import TargetText
 
 LOWEST: dict[ComputeType, float] = {
     "float32": -3.4028234663852886e38,
@@ -29,55 +32,74 @@ LOWEST: dict[ComputeType, float] = {
     "float16": -65504.0,
     "int8": -3.4028234663852886e38,  # whose activations are float32
 }
-"""What M has where a position may not be seen: the lowest number of each compute type."""
+"""M where a position may not be seen: the lowest number of each compute type."""
+PROBABILITY_BYTES = 12
+MASK_BYTES = 24
+TOKEN_BYTES = 100
+"""In JSON: one number of either kind with its comma, and one token with its names."""
 
 
-class ExplainBody(BaseModel):
-    """One sentence, in a pair that a checkpoint was trained in; `k` is how many tokens to show of each step."""
+class CheckpointSource(Protocol):
+    @property
+    def checkpoints(self) -> Mapping[str, CheckpointInfo]: ...
 
-    model_config = ConfigDict(extra="forbid", strict=True)
 
-    text: Text
-    source_lang: LanguageCode
-    target_lang: LanguageCode
-    model: str | None = None
-    k: int = Field(5, ge=1, le=50)
-    timeout_s: float | None = Field(None, gt=0)
+def create_route(admission: Admission, engine: CheckpointSource) -> DocumentedRoute:
+    operation = Operation(
+        method="POST",
+        path="/v1/explain",
+        tag="translation",
+        summary="Explain",
+        description="Translates one sentence and shows the tokens, their alternatives, the cross-attention and the "
+        "mask.",
+        body=ExplainBody,
+        answer=ExplainAnswer,
+        problems=WORK_PROBLEMS,
+    )
+    return DocumentedRoute(operation, ExplainEndpoint(admission, engine))
 
-    def to_job(self) -> Job:
-        return Job(
-            texts=(self.text,),
-            source_lang=self.source_lang,
-            target_langs=(self.target_lang,),
-            model=self.model,
-            with_tokens=True,
-            num_top_tokens=self.k,
-            with_alignment=True,
+
+class ExplainEndpoint:
+    """ASGI."""
+
+    def __init__(self, admission: Admission, engine: CheckpointSource) -> None:
+        self._admission = admission
+        self._engine = engine
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._admission.entered(scope) as entry:
+            body = read_json(ExplainBody, scope, await read_body(receive))
+            response = await until_gone(receive, self._answer(entry, body.to_work(), num_top_tokens=body.k))
+            await response(scope, receive, send)
+
+    async def _answer(self, entry: Entry, work: Work, *, num_top_tokens: int) -> Response:
+        prepared = await entry.prepare(work)
+        spec = _the_spec(prepared.target_texts)
+        size = ExplanationSize(
+            num_source_tokens=len(spec.source_ids),
+            num_prompt_tokens=len(spec.decoder_prompt),
+            num_top_tokens=num_top_tokens,
+            num_masks=len(self._engine.checkpoints[spec.checkpoint].decoder_bias_by_distance or [()]),
         )
+        self._check(size, num_target_tokens=min(2 * size.num_source_tokens + 8, spec.max_new_tokens))
+        with entry.submitted(prepared, work) as active:
+            (translation,) = await active.drain()
+            self._check(size, num_target_tokens=len(translation.tokens or []))
+            return JsonResponse(self._explain(active.target_texts[0], translation))
 
+    def _check(self, size: "ExplanationSize", *, num_target_tokens: int) -> None:
+        limit = self._admission.limits.max_answer_bytes
+        if size.num_bytes(num_target_tokens) > limit:
+            raise TooLargeError(
+                f"the explanation of {num_target_tokens} tokens would have more than {limit} bytes, which is the "
+                "limit: ask for a smaller k or max_new_tokens"
+            )
 
-def create_router(service: TranslationService, client: EngineClient) -> APIRouter:
-    router = APIRouter(prefix="/v1", tags=["translation"])
-
-    async def admit(request: Request, body: ExplainBody) -> AsyncIterator[ActiveTranslation]:
-        async with service.admitted(body, request.scope) as active:
-            (unit,) = active.units
-            if unit.route.pivot_lang is not None:
-                raise UnsupportedOptionError(f"there is no direct pair: it goes through {unit.route.pivot_lang!r}")
-            if len(unit.sentences) != 1:
-                raise UnsupportedOptionError(f"text has {len(unit.sentences)} sentences; one is explained")
-            yield active
-
-    @router.post("/explain")
-    async def explain(request: Request, active: Annotated[ActiveTranslation, Depends(admit)]) -> ExplainAnswer:
-        """Translate one sentence and show the tokens, their alternatives, the cross-attention and the mask."""
-        (translation,) = await until_gone(request.receive, active.drain())
-        (unit,) = active.units
-        leg = unit.route.legs[0]
+    def _explain(self, target_text: TargetText, translation: Translation) -> ExplainAnswer:
+        leg = target_text.route.legs[0]
+        prompt = target_text.sentences[0].decoded.spec.decoder_prompt
         tokens = translation.tokens or []
-        prompt = leg.model.tokenizer.decoder_prompt(leg.target_lang)
-        num_inputs = len(prompt) + len(tokens) - 1
-        lowest = LOWEST[client.checkpoints[leg.model.index].compute_type]
+        info = self._engine.checkpoints[leg.model.name]
         return ExplainAnswer(
             model=leg.model.name,
             text=translation.text,
@@ -90,7 +112,39 @@ def create_router(service: TranslationService, client: EngineClient) -> APIRoute
                 layer=f"decoder.layers.{leg.model.checkpoint.config.decoder_layers - 1}",
                 weights=[each.alignment or [] for each in tokens],
             ),
-            causal_mask=[[0.0 if key <= query else lowest for key in range(num_inputs)] for query in range(num_inputs)],
+            causal_mask=causal_mask_rows(
+                len(prompt) + len(tokens) - 1,
+                lowest=LOWEST[info.compute_type],
+                bias_by_distance=info.decoder_bias_by_distance,
+            ),
         )
 
-    return router
+
+def _the_spec(target_texts: Sequence[TargetText]) -> DecodeSpec:
+    """That of the one sentence. Raises UnsupportedOptionError if there are more, or if the pair is no direct one."""
+    (target_text,) = target_texts
+    if target_text.route.pivot_lang is not None:
+        raise UnsupportedOptionError(f"there is no direct pair: it goes through {target_text.route.pivot_lang!r}")
+    if len(target_text.sentences) != 1:
+        raise UnsupportedOptionError(f"text has {len(target_text.sentences)} sentences; one is explained")
+    return target_text.sentences[0].decoded.spec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExplanationSize:
+    """Before the work, n source tokens are expected to become 2n + 8 target tokens, as for a translation."""
+
+    num_source_tokens: int
+    num_prompt_tokens: int
+    num_top_tokens: int
+    num_masks: int
+
+    def num_bytes(self, num_target_tokens: int) -> int:
+        """Of the answer in JSON, from above."""
+        num_inputs = self.num_prompt_tokens + num_target_tokens - 1
+        num_names = self.num_source_tokens + self.num_prompt_tokens + num_target_tokens * (self.num_top_tokens + 2)
+        return (
+            num_target_tokens * self.num_source_tokens * PROBABILITY_BYTES
+            + self.num_masks * num_inputs * num_inputs * MASK_BYTES
+            + num_names * TOKEN_BYTES
+        )

@@ -1,37 +1,60 @@
 """`GET /health/live`, `/health/ready` and `/metrics`: 200, or 503 from `ready` while starting or draining."""
 
-from fastapi import APIRouter
-from fastapi.responses import Response
+from collections.abc import Callable
+from typing import Protocol
 
-from service.api.schemas import HealthAnswer
-from service.engine.client import EngineClient
-from service.errors import DrainingError, NotReadyError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.api.answers import HealthAnswer
+from service.api.encoding import JsonResponse
+from service.api.openapi import DocumentedRoute, Operation
+from service.errors import NotReadyError
 from service.lifecycle import Lifecycle
-from service.observability.metrics import CONTENT_TYPE, Metrics
+from service.observability.metrics import CONTENT_TYPE
+
+TAG = "operation"
 
 
-def create_router(client: EngineClient, lifecycle: Lifecycle, metrics: Metrics) -> APIRouter:
-    router = APIRouter(tags=["operation"])
+class Readiness(Protocol):
+    @property
+    def is_ready(self) -> bool: ...
 
-    @router.head("/health/live", include_in_schema=False)
-    @router.get("/health/live")
-    async def live() -> HealthAnswer:
-        """The process answers."""
-        return HealthAnswer("ok")
 
-    @router.head("/health/ready", include_in_schema=False)
-    @router.get("/health/ready")
-    async def ready() -> HealthAnswer:
-        """Every worker has loaded the model and decoded a warm-up sentence, and requests are taken."""
-        if lifecycle.is_draining:
-            raise DrainingError("the server is shutting down", retry_after_seconds=5)
-        if not client.is_ready:
+def create_routes(
+    engine: Readiness, lifecycle: Lifecycle, *, render_metrics: Callable[[], bytes]
+) -> list[DocumentedRoute]:
+    async def live(_: Request) -> Response:
+        return JsonResponse(HealthAnswer())
+
+    async def ready(_: Request) -> Response:
+        lifecycle.check_open()
+        if not engine.is_ready:
             raise NotReadyError("the workers are starting", retry_after_seconds=1)
-        return HealthAnswer("ok")
+        return JsonResponse(HealthAnswer())
 
-    @router.get("/metrics", response_class=Response)
-    async def show_metrics() -> Response:
-        """Prometheus text."""
-        return Response(metrics.render(), media_type=CONTENT_TYPE)
+    async def metrics(_: Request) -> Response:
+        return Response(render_metrics(), media_type=CONTENT_TYPE)
 
-    return router
+    return [
+        DocumentedRoute(
+            Operation(method="GET", path="/health/live", tag=TAG, summary="The process answers", answer=HealthAnswer),
+            live,
+        ),
+        DocumentedRoute(
+            Operation(
+                method="GET",
+                path="/health/ready",
+                tag=TAG,
+                summary="Requests are taken",
+                description="Every worker has loaded its models and has decoded a warm-up sentence.",
+                answer=HealthAnswer,
+                problems=(503,),
+            ),
+            ready,
+        ),
+        DocumentedRoute(
+            Operation(method="GET", path="/metrics", tag=TAG, summary="Prometheus metrics", media_type=CONTENT_TYPE),
+            metrics,
+        ),
+    ]

@@ -6,7 +6,7 @@ Pure, because a middleware that buffers or wraps the receive channel would hide 
 import re
 import time
 from secrets import token_hex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,7 +14,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.api.access_log import AccessLog
 from service.api.record import RequestRecord, set_record
 from service.observability.log import set_request_ids
-from service.observability.metrics import Metrics
 
 if TYPE_CHECKING:
     from service.observability.spans import Attributes, RequestTrace, Tracing
@@ -24,14 +23,23 @@ UNMATCHED = "unmatched"
 PROBES = frozenset({"/health/live", "/health/ready", "/metrics"})
 
 
+class RequestObserver(Protocol):
+    def on_request_ended(self, endpoint: str, *, outcome: str, is_stream: bool, seconds: float) -> None: ...
+
+
 class RequestRecorder:
-    """Gives each request its id and its trace, and counts and logs it when its answer is out."""
+    """Gives each request its id and its trace, and reports and logs it when its answer is out."""
 
     def __init__(
-        self, app: ASGIApp, *, metrics: Metrics, access_log: AccessLog | None = None, tracing: "Tracing | None" = None
+        self,
+        app: ASGIApp,
+        *,
+        observer: RequestObserver,
+        access_log: AccessLog | None = None,
+        tracing: "Tracing | None" = None,
     ) -> None:
         self._app = app
-        self._metrics = metrics
+        self._observer = observer
         self._access_log = access_log
         self._tracing = tracing
 
@@ -63,8 +71,7 @@ class RequestRecorder:
         route = scope.get("route")
         endpoint = UNMATCHED if route is None else route.path
         outcome = record.outcome or _outcome_of(record.status)
-        self._metrics.requests.labels(endpoint, outcome).inc()
-        self._metrics.request_duration.labels(endpoint, str(record.is_stream).lower()).observe(ended - began)
+        self._observer.on_request_ended(endpoint, outcome=outcome, is_stream=record.is_stream, seconds=ended - began)
         if record.status is None:  # what nobody expected is answered outside of this
             record.status = 500
         if self._access_log is not None:

@@ -1,4 +1,4 @@
-"""What is known of a request so far, kept in its scope."""
+"""Everything known about a request so far, kept in its scope."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,11 @@ from service.translation.results import Usage
 
 @dataclass(slots=True)
 class RequestRecord:
-    """`outcome` is set where the status does not tell it."""
+    """`outcome` is set where it does not follow from the status."""
 
     request_id: str
     is_probe: bool = False
-    """It asks how the server is, and for no work."""
+    """For the state of the server; it does no work."""
     is_stream: bool = False
     outcome: str | None = None
     status: int | None = None

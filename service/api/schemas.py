@@ -1,22 +1,35 @@
-"""Bodies and queries, as the contract names them."""
+"""Bodies and queries, as the contract names them. Numbers are finite and bounded; lists end at their first error."""
 
 import re
-from dataclasses import dataclass
 from secrets import randbits
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, FailFast, Field, WithJsonSchema
 
-from model.search.types import Sampling
+from model.checkpoint.generation_config import MAX_LENGTH_PENALTY
+from model.search.spec import MAX_TEMPERATURE, MIN_TEMPERATURE, Sampling
+from service.api.admission import Work
 from service.engine.types import Priority
 from service.errors import UnsupportedOptionError
-from service.translation.results import TopToken, Translation, Usage
-from service.translation.translator import Job
+from service.translation.request import TranslationRequest
+
+MAX_INT = 2**31 - 1
+MAX_LANGUAGE_CHARACTERS = 35
+MAX_MODEL_CHARACTERS = 1024
+MAX_TARGETS = 512
+"""More than any model has languages."""
+MAX_EXTRAS = 8
+NUM_TOP_TOKENS = 5
+SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _is_unicode(text: str) -> str:
+    if not text.isascii() and SURROGATE.search(text):
+        raise ValueError("a lone surrogate is not a character")
+    return text
 
 
 def _has_text(text: str) -> str:
-    if not text.isascii() and SURROGATE.search(text):
-        raise ValueError("a lone surrogate is not a character")
     if not text.strip():
         raise ValueError("there is no text to translate")
     return text
@@ -28,46 +41,58 @@ def _one_or_many(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-Text = Annotated[str, AfterValidator(_has_text)]
-LanguageCode = Annotated[str, Field(min_length=1, max_length=35)]
-ONE_OR_MANY = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
-OneOrMany = BeforeValidator(_one_or_many), Field(min_length=1), WithJsonSchema(ONE_OR_MANY)
+Text = Annotated[str, AfterValidator(_is_unicode), AfterValidator(_has_text)]
+LanguageCode = Annotated[str, Field(min_length=1, max_length=MAX_LANGUAGE_CHARACTERS), AfterValidator(_is_unicode)]
+ModelName = Annotated[str, Field(max_length=MAX_MODEL_CHARACTERS), AfterValidator(_is_unicode)]
+Seconds = Annotated[float, Field(gt=0)]
 Extra = Literal["tokens", "alignment", "top_tokens", "timings"]
 
-NUM_TOP_TOKENS = 5
-SURROGATE = re.compile("[\ud800-\udfff]")
+
+def _one_or_many_schema(*, max_items: int | None = None) -> WithJsonSchema:
+    items = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+    return WithJsonSchema({"anyOf": [{"type": "string"}, items | ({"maxItems": max_items} if max_items else {})]})
 
 
 class TranslationQuery(BaseModel):
-    """`GET /v1/translations/stream`; in a query, `text` and `target_lang` may be given more than once."""
+    """The query of a stream; `text` and `target_lang` may be given more than once."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     source_lang: LanguageCode | None = None
-    model: str | None = None
+    model: ModelName | None = None
     format: Literal["text", "html"] = "text"
     beam_size: int = Field(1, ge=1, le=8)
     num_hypotheses: int = Field(1, ge=1, le=8)
-    length_penalty: float | None = Field(None, ge=-10, le=10)
-    max_new_tokens: int | None = Field(None, ge=1)
-    temperature: float | None = Field(None, gt=0)
-    top_k: int | None = Field(None, ge=1)
+    length_penalty: float | None = Field(None, ge=-MAX_LENGTH_PENALTY, le=MAX_LENGTH_PENALTY)
+    max_new_tokens: int | None = Field(None, ge=1, le=MAX_INT)
+    temperature: float | None = Field(None, ge=MIN_TEMPERATURE, le=MAX_TEMPERATURE)
+    top_k: int | None = Field(None, ge=1, le=MAX_INT)
     top_p: float | None = Field(None, gt=0, le=1)
-    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    seed: int | None = Field(None, ge=-(2**63), le=2**63 - 1)
     repetition_guard: bool = True
     prefix: Text | None = None
-    extras: list[Extra] = Field(default_factory=list, alias="return")
+    extras: Annotated[list[Extra], FailFast(), Field(max_length=MAX_EXTRAS)] = Field(
+        default_factory=list, alias="return"
+    )
     priority: Priority = "interactive"
-    timeout_s: float | None = Field(None, gt=0)
+    timeout_s: Seconds | None = None
 
-    text: Annotated[list[Text], *OneOrMany] = Field(examples=["I saw a dog."])
-    target_lang: Annotated[list[LanguageCode], *OneOrMany] = Field(examples=["de"])
+    text: Annotated[
+        list[Text], FailFast(), Field(min_length=1), BeforeValidator(_one_or_many), _one_or_many_schema()
+    ] = Field(examples=["I saw a dog."])
+    target_lang: Annotated[
+        list[LanguageCode],
+        FailFast(),
+        Field(min_length=1, max_length=MAX_TARGETS),
+        BeforeValidator(_one_or_many),
+        _one_or_many_schema(max_items=MAX_TARGETS),
+    ] = Field(examples=["de"])
 
     @property
     def is_streamed(self) -> bool:
         return True
 
-    def to_job(self) -> Job:
+    def to_work(self) -> Work:
         """Raises UnsupportedOptionError for what this server does not serve, and options that exclude each other."""
         if self.format != "text":
             raise UnsupportedOptionError("format html is not supported by this server yet")
@@ -79,7 +104,8 @@ class TranslationQuery(BaseModel):
             raise UnsupportedOptionError(f"num_hypotheses is {self.num_hypotheses}, over beam_size {self.beam_size}")
         if self.prefix is not None and len(self.text) * len(self.target_lang) > 1:
             raise UnsupportedOptionError("prefix goes with one text and one target_lang only")
-        return Job(
+        sampling = self._sampling()
+        request = TranslationRequest(
             texts=tuple(self.text),
             source_lang=self.source_lang,
             target_langs=tuple(self.target_lang),
@@ -88,7 +114,7 @@ class TranslationQuery(BaseModel):
             num_hypotheses=self.num_hypotheses,
             max_new_tokens=self.max_new_tokens,
             length_penalty=self.length_penalty,
-            sampling=self._sampling(),
+            sampling=sampling,
             prefix=(self.prefix or "").strip(),
             with_tokens=bool(self.extras),
             num_top_tokens=NUM_TOP_TOKENS if "top_tokens" in self.extras else 0,
@@ -97,6 +123,8 @@ class TranslationQuery(BaseModel):
             repetition_guard=self.repetition_guard,
             is_streamed=self.is_streamed,
         )
+        is_repeatable = not self.is_streamed and (sampling is None or self.seed is not None)
+        return Work(request, timeout_seconds=self.timeout_s, is_repeatable=is_repeatable)
 
     def _sampling(self) -> Sampling | None:
         """Any of its options turns sampling on; without a seed each request draws anew."""
@@ -106,14 +134,14 @@ class TranslationQuery(BaseModel):
             raise UnsupportedOptionError("temperature, top_k, top_p and seed go with a beam_size of 1 only")
         return Sampling(
             seed=randbits(63) if self.seed is None else self.seed,
-            temperature=self.temperature or 1.0,
+            temperature=1.0 if self.temperature is None else self.temperature,
             top_k=self.top_k or 0,
             top_p=1.0 if self.top_p is None else self.top_p,
         )
 
 
 class TranslationBody(TranslationQuery):
-    """`POST /v1/translations`; JSON has types, so that `"3"` is no number here."""
+    """JSON has types, so that `"3"` is no number here."""
 
     model_config = ConfigDict(strict=True)
 
@@ -124,86 +152,28 @@ class TranslationBody(TranslationQuery):
         return self.stream
 
 
-@dataclass(frozen=True, slots=True)
-class TranslationAnswer:
-    id: str
-    model: str
-    translations: list[Translation]
-    usage: Usage
+class ExplainBody(BaseModel):
+    """One sentence, in a pair that a checkpoint was trained in; `k` is how many tokens to show of each step."""
 
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
-@dataclass(frozen=True, slots=True)
-class ExplainStep:
-    """The chosen token and the most probable ones of its step, softmax(Z'W)."""
+    text: Text
+    source_lang: LanguageCode
+    target_lang: LanguageCode
+    model: ModelName | None = None
+    k: int = Field(5, ge=1, le=50)
+    max_new_tokens: int | None = Field(None, ge=1, le=MAX_INT)
+    timeout_s: Seconds | None = None
 
-    token: str
-    token_id: int
-    logprob: float
-    top_tokens: list[TopToken]
-
-
-@dataclass(frozen=True, slots=True)
-class CrossAttention:
-    """Target tokens x source tokens, averaged over the heads of `layer`."""
-
-    layer: str
-    weights: list[list[float]]
-
-
-@dataclass(frozen=True, slots=True)
-class ExplainAnswer:
-    """`causal_mask` is M over the decoder's inputs: the prompt, and all target tokens but the last."""
-
-    model: str
-    text: str
-    score: float
-    source_tokens: list[str]
-    decoder_prompt: list[str]
-    target_tokens: list[str]
-    steps: list[ExplainStep]
-    cross_attention: CrossAttention
-    causal_mask: list[list[float]]
-
-
-@dataclass(frozen=True, slots=True)
-class LanguageEntry:
-    """`targets` are the languages that the model reaches from this one."""
-
-    code: str
-    name: str
-    targets: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class LanguagesAnswer:
-    languages: list[LanguageEntry]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelEntry:
-    """`kv_bytes` and `max_rows` are a worker's; hits and misses count sentences, as a request's `usage` does."""
-
-    id: str
-    model_type: str
-    languages: list[str]
-    pivot_lang: str | None
-    num_parameters: int
-    compute_type: str
-    device: str
-    workers: int
-    max_rows: int
-    kv_bytes: int
-    max_source_tokens: int
-    max_new_tokens: int
-    encoder_cache_hits: int
-    encoder_cache_misses: int
-
-
-@dataclass(frozen=True, slots=True)
-class ModelsAnswer:
-    models: list[ModelEntry]
-
-
-@dataclass(frozen=True, slots=True)
-class HealthAnswer:
-    status: Literal["ok"]
+    def to_work(self) -> Work:
+        request = TranslationRequest(
+            texts=(self.text,),
+            source_lang=self.source_lang,
+            target_langs=(self.target_lang,),
+            model=self.model,
+            max_new_tokens=self.max_new_tokens,
+            with_tokens=True,
+            num_top_tokens=self.k,
+            with_alignment=True,
+        )
+        return Work(request, timeout_seconds=self.timeout_s, is_repeatable=True)

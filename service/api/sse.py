@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
-import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -32,9 +31,6 @@ def encode_event(name: bytes, data: bytes) -> bytes:
         for character, escape in ESCAPES:
             data = data.replace(character, escape)
     return b"event: %b\ndata: %b\n\n" % (name, data)
-
-
-encode_json = msgspec.json.encode
 
 
 async def until_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:

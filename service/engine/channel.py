@@ -1,6 +1,6 @@
 """Messages over a socket pair, each behind its length: the one connection between the service and a worker.
 
-A socket pair, unlike a message broker's sockets, says when the other process is gone: reading then ends, on both sides
+A socket pair, unlike a message broker's sockets, shows that the other process is gone: reading then ends, on both sides
 and however that process died, and everything it had sent before is still read. So no worker outlives its service
 process, and no death goes unnoticed.
 """
@@ -9,15 +9,43 @@ import select
 import socket
 from asyncio import StreamReader
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from struct import Struct
+from typing import ClassVar
 
 HEADER = Struct(">I")
-FORK_REQUEST = b"w"
-"""What the nursery is sent, with the worker's end of a channel."""
-FORK_REPLY = Struct(">i")
-"""What it answers: the process id of the worker, 0 for none."""
 READ_BYTES = 1 << 20
 """At a time: encoder outputs are large."""
+FORK_REQUEST = b"w"
+"""The service's request to the fork server, sent with the worker's end of a channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForkReply:
+    """The fork server's reply: heartbeats (None), then the process id of the worker; 0 if nobody waits for it."""
+
+    SIZE: ClassVar[int] = 4
+    _STRUCT: ClassVar[Struct] = Struct(">i")
+    _HEARTBEAT: ClassVar[int] = -1
+
+    pid: int | None
+
+    @classmethod
+    def heartbeat(cls) -> bytes:
+        return cls._STRUCT.pack(cls._HEARTBEAT)
+
+    @classmethod
+    def forked(cls, pid: int) -> bytes:
+        return cls._STRUCT.pack(pid)
+
+    @classmethod
+    def nobody(cls) -> bytes:
+        return cls._STRUCT.pack(0)
+
+    @classmethod
+    def unpack(cls, reply: bytes) -> "ForkReply":
+        (pid,) = cls._STRUCT.unpack(reply)
+        return cls(None if pid == cls._HEARTBEAT else pid)
 
 
 def frame(payload: bytes) -> bytes:
@@ -25,7 +53,7 @@ def frame(payload: bytes) -> bytes:
 
 
 class FrameCutter:
-    """Cuts what has arrived into payloads, and keeps the start of the next one."""
+    """Cuts the bytes that arrive into payloads, and keeps the start of the next one."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()

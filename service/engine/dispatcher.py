@@ -1,141 +1,185 @@
-"""Which worker gets a ticket, and with which encoder output.
+"""Which worker gets a decode, and with which encoder output.
 
-What the encoder cache has goes along, to the ready worker with the least outstanding source tokens. A source that it
-has not goes to the worker that is encoding it already, if there is one. The cache's shared tier is asked in one round
-trip for all sources of a submit that need it, while those that do not are on their way.
+A decode goes to the ready worker that has the least to do with it added: its tokens over all rows, and its source's
+tokens where they have not been encoded. So decodes of one source stay together until another worker has so much less
+to do that the source is worth moving; these then wait for the encoder output, to take it along.
+
+A decode that was aboard of a worker when that died may be the reason. Such suspects are replayed one by one, each alone
+on a worker, so that the next death convicts the right one.
 """
 
-import asyncio
-import logging
-import time
-from collections import defaultdict
-from collections.abc import Iterable
-from itertools import chain
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
-from service.cache.encoder_cache import EncoderCache
-from service.cache.values import OutputKey
-from service.engine.supervisor import Worker
-from service.engine.ticket import SourceInFlight, Ticket
-from service.engine.ticket_book import TicketBook
-from service.engine.types import Submit
-from service.observability.tracing import current_trace
+import msgspec
 
-logger = logging.getLogger(__name__)
+from service.engine.cost import encode_cost
+from service.engine.decode import Decode, to_message
+from service.engine.in_flight import InFlight
+from service.engine.types import Cancel, EncodedSubmit, Update
+from service.engine.worker_handle import WorkerHandle
+
+MAX_MESSAGE_BYTES = 1 << 20
+"""Of encoder outputs in one message: a worker reads it between two steps."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one worker is to be sent."""
+
+    message: EncodedSubmit = field(default_factory=lambda: EncodedSubmit([], {}))
+    num_output_bytes: int = 0
 
 
 class Dispatcher:
-    def __init__(
-        self, workers: list[Worker], tickets: TicketBook, cache: EncoderCache, checkpoint_names: list[str]
-    ) -> None:
+    def __init__(self, workers: Sequence[WorkerHandle], in_flight: InFlight) -> None:
         self._workers = workers
-        self._tickets = tickets
-        self._cache = cache
-        self._checkpoint_names = checkpoint_names
-        self._outstanding = dict.fromkeys(workers, 0)
-        """Source tokens that each worker has to decode: kept up to date, since with many waiting a sum takes long."""
-        self._look_ups: set[asyncio.Task[None]] = set()
+        self._in_flight = in_flight
+        self._unplaced: dict[int, Decode] = {}
+        self._suspects: deque[Decode] = deque()
+        self._suspect: Decode | None = None
+        """The one that is aboard, alone."""
+        self._host: WorkerHandle | None = None
+        """The worker that takes the suspects, and nothing else meanwhile."""
 
-    def place(self, tickets: list[Ticket]) -> None:
-        """Send new tickets: at once, or when the shared cache has said what it has of their sources."""
-        began = time.monotonic()
-        num_wanted = num_found = 0
-        decided: list[Ticket] = []
-        to_ask: dict[OutputKey, list[Ticket]] = {}
-        for source, group in _by_source(tickets).items():
-            sequence = group[0].sequence
-            name = self._checkpoint_names[sequence.checkpoint]
-            key = self._cache.wanted(name, sequence.source_ids) if sequence.is_cacheable else None
-            output = None if key is None else self._cache.find(key)
-            num_wanted, num_found = num_wanted + (key is not None), num_found + (output is not None)
-            for ticket in group:
-                ticket.output_key, ticket.encoder_output = key, output
-            is_unknown = output is None and source.worker is None
-            if key is not None and is_unknown and self._cache.is_shared(key):
-                to_ask.setdefault(key, []).extend(group)  # two checkpoints may be the same one
+    def place(self, decodes: Iterable[Decode]) -> None:
+        """Send these to workers, now or as soon as one takes them."""
+        for decode in decodes:
+            if decode.num_deaths:
+                self._suspects.append(decode)
             else:
-                decided += group
-        if (trace := current_trace()) is not None and num_wanted:
-            attributes = {"kakehashi.sources": num_wanted, "kakehashi.hits": num_found}
-            trace.add_look_up("memory", began=began, attributes=attributes)
-        self.assign(decided)
-        if to_ask:
-            look_up = asyncio.create_task(self._look_up(to_ask))
-            self._look_ups.add(look_up)
-            look_up.add_done_callback(self._look_ups.discard)
+                self._unplaced[decode.decode_id] = decode
+        self.dispatch()
 
-    def assign(self, tickets: Iterable[Ticket], *, worker: Worker | None = None) -> None:
-        """Send tickets to `worker`, or where they belong; what no worker is ready for waits for `assign_waiting`."""
-        ready = [worker] if worker else [each for each in self._workers if each.is_ready]
-        groups = _by_source(tickets)
-        if not groups or not ready:
+    def dispatch(self) -> None:
+        """Send what waits for a worker, as far as any takes it."""
+        if not (self._unplaced or self._suspects or self._suspect):
             return
-        batches: defaultdict[Worker, Submit] = defaultdict(lambda: Submit([], {}))
-        for source, group in groups.items():
-            output = group[0].encoder_output
-            if output is not None or source.worker not in ready:
-                source.worker = min(ready, key=self._outstanding.__getitem__)
-            batch = batches[source.worker]
-            if output is not None:
-                batch.encoder_outputs[group[0].sequence_id] = output
-            for ticket in group:
-                ticket.worker = source.worker
-                self._outstanding[source.worker] += ticket.num_source_tokens
-                batch.sequences.append(ticket.sequence)
-        for target, batch in batches.items():
-            target.send(batch)
+        usable = [worker for worker in self._workers if worker.takes_work]
+        usable = self._without_host(usable)
+        if not usable or not self._unplaced:
+            return
+        unplaced, self._unplaced = self._unplaced, {}
+        batches: dict[WorkerHandle, _Batch] = {}
+        for decode in unplaced.values():
+            worker = self._choose(decode, usable)
+            if worker is not None:
+                self._assign(decode, worker, batches.setdefault(worker, _Batch()))
+        for worker, batch in batches.items():
+            _send(worker, batch)
 
-    def assign_waiting(self) -> None:
-        """Send all that has no worker."""
-        self.assign(ticket for ticket in self._tickets if ticket.worker is None)
+    def update(self, decode: Decode) -> None:
+        """A request has joined that is more urgent, or streams."""
+        if decode.worker is not None:
+            update = Update(decode.decode_id, decode.priority, decode.is_streamed)
+            decode.worker.send(msgspec.msgpack.encode(update))
 
-    def keep(self, ticket: Ticket, encoder_output: bytes) -> None:
-        """Take what a worker has encoded into this process's cache; it is for the shared one after the answer."""
-        if ticket.output_key is not None:
-            self._cache.keep(ticket.output_key, encoder_output)
-            ticket.fresh_output = encoder_output if self._cache.is_shared(ticket.output_key) else None
+    def take_output(self, decode: Decode, encoder_output: bytes) -> None:
+        """The worker has encoded the source of `decode`: what waits for it can go elsewhere with it."""
+        source = decode.source
+        if source.encoder == decode.decode_id:
+            source.encoder = None
+        held = self._release_held(decode)
+        for each in held:
+            each.encoder_output = encoder_output
+        self.place(held)
 
-    def share(self, ticket: Ticket) -> None:
-        """Hand what was encoded to the shared cache, now that an answer is out."""
-        if ticket.output_key is not None and ticket.fresh_output is not None:
-            self._cache.share(ticket.output_key, ticket.fresh_output)
-            ticket.fresh_output = None
+    def release(self, decode: Decode) -> None:
+        """It has ended, or its worker is gone."""
+        self._unplaced.pop(decode.decode_id, None)
+        if decode.worker is not None:
+            decode.worker.num_decodes -= 1
+            decode.worker.cost -= decode.cost
+            decode.worker = None
+        if decode is self._suspect:
+            self._suspect = None
+        held: list[Decode] = []
+        if decode.source.encoder == decode.decode_id:  # it ended before its report brought the output
+            decode.source.encoder = None
+            held = self._release_held(decode)
+        self.place(held)
 
-    def release(self, ticket: Ticket) -> None:
-        """Its worker has no more to do for it."""
-        if ticket.worker is not None:
-            self._outstanding[ticket.worker] -= ticket.num_source_tokens
-            ticket.worker = None
+    def cancel(self, decodes: Iterable[Decode]) -> None:
+        """Release these, and tell their workers."""
+        by_worker: dict[WorkerHandle, list[int]] = {}
+        for decode in decodes:
+            if decode.worker is not None:
+                by_worker.setdefault(decode.worker, []).append(decode.decode_id)
+            elif decode.num_deaths and decode in self._suspects:
+                self._suspects.remove(decode)
+            self.release(decode)
+        for worker, decode_ids in by_worker.items():
+            worker.send(msgspec.msgpack.encode(Cancel(decode_ids)))
 
-    def on_lost(self, worker: Worker) -> list[Ticket]:
-        """Take back what a worker had that has died."""
-        lost = [ticket for ticket in self._tickets if ticket.worker is worker]
-        for ticket in lost:
-            self.release(ticket)
-            ticket.source.worker = None
+    def take_back(self, worker: WorkerHandle) -> list[Decode]:
+        """Everything a dead worker had, released."""
+        lost = [decode for decode in self._in_flight if decode.worker is worker]
+        for decode in lost:
+            if decode.source.worker is worker:
+                decode.source.worker = None
+            self.release(decode)
+        if worker is self._host:
+            self._host = None
         return lost
 
-    async def aclose(self) -> None:
-        look_ups = list(self._look_ups)
-        for look_up in look_ups:
-            look_up.cancel()
-        await asyncio.gather(*look_ups, return_exceptions=True)
+    def _without_host(self, usable: list[WorkerHandle]) -> list[WorkerHandle]:
+        """The workers for ordinary work, after the next suspect has been sent to its host if that is free."""
+        if self._suspect is None and not self._suspects:
+            self._host = None
+            return usable
+        if self._host is None and usable:
+            self._host = min(usable, key=_cost)
+        host = self._host
+        if host is not None and host in usable and self._suspect is None and not host.num_decodes:
+            self._suspect = self._suspects.popleft()
+            batch = _Batch()
+            self._assign(self._suspect, host, batch)
+            _send(host, batch)
+        return [worker for worker in usable if worker is not host]
 
-    async def _look_up(self, to_ask: dict[OutputKey, list[Ticket]]) -> None:
-        try:
-            outputs = await self._cache.find_shared(list(to_ask))
-        except Exception:  # whatever it is, the requests go on without it
-            logger.exception("looking up encoder outputs failed")
-            outputs = {}
-        for key, group in to_ask.items():
-            for ticket in group:
-                ticket.encoder_output = outputs.get(key)
-        # Some may have been cancelled meanwhile, or sent to a worker that became ready.
-        tickets = chain.from_iterable(to_ask.values())
-        self.assign(ticket for ticket in tickets if ticket.worker is None and ticket in self._tickets)
+    def _choose(self, decode: Decode, usable: Sequence[WorkerHandle]) -> WorkerHandle | None:
+        """None: it waits for its encoder output."""
+        best = min(usable, key=_cost)
+        source = decode.source
+        if decode.encoder_output is not None or source.worker is None or source.worker not in usable:
+            return best
+        if source.worker.cost <= best.cost + encode_cost(decode.spec):
+            return source.worker
+        if source.encoder is not None:
+            source.held.append(decode.decode_id)
+            return None
+        return best
+
+    def _assign(self, decode: Decode, worker: WorkerHandle, batch: _Batch) -> None:
+        source, output = decode.source, decode.encoder_output
+        decode.worker = worker
+        worker.num_decodes += 1
+        worker.cost += decode.cost
+        returns_output = False
+        if output is not None:
+            if batch.num_output_bytes + len(output) > MAX_MESSAGE_BYTES:
+                _send(worker, batch)
+                batch.message, batch.num_output_bytes = EncodedSubmit([], {}), 0
+            batch.message.encoder_outputs[decode.decode_id] = output
+            batch.num_output_bytes += len(output)
+            decode.encoder_output = None
+        elif source.worker is not worker:
+            # For the cache, or for decodes of the same source that other workers have time for.
+            returns_output = decode.prepared.output_key is not None or len(self._workers) > 1
+            source.worker = worker
+            source.encoder = decode.decode_id if returns_output else None
+        batch.message.work.append(to_message(decode, returns_encoder_output=returns_output))
+
+    def _release_held(self, decode: Decode) -> list[Decode]:
+        held_ids, decode.source.held = decode.source.held, []
+        return [held for each in held_ids if (held := self._in_flight.find(each)) is not None]
 
 
-def _by_source(tickets: Iterable[Ticket]) -> dict[SourceInFlight, list[Ticket]]:
-    groups: dict[SourceInFlight, list[Ticket]] = {}
-    for ticket in tickets:
-        groups.setdefault(ticket.source, []).append(ticket)
-    return groups
+def _cost(worker: WorkerHandle) -> int:
+    return worker.cost
+
+
+def _send(worker: WorkerHandle, batch: _Batch) -> None:
+    if batch.message.work:
+        worker.send(msgspec.msgpack.encode(batch.message))

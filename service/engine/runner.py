@@ -1,136 +1,157 @@
-"""Rows to tensors to chosen tokens: with `loading`, the only module of the service that knows torch.
+"""The checkpoints of a worker as torch runs them; with `loading`, the only module of the service that knows torch."""
 
-It encodes sources, each once and those not at all that the cache had, and hands the rest to a
-`DecodingBatch`.
-Legend: S source tokens, D model width.
-"""
-
+import logging
+import sys
+import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 
+import msgspec
 import torch
-from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
-from model.decoding.batch import DecodingBatch, padded
-from model.search.types import Progress
-from model.transformer.compute_types import EncoderDtype
-from model.transformer.kv_cache import KVCache
-from service.engine.loading import LoadedCheckpoint
-from service.engine.scheduler import Entry, Row, Source
-from service.engine.slots import Move
-from service.engine.types import CheckpointInfo, CheckpointSpec, WorkerSpec
+from model.checkpoint.config import CheckpointError
+from model.decoding.batch import DecodingBatch, NewDecode
+from model.search.results import Progress
+from model.search.spec import DecodeSpec
+from model.transformer.compute_types import ComputeTypeError, EncoderDtype
+from service.engine.channel import Channel
+from service.engine.loading import LoadedCheckpoint, load_checkpoint
+from service.engine.scheduler import SourceIds
+from service.engine.types import CheckpointInfo, CheckpointSpec, Loaded, LoadFailed, WorkerSpec
+from service.engine.worker import Worker, make_loop, serve
 
-MAX_AUTO_ROWS = 64
+logger = logging.getLogger(__name__)
+
 AUTO_KV_BYTES = 2**30
 """For the caches of all checkpoints of a worker together."""
-MAX_PADDED = 1.25
-MAX_PROMPT_TOKENS = 2
-"""The longest decoder prompt: the start token and a language token."""
+MEASURED_TOKENS = 64
+"""Source tokens whose encoding is timed, to estimate the longest turn."""
 ENCODER_DTYPES: Mapping[torch.dtype, EncoderDtype] = MappingProxyType(
     {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
 )
 
 
 class Runner:
-    """One checkpoint with its caches."""
+    """The `RunningBatch` of one checkpoint. Encoder outputs are [S, D]."""
 
     def __init__(self, loaded: LoadedCheckpoint, checkpoint: CheckpointSpec, spec: WorkerSpec) -> None:
         torch.set_num_threads(spec.num_threads)
-        self._device = torch.device(spec.device)
-        self.checkpoint = loaded.checkpoint
-        self._transformer = loaded.transformer
-        config = self.checkpoint.config
-        dtype = self._transformer.kv_dtype
-        max_target_tokens = min(checkpoint.max_new_tokens + MAX_PROMPT_TOKENS, config.max_positions)
-        bytes_per_row = KVCache.bytes_per_row(
-            config, max_target_tokens=max_target_tokens, max_source_tokens=checkpoint.max_source_tokens, dtype=dtype
+        transformer = loaded.transformer
+        max_target_tokens = min(checkpoint.max_target_tokens, loaded.checkpoint.config.max_positions)
+        max_rows = spec.max_rows or DecodingBatch.choose_max_rows(
+            transformer,
+            max_source_tokens=checkpoint.max_source_tokens,
+            max_target_tokens=max_target_tokens,
+            kv_bytes=AUTO_KV_BYTES // len(spec.checkpoints),
         )
-        kv_bytes = AUTO_KV_BYTES // len(spec.checkpoints)
-        max_rows = spec.max_rows or max(1, min(MAX_AUTO_ROWS, kv_bytes // bytes_per_row))
         self._batch = DecodingBatch(
-            self._transformer,
-            self.checkpoint,
+            transformer,
+            loaded.checkpoint,
             max_rows=max_rows,
             max_source_tokens=checkpoint.max_source_tokens,
             max_target_tokens=max_target_tokens,
         )
         self.info = CheckpointInfo(
-            device=str(self._device),
+            name=checkpoint.name,
+            device=spec.device,
             compute_type=loaded.compute_type,
             fingerprint=loaded.fingerprint,
-            encoder_dtype=ENCODER_DTYPES[self._transformer.encoder_dtype],
+            encoder_dtype=ENCODER_DTYPES[transformer.encoder_dtype],
             max_rows=max_rows,
-            num_parameters=self._transformer.num_parameters,
-            kv_bytes=self._batch.cache.num_bytes,
+            num_parameters=transformer.num_parameters,
+            kv_bytes=self._batch.kv_bytes,
+            decoder_bias_by_distance=transformer.decoder_bias_by_distance(max_target_tokens),
         )
 
-    @torch.inference_mode()
-    def admit(self, entries: Sequence[Entry]) -> int:
-        """Encode what nobody has encoded yet, fill the cross-attention cache and prefill the decoder prompts.
+    @property
+    def num_rows(self) -> int:
+        return self._batch.num_rows
 
-        The rows hold the last slots in use, in order. Returns the number of padding tokens that were encoded.
-        """
-        return sum(self._admit_group(group) for group in _by_length(entries))
+    @property
+    def num_free_rows(self) -> int:
+        return self._batch.num_free_rows
 
-    def _admit_group(self, entries: list[Entry]) -> int:
-        sources = list(dict.fromkeys(entry.source for entry in entries))
-        num_padding_tokens = self._encode([source for source in sources if source.encoded is None])
-        index_of = {source: index for index, source in enumerate(sources)}
-        self._batch.enter(
-            _slot(entries[0].rows[0]),
-            [entry.sequence.request for entry in entries],
-            pad_sequence([self._encoded(source) for source in sources], batch_first=True),
-            [len(source.ids) for source in sources],
-            [index_of[entry.source] for entry in entries],
+    def encode(self, sources: Sequence[SourceIds]) -> tuple[list[object], int]:
+        encoded = self._batch.encode(sources)
+        return list(encoded.hidden_states), encoded.num_padding_tokens
+
+    def to_bytes(self, encoder_output: object) -> bytes:
+        return self._batch.encoder_output_bytes(_tensor(encoder_output))
+
+    def from_bytes(self, encoder_output: bytes, *, num_tokens: int) -> object:
+        return self._batch.encoder_output_tensor(encoder_output, num_tokens)
+
+    def add(self, decodes: Sequence[tuple[int, DecodeSpec, object]]) -> None:
+        self._batch.add([NewDecode(decode_id, spec, _tensor(output)) for decode_id, spec, output in decodes])
+
+    def remove(self, decode_ids: Sequence[int]) -> None:
+        self._batch.remove(decode_ids)
+
+    def step(self) -> list[Progress]:
+        return self._batch.step()
+
+    def warm_up(self, spec: DecodeSpec, *, max_encode_tokens: int) -> float:
+        """Decode `spec` to its end. Returns an estimate of the longest turn, in seconds."""
+        source = (spec.source_ids * MEASURED_TOKENS)[:MEASURED_TOKENS]
+        (output,), _ = self.encode([spec.source_ids])
+        self.add([(0, spec, output)])
+        while self._batch.num_rows:
+            self.step()
+        began = time.monotonic()
+        self.encode([source])
+        return (time.monotonic() - began) * max(1.0, max_encode_tokens / MEASURED_TOKENS)
+
+
+def load(checkpoint: CheckpointSpec, spec: WorkerSpec, *, num_threads: int) -> LoadedCheckpoint:
+    """Raises what `load_checkpoint` raises."""
+    return load_checkpoint(
+        Path(checkpoint.directory),
+        name=checkpoint.name,
+        compute_type=spec.compute_type,
+        device=spec.device,
+        num_threads=num_threads,
+        needs_fingerprint=spec.needs_fingerprint,
+    )
+
+
+def run(channel: Channel, spec: WorkerSpec, loaded: Mapping[CheckpointSpec, LoadedCheckpoint]) -> None:
+    """Load what is not in `loaded`, warm up, then serve. Raises SystemExit where a checkpoint cannot be served."""
+    runners: dict[str, Runner] = {}
+    longest_turn_seconds = 0.0
+    for checkpoint in spec.checkpoints:
+        try:
+            ready = loaded.get(checkpoint) or load(checkpoint, spec, num_threads=spec.num_threads)
+            runner = runners[checkpoint.name] = Runner(ready, checkpoint, spec)
+            turn_seconds = runner.warm_up(checkpoint.warm_up, max_encode_tokens=spec.max_encode_tokens)
+            longest_turn_seconds = max(longest_turn_seconds, turn_seconds)
+        except Exception as error:  # whatever it is, the service process must learn of it and the server not start
+            channel.send(msgspec.msgpack.encode(LoadFailed(_describe(error, checkpoint, spec))))
+            sys.exit(1)
+    infos = [runner.info for runner in runners.values()]
+    channel.send(msgspec.msgpack.encode(Loaded(infos, longest_turn_seconds)))
+    loops = {
+        name: make_loop(
+            runner,
+            channel,
+            max_encode_tokens=spec.max_encode_tokens,
+            max_bulk_wait_seconds=spec.max_bulk_wait_seconds,
         )
-        return num_padding_tokens
-
-    def encoder_output(self, entry: Entry) -> bytes:
-        """What the source of an admitted entry was encoded to: [S, D] in `encoder_dtype`."""
-        return bytes(self._encoded(entry.source).cpu().contiguous().view(torch.uint8).numpy().data)
-
-    def step(self, num_rows: int) -> list[Progress]:
-        """Decode one token for each of the rows in slots 0..num_rows-1: what it brought to each sequence."""
-        return self._batch.step(num_rows)
-
-    def move(self, move: Move) -> None:
-        """Carry a row's caches and state into the slot that became free."""
-        self._batch.move(move.source, move.target)
-
-    def _encode(self, sources: list[Source]) -> int:
-        """Encode `sources` as one padded batch; each keeps its own [S, D]. Returns the number of padding tokens."""
-        if not sources:
-            return 0
-        input_ids, lengths = padded(
-            [source.ids for source in sources], pad_token_id=self.checkpoint.config.pad_token_id
-        )
-        encoder_hidden_states = self._transformer.encode(input_ids.to(self._device), lengths.to(self._device))
-        for source, hidden_states in zip(sources, encoder_hidden_states, strict=True):
-            # A copy: a view would keep the whole padded batch for as long as one of its sources lives.
-            source.encoded = hidden_states[: len(source.ids)].clone()
-        return input_ids.numel() - int(lengths.sum())
-
-    def _encoded(self, source: Source) -> Tensor:
-        """[S, D]; bytes that came from the cache become a tensor. Raises RuntimeError for another number of bytes."""
-        if isinstance(source.encoded, bytes):
-            flat = torch.frombuffer(bytearray(source.encoded), dtype=self._transformer.encoder_dtype)
-            source.encoded = flat.view(len(source.ids), self.checkpoint.config.d_model).to(self._device)
-        assert isinstance(source.encoded, Tensor), "an admitted source is encoded"
-        return source.encoded
+        for name, runner in runners.items()
+    }
+    serve(channel, Worker(loops))
 
 
-def _by_length(entries: Sequence[Entry]) -> list[list[Entry]]:
-    """Entries, sorted by source length, in groups that pad none of their sources by much more than a quarter."""
-    groups: list[list[Entry]] = []
-    for entry in entries:
-        if groups and len(entry.source.ids) <= MAX_PADDED * len(groups[-1][0].source.ids) + 4:
-            groups[-1].append(entry)
-        else:
-            groups.append([entry])
-    return groups
+def _describe(error: Exception, checkpoint: CheckpointSpec, spec: WorkerSpec) -> str:
+    match error:
+        case ComputeTypeError():
+            return f"KAKEHASHI_COMPUTE_TYPE={spec.compute_type} cannot be used: {error}"
+        case CheckpointError():
+            return f"cannot serve {checkpoint.name}: {error}"
+        case _:
+            return f"cannot serve {checkpoint.name}: {type(error).__name__}: {error}"
 
 
-def _slot(row: Row) -> int:
-    assert row.slot is not None, "an admitted row has a slot"
-    return row.slot
+def _tensor(encoder_output: object) -> torch.Tensor:
+    assert isinstance(encoder_output, torch.Tensor), "an encoder output is a tensor"
+    return encoder_output

@@ -1,176 +1,140 @@
-"""Who decodes next, and who is done.
+"""Which waiting decodes get rows next.
 
-Waiting sequences enter in the order of their arrival, `interactive` before `bulk`; one bulk sequence a step that has
-waited `max_bulk_wait_seconds` goes before them, so that neither kind starves the other. A step admits as many as there
-are free slots, but no more source tokens to encode than `max_encode_tokens` (one sequence always passes), so that
-running rows keep their pace. A sequence leaves at the step that finishes it.
-Pure policy: plain ints, and time is an argument.
+Requests take turns by expected work: a decode's place in the queue is where its request's earlier decodes end (the
+start tags of start-time fair queueing, Goyal, Vin and Cheng, SIGCOMM 1996), so that the wait grows with a request's own
+size. `interactive` goes before `bulk`; once a turn, a bulk decode that has waited `max_bulk_wait_seconds` goes first.
+A turn admits what fits the free rows and, in tokens to encode and to prefill, the budget; one decode always passes.
+Pure policy: plain values, and time is an argument.
 """
 
-from collections import OrderedDict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from itertools import islice
-from weakref import WeakValueDictionary
+import heapq
+from collections import Counter
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, replace
 
-from model.search.types import Progress, Token
-from service.engine.slots import Move, Slots
-from service.engine.types import Sequence, SequenceFailed, SequenceProgress
+SourceIds = tuple[int, ...]
 
 
-@dataclass(slots=True, eq=False, weakref_slot=True)
-class Source:
-    """A source that rows share, and that goes with the last of them. `encoded` is the runner's and opaque here."""
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A decode without rows. `num_prefill_tokens` and `cost` are tokens over all its rows."""
 
-    ids: tuple[int, ...]
-    encoded: object | None = None
-
-
-@dataclass(slots=True, eq=False)
-class Entry:
-    """One sequence on its way: waiting without rows, or running with one row, or as many as its beam has."""
-
-    sequence: Sequence
-    source: Source
+    decode_id: int
+    request_id: int
+    source_ids: SourceIds
+    num_rows: int
+    num_prefill_tokens: int
+    cost: int
     arrived_at: float
-    rows: list["Row"] = field(default_factory=list)
-    held_tokens: list[Token] = field(default_factory=list)
-    """Of a sequence that is not streamed: told with its end."""
-
-    @property
-    def num_rows(self) -> int:
-        return self.sequence.request.beam_size
+    is_bulk: bool = False
 
 
-@dataclass(slots=True, eq=False)
-class Row:
-    """One slot's worth of a running sequence."""
+class TurnQueue:
+    """Waiting decodes of one priority, in the order in which they get their turn."""
 
-    entry: Entry
-    slot: int | None = None
+    def __init__(self) -> None:
+        self._waiting: dict[int, Waiting] = {}
+        self._heap: list[tuple[int, int]] = []
+        """Start tag and decode id; ids that are not waiting any more are skipped."""
+        self._now = 0
+        """The start tag of the last decode that left for its rows."""
+        self._next_tag: dict[int, int] = {}
+        self._num_waiting: Counter[int] = Counter()
+        """Both by request, as long as it has something waiting here."""
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, waiting: Waiting) -> None:
+        request_id = waiting.request_id
+        tag = max(self._now, self._next_tag.get(request_id, 0))
+        self._next_tag[request_id] = tag + waiting.cost
+        self._num_waiting[request_id] += 1
+        self._waiting[waiting.decode_id] = waiting
+        heapq.heappush(self._heap, (tag, waiting.decode_id))
+
+    def first(self) -> Waiting | None:
+        while self._heap and self._heap[0][1] not in self._waiting:
+            heapq.heappop(self._heap)
+        return self._waiting[self._heap[0][1]] if self._heap else None
+
+    def admit_first(self) -> Waiting:
+        """Remove and return the first; there must be one."""
+        self._now, decode_id = heapq.heappop(self._heap)
+        return self._forget(decode_id)
+
+    def remove(self, decode_id: int) -> Waiting | None:
+        """Its entry in the heap is skipped when its turn comes, or dropped once most entries are such."""
+        if decode_id not in self._waiting:
+            return None
+        removed = self._forget(decode_id)
+        if len(self._heap) > 2 * len(self._waiting) + 16:
+            self._heap = [entry for entry in self._heap if entry[1] in self._waiting]
+            heapq.heapify(self._heap)
+        return removed
+
+    def _forget(self, decode_id: int) -> Waiting:
+        waiting = self._waiting.pop(decode_id)
+        request_id = waiting.request_id
+        self._num_waiting[request_id] -= 1
+        if not self._num_waiting[request_id]:
+            del self._num_waiting[request_id], self._next_tag[request_id]
+        return waiting
 
 
 class Scheduler:
-    def __init__(
-        self,
-        *,
-        max_rows: int,
-        max_encode_tokens: int,
-        max_bulk_wait_seconds: float,
-    ) -> None:
-        self._slots: Slots[Row] = Slots(max_rows)
-        self._max_encode_tokens = max_encode_tokens
+    def __init__(self, *, max_admitted_tokens: int, max_bulk_wait_seconds: float) -> None:
+        self._max_admitted_tokens = max_admitted_tokens
         self._max_bulk_wait_seconds = max_bulk_wait_seconds
-        self._interactive: OrderedDict[int, Entry] = OrderedDict()
-        self._bulk: OrderedDict[int, Entry] = OrderedDict()
-        self._open: dict[int, Entry] = {}
-        self._sources: WeakValueDictionary[tuple[int, ...], Source] = WeakValueDictionary()
-
-    @property
-    def running(self) -> list[Row]:
-        """The running rows; row i is in slot i."""
-        return self._slots.rows
-
-    @property
-    def running_entries(self) -> list[Entry]:
-        return list(dict.fromkeys(row.entry for row in self.running))
+        self._interactive = TurnQueue()
+        self._bulk = TurnQueue()
 
     @property
     def num_waiting(self) -> int:
         return len(self._interactive) + len(self._bulk)
 
-    @property
-    def num_free_slots(self) -> int:
-        return self._slots.num_free
+    def submit(self, waiting: Waiting) -> None:
+        (self._bulk if waiting.is_bulk else self._interactive).add(waiting)
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether every submitted sequence has ended."""
-        return not self._open
+    def cancel(self, decode_ids: Iterable[int]) -> None:
+        """Unknown ids are ignored."""
+        for decode_id in decode_ids:
+            if self._interactive.remove(decode_id) is None:
+                self._bulk.remove(decode_id)
 
-    def check_idle(self) -> None:
-        """Raise RuntimeError unless idle means, as it must, that all slots are free and nobody waits."""
-        if self.running or self.num_waiting:
-            raise RuntimeError(f"idle with {len(self.running)} slots taken and {self.num_waiting} waiting")
+    def make_interactive(self, decode_id: int) -> None:
+        """Unless it has its rows already."""
+        waiting = self._bulk.remove(decode_id)
+        if waiting is not None:
+            self._interactive.add(replace(waiting, is_bulk=False))
 
-    def submit(self, sequence: Sequence, *, now: float, encoder_output: object | None = None) -> None:
-        """Queue a sequence; equal sources in flight share one `Source`, which is encoded once, or not at all."""
-        source = self._sources.setdefault(sequence.source_ids, Source(sequence.source_ids))
-        if source.encoded is None:
-            source.encoded = encoder_output
-        queue = self._bulk if sequence.priority == "bulk" else self._interactive
-        entry = Entry(sequence, source, arrived_at=now)
-        queue[sequence.sequence_id] = self._open[sequence.sequence_id] = entry
+    def admit(self, *, now: float, num_free_rows: int, encoded: Container[SourceIds]) -> list[Waiting]:
+        """The decodes that get rows in this turn; `encoded` are the sources that need no encoding.
 
-    def cancel(self, sequence_ids: Iterable[int]) -> list[Move]:
-        """Forget these, waiting or running; ids that are not here ended already. Returns the moves that closed gaps."""
-        cancelled = [self._open[each] for each in set(sequence_ids) if each in self._open]
-        for entry in cancelled:
-            self._interactive.pop(entry.sequence.sequence_id, None)
-            self._bulk.pop(entry.sequence.sequence_id, None)
-        return self._release(cancelled)
-
-    def admit(self, *, now: float) -> list[Entry]:
-        """Move waiting sequences into free slots, within the token budget of one step.
-
-        They take their slots by source length, so that sources to encode in one batch lie side by side. A beam that
-        does not fit waits for its slots, and those behind it with it, so that it is not passed for ever.
+        A beam that does not fit waits for its rows, and everything behind it too, so that it is not passed for ever.
         """
-        admitted: list[Entry] = []
-        to_encode: set[Source] = set()
-        budget = self._max_encode_tokens
-        num_free = self._slots.num_free
+        admitted: list[Waiting] = []
+        to_encode: set[SourceIds] = set()
+        budget = self._max_admitted_tokens
         aged_may_pass = True
-        while self.num_waiting:
-            takes_bulk = not self._interactive or (aged_may_pass and self._has_aged(now))
-            queue = self._bulk if takes_bulk else self._interactive
-            entry = next(iter(queue.values()))
-            is_new = entry.source.encoded is None and entry.source not in to_encode
-            num_tokens = len(entry.source.ids) if is_new else 0
-            if entry.num_rows > num_free or (num_tokens > budget and to_encode):
+        while (choice := self._next(now, aged_may_pass=aged_may_pass)) is not None:
+            queue, waiting = choice
+            source_ids = waiting.source_ids
+            is_new = source_ids not in encoded and source_ids not in to_encode
+            num_tokens = waiting.num_prefill_tokens + (len(source_ids) if is_new else 0)
+            if waiting.num_rows > num_free_rows or (num_tokens > budget and admitted):
                 break
             budget -= num_tokens
-            num_free -= entry.num_rows
+            num_free_rows -= waiting.num_rows
             if is_new:
-                to_encode.add(entry.source)
-            queue.popitem(last=False)
-            admitted.append(entry)
-            aged_may_pass = aged_may_pass and not takes_bulk
-        admitted.sort(key=lambda entry: len(entry.source.ids))
-        for entry in admitted:
-            entry.rows = [Row(entry) for _ in range(entry.num_rows)]
-            for row in entry.rows:
-                self._slots.take(row)
+                to_encode.add(source_ids)
+            aged_may_pass = aged_may_pass and queue is not self._bulk
+            admitted.append(queue.admit_first())
         return admitted
 
-    def advance(self, progress: list[Progress]) -> tuple[list[SequenceProgress], list[Move]]:
-        """Tell what a step brought to those that are streamed or ended; the latter leave at once."""
-        events: list[SequenceProgress] = []
-        ended: list[Entry] = []
-        for sequence_id, tokens, hypotheses in progress:
-            entry = self._open[sequence_id]
-            entry.held_tokens += tokens
-            if hypotheses or (entry.held_tokens and entry.sequence.is_streamed):
-                events.append(SequenceProgress(sequence_id, entry.held_tokens, hypotheses))
-                entry.held_tokens = []
-            if hypotheses:
-                ended.append(entry)
-        return events, self._release(ended)
-
-    def fail(self, entries: Iterable[Entry], *, detail: str) -> tuple[list[SequenceFailed], list[Move]]:
-        """End these running sequences without a result."""
-        failed = list(entries)
-        events = [SequenceFailed(entry.sequence.sequence_id, detail) for entry in failed]
-        return events, self._release(failed)
-
-    def _release(self, ended: list[Entry]) -> list[Move]:
-        for entry in ended:
-            del self._open[entry.sequence.sequence_id]
-        moves = self._slots.release([row for entry in ended for row in entry.rows])
-        for entry in ended:
-            entry.rows = []  # a row names its entry: the cycle would keep the source alive until it is collected
-        return moves
-
-    def _has_aged(self, now: float) -> bool:
-        """Whether the oldest bulk sequence has waited long enough."""
-        return any(now - entry.arrived_at >= self._max_bulk_wait_seconds for entry in islice(self._bulk.values(), 1))
+    def _next(self, now: float, *, aged_may_pass: bool) -> tuple[TurnQueue, Waiting] | None:
+        interactive, bulk = self._interactive.first(), self._bulk.first()
+        has_aged = bulk is not None and now - bulk.arrived_at >= self._max_bulk_wait_seconds
+        if bulk is not None and (interactive is None or (has_aged and aged_may_pass)):
+            return self._bulk, bulk
+        return None if interactive is None else (self._interactive, interactive)

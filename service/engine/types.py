@@ -1,53 +1,40 @@
 """What crosses between the service process and its workers: plain data, encoded as MessagePack by msgspec.
 
-A `Sequence` is one sentence into one language. Each submitted sequence gets exactly one terminal event: a
-`SequenceProgress` with hypotheses, or a `SequenceFailed`.
+A worker gets `Submit`, `Update` and `Cancel`, and sends `Loaded` or `LoadFailed` once, then `Entering` and
+`StepReport`. Every submitted decode that is not cancelled ends exactly once: in a `Progress` with hypotheses, or in a
+`Failed`.
 """
 
 from typing import Literal
 
 import msgspec
 
-from model.search.types import Hypothesis, SearchRequest, Token
+from model.search.results import Progress
+from model.search.spec import DecodeSpec
 from model.transformer.compute_types import ComputeType, ComputeTypeChoice, EncoderDtype, Isa
+from service.engine.events import Failed, Started
 from service.observability.log import LogFormat, LogLevel
 
 Priority = Literal["interactive", "bulk"]
 
 
-class Sequence(msgspec.Struct, frozen=True):
-    """One sentence into one language. `checkpoint` is the place of its checkpoint in the WorkerSpec.
-
-    Of one that is not streamed, all tokens come with its end. What a cacheable one is encoded to may be kept.
-    Equal ones, whatever their ids, have the same answer, for all draws are seeded.
-    """
-
-    request: SearchRequest
-    checkpoint: int
-    source_ids: tuple[int, ...]
-    priority: Priority = "interactive"
-    is_streamed: bool = True
-    is_cacheable: bool = True
-
-    @property
-    def sequence_id(self) -> int:
-        return self.request.sequence_id
-
-
 class CheckpointSpec(msgspec.Struct, frozen=True):
-    """A checkpoint to load, and the longest source and target that its caches must hold."""
+    """A checkpoint to load, the longest source and target its caches must hold, and a sentence to warm it up with.
+
+    `max_target_tokens` counts the decoder prompt.
+    """
 
     directory: str
     name: str
     max_source_tokens: int
-    max_new_tokens: int
+    max_target_tokens: int
+    warm_up: DecodeSpec
 
 
 class WorkerSpec(msgspec.Struct, frozen=True):
-    """All that a worker process has to know, sent as its first message.
+    """All a worker process has to know, sent as its first message.
 
-    Each checkpoint has a batch of its own, of `max_rows` rows; 0 lets the worker choose. What a source of at least
-    `min_cached_tokens` is encoded to comes back, if it may be kept; None: nothing does.
+    Each checkpoint has a batch of its own, of `max_rows` rows; 0 lets the worker choose.
     """
 
     checkpoints: list[CheckpointSpec]
@@ -57,36 +44,73 @@ class WorkerSpec(msgspec.Struct, frozen=True):
     max_rows: int
     max_encode_tokens: int
     max_bulk_wait_seconds: float
-    min_cached_tokens: int | None
+    needs_fingerprint: bool
     log_format: LogFormat
     log_level: LogLevel
     isa: Isa | None = None
     """None: as the environment has it."""
 
 
-class Submit(msgspec.Struct, frozen=True, tag=True):
-    """Service to worker: decode these. `encoder_outputs` has what the cache had, by a sequence of each source."""
+class Work(msgspec.Struct, frozen=True):
+    """One decode for a worker. `request_id` says whose turn it takes while it waits for rows.
 
-    sequences: list[Sequence]
+    If it is not streamed, its tokens are reported with its end. With `returns_encoder_output`, and if its source has to
+    be encoded, the encoder output is reported.
+    """
+
+    decode_id: int
+    request_id: int
+    spec: DecodeSpec
+    priority: Priority
+    is_streamed: bool
+    returns_encoder_output: bool
+
+
+class EncodedWork(Work, frozen=True):
+    """`Work` as the service process sends it: the spec is encoded already, outside the event loop."""
+
+    spec: msgspec.Raw  # type: ignore[assignment]
+
+
+class Submit(msgspec.Struct, frozen=True, tag=True):
+    """Service to worker: decode these. `encoder_outputs` has those the cache had, by one decode of each source."""
+
+    work: list[Work]
     encoder_outputs: dict[int, bytes] = {}
 
 
+class EncodedSubmit(msgspec.Struct, frozen=True, tag="Submit"):
+    """`Submit` as the service process sends it."""
+
+    work: list[EncodedWork]
+    encoder_outputs: dict[int, bytes] = {}
+
+
+class Update(msgspec.Struct, frozen=True, tag=True):
+    """Service to worker: a request has joined this decode that is more urgent, or streams. Unknown ids are ignored."""
+
+    decode_id: int
+    priority: Priority
+    is_streamed: bool
+
+
 class Cancel(msgspec.Struct, frozen=True, tag=True):
-    """Service to worker: nobody listens to these any more. Ids that are unknown or finished are ignored."""
+    """Service to worker: nobody subscribes to these any more. Unknown ids are ignored: they have ended already."""
 
-    sequence_ids: list[int]
+    decode_ids: list[int]
 
 
-ToWorker = Submit | Cancel
+ToWorker = Submit | Update | Cancel
 
 
 class CheckpointInfo(msgspec.Struct, frozen=True):
-    """What a worker has loaded. `kv_bytes` is reserved for both caches over all rows.
+    """A checkpoint that a worker has loaded. `kv_bytes` is reserved for both caches over all rows.
 
     Encoder outputs, of `encoder_dtype`, are the same numbers where the fingerprint and the compute type are the same.
     The fingerprint is empty where no encoder output is kept.
     """
 
+    name: str
     device: str
     compute_type: ComputeType
     fingerprint: str
@@ -94,63 +118,41 @@ class CheckpointInfo(msgspec.Struct, frozen=True):
     max_rows: int
     num_parameters: int
     kv_bytes: int
+    decoder_bias_by_distance: list[list[float]] | None = None
+    """[H][distance]: the relative bias in M; None without relative positions."""
 
 
 class Loaded(msgspec.Struct, frozen=True, tag=True):
-    """Worker to service: all checkpoints are in memory, in the order of the WorkerSpec."""
+    """Worker to service: all checkpoints are in memory and have decoded a sentence.
+
+    `longest_turn_seconds` estimates the longest turn: as many tokens to encode as a turn may have.
+    """
 
     checkpoints: list[CheckpointInfo]
+    longest_turn_seconds: float
 
 
 class LoadFailed(msgspec.Struct, frozen=True, tag=True):
-    """Worker to service: the checkpoint cannot be served; the worker exits."""
+    """Worker to service: a checkpoint cannot be served; the worker exits."""
 
     detail: str
 
 
-class SequenceStarted(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """A waiting sequence took a slot. `encoded` is false where the cache, or an equal source, had the output.
+class Entering(msgspec.Struct, frozen=True, tag=True):
+    """Worker to service: these decodes are about to get their rows. If the worker dies, one of them may be why."""
 
-    `started_at` is in the time of the monotonic clock, 0 where somebody comes to a sequence that has started before;
-    `encode_seconds` went by until all that started with it was encoded.
-    """
-
-    sequence_id: int
-    queue_seconds: float
-    encoded: bool
-    started_at: float = 0.0
-    encode_seconds: float = 0.0
+    decode_ids: list[int]
 
 
-class SequenceProgress(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """What is new of one sequence; with `hypotheses`, best first, it has finished. Tokens are the best's."""
+class SourceEncoded(msgspec.Struct, frozen=True, array_like=True):
+    """The encoder output of that decode's source, [S, D] in the checkpoint's `encoder_dtype`, little-endian."""
 
-    sequence_id: int
-    tokens: list[Token]
-    hypotheses: tuple[Hypothesis, ...] = ()
-
-
-class SequenceFailed(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """The sequence ended without a result."""
-
-    sequence_id: int
-    detail: str
-
-
-class SourceEncoded(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """What the source of that sequence was encoded to, [S, D] in the checkpoint's `encoder_dtype`, little-endian."""
-
-    sequence_id: int
+    decode_id: int
     encoder_output: bytes
 
 
-SequenceEvent = SequenceStarted | SequenceProgress | SequenceFailed
-"""What the submitter of a sequence is told."""
-WorkerEvent = SequenceEvent | SourceEncoded
-
-
 class StepStats(msgspec.Struct, frozen=True, array_like=True):
-    """What one step of one checkpoint did, for the metrics: seconds, rows and tokens."""
+    """One turn of one checkpoint, for the metrics: seconds, rows and tokens."""
 
     decode_seconds: float
     encode_seconds: float
@@ -160,23 +162,15 @@ class StepStats(msgspec.Struct, frozen=True, array_like=True):
 
 
 class StepReport(msgspec.Struct, frozen=True, tag=True):
-    """Worker to service: everything that one step of each checkpoint brought, in order, and how the slots are now."""
+    """Worker to service: everything a turn brought, and how many rows are in use after it."""
 
-    events: list[WorkerEvent]
+    started: list[Started]
+    encoded: list[SourceEncoded]
+    progress: list[Progress]
+    failed: list[Failed]
     steps: list[StepStats]
     num_running: int
-    num_free_slots: int
+    num_free_rows: int
 
 
-FromWorker = Loaded | LoadFailed | StepReport
-
-
-def is_terminal(event: SequenceEvent) -> bool:
-    """Whether `event` is the last one of its sequence."""
-    match event:
-        case SequenceProgress():
-            return bool(event.hypotheses)
-        case SequenceFailed():
-            return True
-        case SequenceStarted():
-            return False
+FromWorker = Loaded | LoadFailed | Entering | StepReport

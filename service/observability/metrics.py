@@ -1,10 +1,6 @@
 """The Prometheus metrics, by the names of the contract. Labels are bounded: never a text, a key or an address."""
 
-from collections.abc import Callable
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
-
-from service.engine.types import CheckpointInfo, SequenceProgress, SequenceStarted, StepReport
 
 FAST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 STEP_SECONDS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1)
@@ -142,44 +138,13 @@ class Metrics:
             registry=registry,
         )
         ProcessCollector(namespace="kakehashi", registry=registry)  # of this process, the service's
-        for kind in ("encode", "request"):
-            self.coalesced.labels(kind)  # at zero, so that the first is an increase and no new series
 
-    def start_worker_series(self, worker: str, resident_bytes: Callable[[], float]) -> None:
-        """At zero; `resident_bytes` is asked at each scrape."""
-        self.worker_restarts.labels(worker)
-        self.observe_kv(worker, num_bytes=0)
-        self.worker_resident_memory.labels(worker).set_function(resident_bytes)
-
-    def observe_step(self, worker: str, report: StepReport) -> None:
-        """Record one step of a worker."""
-        num_tokens = 0
-        for event in report.events:
-            if isinstance(event, SequenceProgress):
-                num_tokens += len(event.tokens)
-            elif isinstance(event, SequenceStarted):
-                self.queue_time.observe(event.queue_seconds)
-        self.generated_tokens.inc(num_tokens)
-        for stats in report.steps:
-            if stats.num_source_tokens:
-                self.encode.labels(worker).observe(stats.encode_seconds)
-                self.source_tokens.inc(stats.num_source_tokens)
-                self.padding_tokens.inc(stats.num_padding_tokens)
-            if stats.num_rows:
-                self.decode_step.labels(worker).observe(stats.decode_seconds)
-                self.batch_rows.labels(worker).observe(stats.num_rows)
-        self.observe_slots(worker, num_free=report.num_free_slots, num_running=report.num_running)
-
-    def observe_slots(self, worker: str, *, num_free: int, num_running: int) -> None:
-        self.rows_running.labels(worker).set(num_running)
-        self.slots_free.labels(worker).set(num_free)
-
-    def observe_kv(self, worker: str, *, num_bytes: int) -> None:
-        self.kv_bytes.labels(worker).set(num_bytes)
-
-    def describe_build(self, *, version: str, model: str, model_type: str, info: CheckpointInfo) -> None:
-        self.build_info.labels(version, model, info.compute_type, info.device).set(1)
-        self.model_info.labels(model, model_type, info.compute_type, info.fingerprint[:FINGERPRINT_DIGITS]).set(1)
+    def describe_build(
+        self, *, version: str, model: str, model_type: str, device: str, compute_type: str, fingerprint: str
+    ) -> None:
+        """A checkpoint that is served."""
+        self.build_info.labels(version, model, compute_type, device).set(1)
+        self.model_info.labels(model, model_type, compute_type, fingerprint[:FINGERPRINT_DIGITS]).set(1)
 
     def render(self) -> bytes:
         """The text exposition format."""

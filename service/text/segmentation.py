@@ -74,12 +74,14 @@ def segment(
     language: str,
     max_tokens: int | None = None,
     count_tokens: Callable[[str], int] | None = None,
+    on_sentence: Callable[[str], None] | None = None,
 ) -> Segmented:
     """Cut `text`, written in `language`, into sentences of at most `max_tokens` of `count_tokens`, if both are given.
 
+    `on_sentence` is called with each sentence as soon as it is found, and may raise an exception to stop the work.
     Control characters are text like any other. A lone surrogate in a sentence raises UnicodeEncodeError.
     """
-    builder = _Builder(joins_without_space=_primary(language) in _NO_SPACE_BETWEEN_WORDS)
+    builder = _Builder(joins_without_space=_primary(language) in _NO_SPACE_BETWEEN_WORDS, on_sentence=on_sentence)
     for line, line_break in _lines(text):
         for stretch in _stretches(line, _primary(language)):
             sentence = stretch.strip()
@@ -102,8 +104,9 @@ def _is_translated(stretch: str) -> bool:
 class _Builder:
     """Collects sentences and what lies between them, in order."""
 
-    def __init__(self, *, joins_without_space: bool) -> None:
+    def __init__(self, *, joins_without_space: bool, on_sentence: Callable[[str], None] | None) -> None:
         self._joins_without_space = joins_without_space
+        self._on_sentence = on_sentence
         self._sentences: list[str] = []
         self._gaps: list[Gap] = []
         self._kept: list[str] = []
@@ -124,6 +127,8 @@ class _Builder:
         can_vary = not gap.strip() and (bool(gap) or self._joins_without_space)
         self._gaps.append(Gap(gap, is_joint=self._continues_line and can_vary))
         self._sentences.append(sentence)
+        if self._on_sentence is not None:
+            self._on_sentence(sentence)
         self.keep(after)
         self._continues_line = True
 

@@ -1,25 +1,26 @@
-"""What a client gets back, as the contract names it."""
+"""The parts of an answer, as the HTTP contract names them; absent fields are omitted from the JSON."""
 
 from dataclasses import dataclass
 
 import msgspec
 
-from model.search.types import FinishReason
+from model.search.results import FinishReason
 
 
-@dataclass(frozen=True, slots=True)
-class TopToken:
+class TopToken(msgspec.Struct, frozen=True, gc=False):
+    """One of the most probable tokens of a step, with its probability, softmax(Z'W)."""
+
     token: str
     token_id: int
     probability: float
 
 
-class Token(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One chosen token. `text` is the delta; joined over a text and target, the deltas are the translation.
+class TokenEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """One chosen token of a stream. `text` is the delta: joined, the deltas of a text and target are its translation.
 
-    Text that no token stands for has no token id: what has no letter or digit in it and stays as it is, and what a beam
-    leaves to say when its tokens were all told before. `alignment` is the cross-attention of the step over the
-    sentence's source tokens, averaged over the heads of the last layer.
+    `token_id` and `logprob` are None for text that belongs to no token: text without a letter or digit, which is kept
+    as it is, and the rest of a beam's text after its last token was sent. `alignment` is the cross-attention of the
+    step over the sentence's source tokens, averaged over the heads of the last layer.
     """
 
     text_index: int
@@ -32,9 +33,8 @@ class Token(msgspec.Struct, frozen=True, omit_defaults=True):
     alignment: list[float] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TokenEntry:
-    """A token in a plain answer; as in a stream, with its name in the vocabulary."""
+class TokenEntry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """One token of a translation, with its name in the vocabulary; otherwise as in `TokenEvent`."""
 
     sentence_index: int
     token: str
@@ -44,34 +44,38 @@ class TokenEntry:
     alignment: list[float] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Hypothesis:
+class HypothesisText(msgspec.Struct, frozen=True, gc=False):
+    """One of the alternatives of a whole text. `score` is the mean of its sentences' scores, weighted by tokens."""
+
     text: str
     score: float
 
 
-@dataclass(frozen=True, slots=True)
-class Translation:
-    """One text in one language. `score` is the mean log-probability of a token, with the length penalty applied.
+class Translation(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
+    """One text in one language, under the code that was asked for. `text` and `score` are those of the best hypothesis.
 
-    `pivot_lang` is the language that the translation went through, where there was no direct pair.
+    `pivot_lang` is the third language that the translation went through. `source_tokens` has the tokens of each
+    sentence, if tokens were asked for.
     """
 
     text_index: int
     target_lang: str
-    pivot_lang: str | None
+    pivot_lang: str | None = None
     text: str
     score: float
     finish_reason: FinishReason
-    hypotheses: list[Hypothesis]
+    hypotheses: list[HypothesisText]
     tokens: list[TokenEntry] | None = None
     source_tokens: list[list[str]] | None = None
-    """The source tokens of each sentence, where tokens were asked for."""
 
 
 @dataclass(slots=True)
 class Usage:
-    """Tokens of both halves where a translation went through a third language."""
+    """What a request used, counted for each of its sentences, whether or not equal ones shared a decode.
+
+    Tokens are those of both legs where a translation goes through a third language. A sentence is a cache hit if its
+    source did not have to be encoded for it: of equal sentences, all but the first are.
+    """
 
     source_tokens: int = 0
     generated_tokens: int = 0

@@ -6,13 +6,12 @@ some checkpoint has each half: a checkpoint's own `pivot_lang`, or English.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 
 from model.checkpoint.config import Checkpoint
 from model.tokenizers.languages import match_code
 from model.tokenizers.loading import Tokenizer
-from service.errors import UnsupportedLanguageError, UnsupportedOptionError
-from service.text.segmentation import Segmented, segment
+from service.errors import UnsupportedLanguageError, UnsupportedOptionError, quoted
 
 DEFAULT_PIVOT = "en"
 MAX_KNOWN_ROUTES = 4096
@@ -20,12 +19,8 @@ MAX_KNOWN_ROUTES = 4096
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ServedModel:
-    """One checkpoint. `index` is its place in the WorkerSpec.
+    """One checkpoint. `max_source_tokens` counts special tokens; `max_source_pieces` is what they leave to a text."""
 
-    `max_source_tokens` counts special tokens too; `max_source_pieces` is what they leave to a text.
-    """
-
-    index: int
     checkpoint: Checkpoint
     tokenizer: Tokenizer
     max_source_tokens: int
@@ -35,17 +30,6 @@ class ServedModel:
     @property
     def name(self) -> str:
         return self.checkpoint.name
-
-    def segment(self, text: str, *, source_lang: str) -> tuple[Segmented, list[list[int]]]:
-        """Sentences that the checkpoint has positions for, and the piece ids of each."""
-        piece_ids = cache(self.tokenizer.piece_ids)  # what is measured is mostly what becomes a sentence
-        segmented = segment(
-            text,
-            language=source_lang,
-            max_tokens=self.max_source_pieces,
-            count_tokens=lambda piece: len(piece_ids(piece)),
-        )
-        return segmented, [piece_ids(sentence) for sentence in segmented.sentences]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +79,7 @@ class Catalogue:
         chosen = [model for model in self.models if name is None or model.name == name]
         if not chosen:
             names = ", ".join(model.name for model in self.models)
-            raise UnsupportedOptionError(f"model {name!r} is not served; there are {names}")
+            raise UnsupportedOptionError(f"model {quoted(str(name))} is not served; there are {names}")
         return chosen
 
     def route(self, source_lang: str, target_lang: str, *, model: str | None = None) -> Route:
@@ -110,10 +94,10 @@ class Catalogue:
         sources = dict.fromkeys(code for each in models for code in each.tokenizer.source_languages)
         source = match_code(source_lang, among=sources)
         if source is None:
-            raise UnsupportedLanguageError(f"source_lang {source_lang!r} is not one of {', '.join(sources)}")
+            raise UnsupportedLanguageError(f"source_lang {quoted(source_lang)} is not one of {', '.join(sources)}")
         reached = ", ".join(Catalogue(models).languages()[source])
         raise UnsupportedLanguageError(
-            f"target_lang {target_lang!r} cannot be reached from {source!r}, which is translated into {reached}"
+            f"target_lang {quoted(target_lang)} cannot be reached from {source!r}, which is translated into {reached}"
         )
 
     def _route(self, models: list[ServedModel], source_lang: str, target_lang: str) -> Route | None:

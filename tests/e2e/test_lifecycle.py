@@ -136,12 +136,13 @@ def test_a_server_told_to_stop_while_starting_stops(start_server: ServerStarter,
 @pytest.mark.stops_servers
 def test_a_drain_finishes_what_runs_and_refuses_and_counts_what_comes(take: Take) -> None:
     server = take("after a drain")
-    text = " ".join(sentences("en", most=12))
-    expected = server.text(text, "en", "de")
-    with ThreadPoolExecutor() as pool, server.open_stream(text, "en", "de") as stream:
+    texts = sentences("en", most=24)
+    streamed, waiting = " ".join(texts[:12]), " ".join(texts[12:])
+    expected = [server.text(text, "en", "de") for text in (streamed, waiting)]
+    with ThreadPoolExecutor() as pool, server.open_stream(streamed, "en", "de") as stream:
         events = [next(stream), next(stream)]
         with server.frozen():
-            plain = submit_plain(pool, server, text)
+            plain = submit_plain(pool, server, waiting)
             start_draining(server)
             check_refused(server.client.get("/health/ready"), "draining")
             assert is_live(server)
@@ -151,7 +152,7 @@ def test_a_drain_finishes_what_runs_and_refuses_and_counts_what_comes(take: Take
             assert server.metric("kakehashi_refused_total", reason="draining") == 3
         events += stream
         assert is_whole(events)
-        assert deltas(events) == plain.result() == expected
+        assert [deltas(events), plain.result()] == expected
     assert server.wait_exit() == 0
 
 
@@ -167,7 +168,7 @@ def submit_plain(pool: ThreadPoolExecutor, server: RunningServer, text: str) -> 
 def test_the_end_of_the_grace_period_is_an_error_event_and_a_problem(take: Take) -> None:
     server = take("at the end of its grace period")
     workers = server.workers()
-    with server.frozen(), ThreadPoolExecutor() as pool, server.open_stream("Hello.", "en", "de") as stream:
+    with server.frozen(), ThreadPoolExecutor() as pool, server.open_stream("Good morning.", "en", "de") as stream:
         plain = pool.submit(server.client.post, "/v1/translations", json=BODY)
         wait_until(lambda: server.metric("kakehashi_requests_waiting") == 2, "both are admitted")
         server.signal(signal.SIGTERM)
@@ -189,7 +190,7 @@ def test_a_client_that_never_reads_does_not_hold_up_the_end(take: Take, long_tex
         connection.connect((HOST, server.port))
         head = f"POST /v1/translations HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"
         connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        server.wait_running()
+        wait_until(lambda: server.metric("kakehashi_generated_tokens_total"), "the request is at work")
         server.signal(signal.SIGTERM)
         assert server.wait_exit() == 0
 

@@ -78,7 +78,7 @@ def test_every_line_is_an_object_without_a_text(server: RunningServer) -> None:
     send_all(server)
     access_line(server, server.client.get("/v1/models"))
     assert all({"time", "level", "logger", "message"} <= line.keys() for line in lines(server))
-    assert {"service.engine.client", "uvicorn.error", ACCESS} <= {line["logger"] for line in lines(server)}
+    assert {"service.engine.engine", "uvicorn.error", ACCESS} <= {line["logger"] for line in lines(server)}
     assert SECRET not in server.log
 
 
@@ -161,7 +161,7 @@ def test_the_death_of_a_worker_and_the_end_are_logged_as_objects_too(
     server.wait_ready()
     server.signal(signal.SIGTERM)
     assert server.wait_exit() == 0
-    assert {"service.engine.supervisor", "service.server"} <= {line["logger"] for line in lines(server)}
+    assert {"service.engine.worker_handle", "service.server"} <= {line["logger"] for line in lines(server)}
 
 
 @contextmanager

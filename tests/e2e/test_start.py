@@ -19,6 +19,7 @@ from tests.support.server import RunningServer, running_server
 from tests.support.server_starter import ServerStarter
 
 TENSOR = "model.encoder.layers.1.fc2.weight"
+NO_KERNELS = "KAKEHASHI_COMPUTE_TYPE=int8 cannot be used: "
 
 
 def without_tensor(checkpoint: Path, copy: Path) -> Path:
@@ -48,6 +49,7 @@ def test_what_cannot_be_loaded_stops_the_start_and_is_named(
             ({"MODEL": first}, 1, [str(first), "model.safetensors"]),
             ({"MODEL": f"{random_checkpoint},{second}"}, 1, [f"cannot serve {second}: ", TENSOR]),
             ({"MODEL": random_checkpoint, "DEVICE": "cuda:63"}, 1, ["cannot serve"]),
+            ({"MODEL": random_checkpoint, "COMPUTE_TYPE": "int8", "ISA": "none"}, 1, [NO_KERNELS]),
             ({"MODEL": random_checkpoint, "MAX_ROW": 4}, 2, ["KAKEHASHI_MAX_ROW is not a setting"]),
             ({"MODEL": random_checkpoint, "PORT": port}, 3, ["address already in use", port]),
         ]
@@ -58,7 +60,7 @@ def test_what_cannot_be_loaded_stops_the_start_and_is_named(
             assert "Traceback" not in server.log
 
 
-@pytest.fixture(scope="module", params=["float32", "int8"])
+@pytest.fixture(scope="module", params=["float32", pytest.param("int8", marks=pytest.mark.needs("kernels"))])
 def compute_type(request: pytest.FixtureRequest) -> ComputeType:
     return request.param
 

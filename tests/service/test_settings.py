@@ -32,6 +32,8 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path):
         ("compute_type", "int3"),
         ("isa", "mmx"),
         ("timeout_seconds", "-1"),
+        ("timeout_seconds", "inf"),
+        ("retry_linger_seconds", "nan"),
         ("log_level", "loud"),
     ],
 )
@@ -48,9 +50,10 @@ def test_an_unknown_variable_is_named_with_what_may_be_meant(in_file: bool, tmp_
         load_settings({} if in_file else {"KAKEHASHI_PROT": "1"}, env_file=file)
 
 
-def test_every_setting_stands_in_the_readme():
-    table = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    assert [name for name in Settings.model_fields if f"`{variable_name(name)}`" not in table] == []
+def test_the_readme_lists_the_settings_and_nothing_else():
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    listed = [line.split("`")[1] for line in readme.splitlines() if line.startswith("| `KAKEHASHI_")]
+    assert sorted(listed) == sorted(variable_name(field) for field in Settings.model_fields)
 
 
 def test_a_wrong_compute_type_is_told_all_that_there_are(tmp_path: Path):

@@ -1,7 +1,7 @@
 """The offline translation that the server's answers are compared with: each sentence by itself.
 
 In float32 it has no caches and computes all of a target anew for each token; in other compute types it is the engine's
-own search with one sequence in it.
+own search with one decode in it.
 """
 
 import re
@@ -13,11 +13,11 @@ from loadtests.bench.source_lines import read_sources
 from model.checkpoint.config import read_checkpoint
 from model.checkpoint.loading import load_transformer
 from model.decoding.generate import generate
-from model.decoding.oracle import translate
-from model.search.types import SearchRequest
+from model.decoding.oracle import decode_alone
+from model.search.spec import DecodeSpec
 from model.tokenizers.loading import load_tokenizer
 from model.transformer.compute_types import ComputeType
-from model.transformer.linear import fastest_compute_type
+from model.transformer.hardware import fastest_compute_type
 
 CPU = torch.device("cpu")
 ONE_SENTENCE = re.compile(r"[^.!?。！？…:;]+[.!?。！？]")
@@ -54,24 +54,31 @@ class Oracle:
         if self._compute_type != "float32":
             (found,) = self.search([sentence], source_lang, target_lang, max_new_tokens=max_new_tokens, beam_size=1)
             return found[0][0]
-        source_ids = self.tokenizer.encode_source(sentence, source_lang=source_lang, target_lang=target_lang)
-        prompt = self.tokenizer.decoder_prompt(target_lang)
-        result = translate(self._transformer, self._checkpoint, source_ids, prompt, max_new_tokens=max_new_tokens)
-        return self.tokenizer.decode(result.token_ids)
+        spec = self._spec(sentence, source_lang, target_lang, max_new_tokens=max_new_tokens, beam_size=1)
+        _, (best,) = decode_alone(self._transformer, self._checkpoint, spec)
+        return self.tokenizer.decode(best.token_ids)
 
     def search(
         self, sentences: list[str], source_lang: str, target_lang: str, *, max_new_tokens: int, beam_size: int
     ) -> list[list[tuple[str, float]]]:
         """All hypotheses of a beam search over each sentence, as text and score, best first."""
-        prompt = tuple(self.tokenizer.decoder_prompt(target_lang))
-        requests = [
-            SearchRequest(
-                index, prompt, max_new_tokens, beam_size=beam_size, num_hypotheses=beam_size, repetition_guard=False
-            )
-            for index in range(len(sentences))
+        specs = [
+            self._spec(text, source_lang, target_lang, max_new_tokens=max_new_tokens, beam_size=beam_size)
+            for text in sentences
         ]
-        sources = [
-            self.tokenizer.encode_source(text, source_lang=source_lang, target_lang=target_lang) for text in sentences
-        ]
-        found = generate(self._transformer, self._checkpoint, requests, sources)
+        found = generate(self._transformer, self._checkpoint, specs)
         return [[(self.tokenizer.decode(each.token_ids), each.score) for each in ranked] for ranked in found]
+
+    def _spec(
+        self, sentence: str, source_lang: str, target_lang: str, *, max_new_tokens: int, beam_size: int
+    ) -> DecodeSpec:
+        """All hypotheses, without the repetition guard."""
+        return DecodeSpec(
+            self._checkpoint.name,
+            tuple(self.tokenizer.encode_source(sentence, source_lang=source_lang, target_lang=target_lang)),
+            tuple(self.tokenizer.decoder_prompt(target_lang)),
+            max_new_tokens,
+            beam_size=beam_size,
+            num_hypotheses=beam_size,
+            repetition_guard=False,
+        )

@@ -15,7 +15,8 @@ from transformers import AutoModelForSeq2SeqLM, PreTrainedModel
 from model.checkpoint.config import Checkpoint, read_checkpoint
 from model.checkpoint.loading import load_transformer
 from model.decoding.generate import generate
-from model.search.types import Hypothesis, SearchRequest
+from model.search.results import Hypothesis
+from model.search.spec import DecodeSpec
 from model.transformer.compute_types import ComputeType
 from model.transformer.transformer import Transformer
 
@@ -91,14 +92,19 @@ def greedy_theirs(pair: Pair, sources: list[list[int]], prompts: list[list[int]]
     return [results[index] for index in range(len(sources))]
 
 
+def make_spec(source: Sequence[int], prompt: Sequence[int], max_new_tokens: int, **options: Any) -> DecodeSpec:
+    return DecodeSpec("test", tuple(source), tuple(prompt), max_new_tokens, **options)
+
+
 def greedy_ours(
     pair: Pair, sources: list[list[int]], prompts: list[list[int]], max_new: int, *, max_rows: int = 32
 ) -> list[list[int]]:
-    """As the engine does it: rows join while others run, a finished one gives its slot to the last."""
-    requests = [
-        SearchRequest(index, tuple(prompt), max_new, repetition_guard=False) for index, prompt in enumerate(prompts)
+    """By the running batch: rows enter and leave while others run."""
+    specs = [
+        make_spec(source, prompt, max_new, repetition_guard=False)
+        for source, prompt in zip(sources, prompts, strict=True)
     ]
-    results = generate(pair.ours, pair.checkpoint, requests, sources, max_rows=max_rows)
+    results = generate(pair.ours, pair.checkpoint, specs, max_rows=max_rows)
     return [list(hypotheses[0].token_ids) for hypotheses in results]
 
 

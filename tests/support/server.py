@@ -186,7 +186,8 @@ def starting_server(
     environment = {
         name: value for name, value in os.environ.items() if name == ISA_VARIABLE or not name.startswith("KAKEHASHI_")
     }
-    environment |= {"KAKEHASHI_PORT": str(port), "HF_HUB_OFFLINE": "1"}
+    # Tests stop workers and go on when it suits them: they are not to be replaced meanwhile.
+    environment |= {"KAKEHASHI_PORT": str(port), "KAKEHASHI_WORKER_TIMEOUT_SECONDS": "600", "HF_HUB_OFFLINE": "1"}
     environment |= {f"KAKEHASHI_{name}": str(value) for name, value in (settings or {}).items()}
     with log_path.open("wb") as log:
         process = subprocess.Popen(

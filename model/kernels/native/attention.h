@@ -11,7 +11,7 @@
 
 namespace {
 
-constexpr long AHEAD_TOKENS = 4;   // caches are fetched so far ahead: from memory that made attention 3.5 times as fast
+constexpr long AHEAD_TOKENS = 4;  // how far to prefetch caches: out of memory it made attention 3.5 times as fast
 
 // softmax of scores [C] (+ bias [C] or none), in place.
 void softmax(float* scores, long num_tokens, const float* bias) {
@@ -42,15 +42,15 @@ template <typename T>
 struct Tokens {
     const T* values;
     int64_t token_stride, row_stride;
-    const int32_t* origins;
+    const int32_t* indirection;
 
     const T* at(long token) const {
-        return values + token * token_stride + (origins ? origins[token] * row_stride : 0);
+        return values + token * token_stride + (indirection ? indirection[token] * row_stride : 0);
     }
 
     // Inline, for GCC drops calls of a function that does nothing but this.
     __attribute__((always_inline)) void prefetch(long token, long size) const {
-        if (sizeof(T) != sizeof(uint16_t)) return;  // what is of float32 was computed just now
+        if (sizeof(T) != sizeof(uint16_t)) return;  // float32 was computed just now
         const char* start = reinterpret_cast<const char*>(at(token));
         for (long i = 0; i < size * static_cast<long>(sizeof(T)); i += 64) _mm_prefetch(start + i, _MM_HINT_T1);
     }
@@ -70,8 +70,8 @@ constexpr long GROUP = 4;  // tokens whose scores, and vectors of a head whose w
 
 inline long scores_stride(long num_tokens) { return (num_tokens + LANES - 1) / LANES * LANES; }
 
-// Some queries over the same tokens, side by side so that K and V are loaded once for all of them. What is computed for
-// one does not depend on the others. scores [Q, H, C] are left as attention weights.
+// Some queries over the same tokens, side by side so that K and V are loaded once for all of them. The result of one
+// does not depend on the others. scores [Q, H, C] are left as attention weights.
 template <typename T, int QUERIES>
 struct Attention {
     const Stack& stack;
@@ -171,52 +171,56 @@ struct Attention {
     }
 };
 
-// Room for what a stack computes in between; it stays allocated.
-struct Room {
+// The intermediate results of a stack; they stay allocated.
+struct Scratch {
     std::vector<float> normed, projected, heads, hidden, gated, scores;
 
-    static Room& of_thread() {
-        static thread_local Room room;
-        return room;
+    static Scratch& of_thread() {
+        static thread_local Scratch scratch;
+        return scratch;
     }
 };
 
-float* room_for(std::vector<float>& values, long size) {
+float* at_least(std::vector<float>& values, long size) {
     if (static_cast<long>(values.size()) < size) values.resize(size);
     return values.data();
 }
 
-// Cached attention: q of row b at q + b * q_stride, over its first num_tokens[b] tokens. `weights` [B, S] or none gets
-// the mean over the heads, and zeros from num_tokens[b] on.
+// Cached attention of P queries: the p-th is at q + p * q_stride and attends over the first lengths[p] + added tokens
+// of row rows[p], or of row p without `rows`. `weights` [P, S] or none gets the mean over the heads, and zeros past
+// those tokens.
 struct CachedAttention {
     const float* q;
     int64_t q_stride;
+    const int64_t* rows;
     const Cache& cache;
     long layer;
     Bias bias;
     float* weights;
     int64_t weights_stride;
 
-    Tokens<uint16_t> tokens_of(long row, long width) const {
-        const int32_t* origins = cache.origins ? cache.origins + row * cache.origins_stride : nullptr;
-        const uint16_t* kv = cache.kv + layer * cache.layer_stride + (origins ? 0 : row * cache.row_stride);
-        return {kv, 2 * width, cache.row_stride, origins};
+    Tokens<uint16_t> tokens_of(long query, long width) const {
+        const long row = rows ? rows[query] : query;
+        const int32_t* indirection = cache.indirection ? cache.indirection + row * cache.indirection_stride : nullptr;
+        const uint16_t* kv = cache.kv + layer * cache.layer_stride + (indirection ? 0 : row * cache.row_stride);
+        return {kv, 2 * width, cache.row_stride, indirection};
     }
 
-    void run(const Stack& stack, long num_rows, const int64_t* lengths, long added, float* outputs) const {
+    void run(const Stack& stack, long num_queries, const int64_t* lengths, long added, float* outputs) const {
         const long num_heads = stack.num_heads, width = num_heads * stack.head_dim;
-#pragma omp parallel for if (num_rows > 1)
-        for (long row = 0; row < num_rows; ++row) {
-            const long num_tokens = lengths[row] + added;
-            const Tokens<uint16_t> tokens = tokens_of(row, width);
-            float* scores = room_for(Room::of_thread().scores, num_heads * scores_stride(num_tokens));
-            const float* row_bias = bias.values ? bias.values + row * bias.row_stride : nullptr;
-            if (row + 1 < num_rows)
-                for (long token = 0; token < AHEAD_TOKENS && token < lengths[row + 1] + added; ++token)
-                    tokens_of(row + 1, width).prefetch(token, 2 * width);
-            Attention<uint16_t, 1>{stack, q + row * q_stride, 0, tokens, num_tokens, scores, outputs + row * width}.run(
-                row_bias, 0, bias.head_stride);
-            if (weights) average(scores, num_heads, num_tokens, weights + row * weights_stride);
+#pragma omp parallel for if (num_queries > 1)
+        for (long query = 0; query < num_queries; ++query) {
+            const long num_tokens = lengths[query] + added;
+            const Tokens<uint16_t> tokens = tokens_of(query, width);
+            float* scores = at_least(Scratch::of_thread().scores, num_heads * scores_stride(num_tokens));
+            const float* nearest = bias.values ? bias.values + bias.num_positions - num_tokens : nullptr;
+            if (query + 1 < num_queries)
+                for (long token = 0; token < AHEAD_TOKENS && token < lengths[query + 1] + added; ++token)
+                    tokens_of(query + 1, width).prefetch(token, 2 * width);
+            float* target = outputs + query * width;
+            Attention<uint16_t, 1>{stack, q + query * q_stride, 0, tokens, num_tokens, scores, target}.run(
+                nearest, 0, bias.num_positions);
+            if (weights) average(scores, num_heads, num_tokens, weights + query * weights_stride);
         }
     }
 
@@ -238,7 +242,7 @@ void attend_source(const Stack& stack, const float* qkv, long num_tokens, const 
         const long query = group < num_whole ? group * GROUP : num_whole * GROUP + group - num_whole;
         const float* q = qkv + query * 3 * width;
         const float* added = bias ? bias + query * bias_row_stride : nullptr;
-        float* scores = room_for(Room::of_thread().scores, GROUP * stack.num_heads * scores_stride(num_tokens));
+        float* scores = at_least(Scratch::of_thread().scores, GROUP * stack.num_heads * scores_stride(num_tokens));
         float* target = outputs + query * width;
         if (group < num_whole)
             Attention<float, GROUP>{stack, q, 3 * width, tokens, num_tokens, scores, target}.run(added, bias_row_stride,
@@ -248,15 +252,16 @@ void attend_source(const Stack& stack, const float* qkv, long num_tokens, const 
     }
 }
 
-// K and V of each row's new token, values [B, 2 H d], to its position in the cache, in its own row.
-void write_kv(const float* values, long stride, long width, const Cache& cache, long layer, const int64_t* positions,
-              long num_rows) {
-    for (long row = 0; row < num_rows; ++row) {
-        if (cache.origins) cache.origins[row * cache.origins_stride + positions[row]] = static_cast<int32_t>(row);
-        uint16_t* target = cache.kv + layer * cache.layer_stride + row * cache.row_stride + positions[row] * width;
+// K and V of P new tokens, values [P, 2 H d], to their positions in the cache, each in the row that it belongs to.
+void write_kv(const float* values, long stride, long width, const Cache& cache, long layer, const int64_t* rows,
+              const int64_t* positions, long num_tokens) {
+    for (long token = 0; token < num_tokens; ++token) {
+        const long row = rows ? rows[token] : token, position = positions[token];
+        if (cache.indirection) cache.indirection[row * cache.indirection_stride + position] = static_cast<int32_t>(row);
+        uint16_t* target = cache.kv + layer * cache.layer_stride + row * cache.row_stride + position * width;
         for (long i = 0; i < width; i += LANES) {
             const __mmask16 mask = first_lanes(width - i);
-            store(target + i, load(values + row * stride + i, mask), mask);
+            store(target + i, load(values + token * stride + i, mask), mask);
         }
     }
 }

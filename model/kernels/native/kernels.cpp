@@ -1,14 +1,14 @@
-// What decoding spends its time on, for x86-64 CPUs with AVX512-VNNI: int8 linear layers, the decoder over one token a
-// row, and the choice of a token. `kernels.py` loads this library and mirrors its structs.
+// The bulk of decoding, for x86-64 CPUs with AVX512-VNNI: int8 linear layers, the encoder and the decoder as whole
+// stacks, and the choice of a token. `bindings.py` loads this library and mirrors its structs.
 //
 // Every row is computed by itself and in one order, whatever stands beside it: a row's result never depends on the
 // batch. Arrays are dense in their last axis; strides are counted in elements. With more than one thread (OpenMP's, of
 // which torch sets the number), rows and panels are shared out among them.
-// Shapes: B rows, K inputs, N outputs, H heads, d head size, C tokens in a cache.
+// Shapes: B rows, P tokens of several rows, K inputs, N outputs, H heads, d head size, C tokens in a cache.
 
 #if defined(__x86_64__)
 
-// Before the pragma: what the standard library inlines must run on every CPU.
+// Before the pragma: inlined functions of the standard library must run on every CPU.
 #include <immintrin.h>
 
 #include <cmath>
@@ -49,7 +49,7 @@ struct Residual {
 
     const float* enter() const {
         if (!stack.is_pre_norm) return hidden_states;
-        float* normed = room_for(Room::of_thread().normed, num_rows * stack.d_model);
+        float* normed = at_least(Scratch::of_thread().normed, num_rows * stack.d_model);
         normalize(norm, hidden_states, num_rows, stack.d_model, normed);
         return normed;
     }
@@ -62,15 +62,15 @@ struct Residual {
 // A block of rows at a time, whose hidden layer then stays in the caches of the processor.
 void feed_forward(const Stack& stack, const Linear& fc1, const Linear& fc2, const Norm& norm, float* hidden_states,
                   long num_rows) {
-    Room& room = Room::of_thread();
+    Scratch& scratch = Scratch::of_thread();
     for (long block = 0; block < num_rows; block += BLOCK_ROWS) {
         const long rows = num_rows - block < BLOCK_ROWS ? num_rows - block : BLOCK_ROWS;
         const Residual residual{stack, norm, hidden_states + block * stack.d_model, rows};
-        float* hidden = room_for(room.hidden, rows * fc1.num_outputs);
+        float* hidden = at_least(scratch.hidden, rows * fc1.num_outputs);
         const int activation = static_cast<int>(stack.activation);
         multiply(fc1, residual.enter(), rows, {stack.is_gated ? NONE : activation, nullptr, hidden});
         if (stack.is_gated) {
-            float* gated = room_for(room.gated, rows * fc2.num_inputs);
+            float* gated = at_least(scratch.gated, rows * fc2.num_inputs);
             gate(hidden, rows, fc2.num_inputs, activation, gated);
             hidden = gated;
         }
@@ -78,7 +78,7 @@ void feed_forward(const Stack& stack, const Linear& fc1, const Linear& fc2, cons
     }
 }
 
-// X = E * scale + positions, and its norm: [B, D].
+// X = E * scale + positions, and its norm: [P, D].
 void embed(const Embedding& embedding, const int64_t* token_ids, const int64_t* positions, long num_rows, long width,
            float* outputs) {
     for (long row = 0; row < num_rows; ++row)
@@ -100,14 +100,15 @@ void finish(const Stack& stack, float* hidden_states, long num_rows) {
 extern "C" {
 
 struct Step {
-    const int64_t* token_ids;  // [B]
-    float* hidden_states;      // [B, D], out
-    int64_t num_rows;
+    const int64_t* token_ids;  // [P]
+    float* hidden_states;      // [P, D], out
+    int64_t num_tokens;
     Cache self_kv, cross_kv;
-    const int64_t* positions;       // [B]: where K and V of these tokens go
-    const int64_t* source_lengths;  // [B]
+    const int64_t* rows;            // [P]: of the caches, or none: the p-th token is that of row p
+    const int64_t* positions;       // [P]: where K and V of these tokens go
+    const int64_t* source_lengths;  // [P]
     Bias self_bias;
-    float* cross_weights;  // [B, S] or none
+    float* cross_weights;  // [P, S] or none
     int64_t cross_weights_stride, cross_weights_layer;
 };
 
@@ -118,15 +119,15 @@ void linear_int8(const Linear* linear, const float* inputs, long num_rows, float
 void encode_stack(const Stack* stack_pointer, float* hidden_states, const int64_t* lengths, long num_sources,
                   const float* bias, long bias_row_stride, long bias_head_stride) {
     const Stack& stack = *stack_pointer;
-    Room& room = Room::of_thread();
+    Scratch& scratch = Scratch::of_thread();
     const long width = stack.num_heads * stack.head_dim;
     long num_rows = 0;
     for (long source = 0; source < num_sources; ++source) num_rows += lengths[source];
     for (long index = 0; index < stack.num_layers; ++index) {
         const EncoderLayer& layer = static_cast<const EncoderLayer*>(stack.layers)[index];
         const Residual self{stack, layer.self_norm, hidden_states, num_rows};
-        float* qkv = room_for(room.projected, num_rows * 3 * width);
-        float* heads = room_for(room.heads, num_rows * width);
+        float* qkv = at_least(scratch.projected, num_rows * 3 * width);
+        float* heads = at_least(scratch.heads, num_rows * width);
         multiply(layer.qkv, self.enter(), num_rows, {NONE, nullptr, qkv});
         for (long source = 0, start = 0; source < num_sources; start += lengths[source++]) {
             attend_source(stack, qkv + start * 3 * width, lengths[source], bias, bias_row_stride, bias_head_stride,
@@ -138,35 +139,37 @@ void encode_stack(const Stack* stack_pointer, float* hidden_states, const int64_
     finish(stack, hidden_states, num_rows);
 }
 
+// In every layer K and V of all tokens are written before any of them attends.
 void decode_stack(const Stack* stack_pointer, const Embedding* embedding, const Step* step_pointer) {
     const Stack& stack = *stack_pointer;
     const Step& step = *step_pointer;
-    Room& room = Room::of_thread();
-    const long num_rows = step.num_rows, width = stack.num_heads * stack.head_dim;
-    float* projected = room_for(room.projected, num_rows * 3 * width);
-    float* heads = room_for(room.heads, num_rows * width);
-    embed(*embedding, step.token_ids, step.positions, num_rows, stack.d_model, step.hidden_states);
+    Scratch& scratch = Scratch::of_thread();
+    const long num_tokens = step.num_tokens, width = stack.num_heads * stack.head_dim;
+    float* projected = at_least(scratch.projected, num_tokens * 3 * width);
+    float* heads = at_least(scratch.heads, num_tokens * width);
+    embed(*embedding, step.token_ids, step.positions, num_tokens, stack.d_model, step.hidden_states);
     for (long index = 0; index < stack.num_layers; ++index) {
         const DecoderLayer& layer = static_cast<const DecoderLayer*>(stack.layers)[index];
 
-        const Residual self{stack, layer.self_norm, step.hidden_states, num_rows};
-        multiply(layer.qkv, self.enter(), num_rows, {NONE, nullptr, projected});
-        write_kv(projected + width, 3 * width, 2 * width, step.self_kv, index, step.positions, num_rows);
-        const CachedAttention self_attention{projected, 3 * width, step.self_kv, index, step.self_bias, nullptr, 0};
-        self_attention.run(stack, num_rows, step.positions, 1, heads);
+        const Residual self{stack, layer.self_norm, step.hidden_states, num_tokens};
+        multiply(layer.qkv, self.enter(), num_tokens, {NONE, nullptr, projected});
+        write_kv(projected + width, 3 * width, 2 * width, step.self_kv, index, step.rows, step.positions, num_tokens);
+        const CachedAttention self_attention{projected, 3 * width, step.rows, step.self_kv, index,
+                                             step.self_bias, nullptr, 0};
+        self_attention.run(stack, num_tokens, step.positions, 1, heads);
         self.leave(layer.self_out, heads);
 
-        const Residual cross{stack, layer.cross_norm, step.hidden_states, num_rows};
-        multiply(layer.q, cross.enter(), num_rows, {NONE, nullptr, projected});
+        const Residual cross{stack, layer.cross_norm, step.hidden_states, num_tokens};
+        multiply(layer.q, cross.enter(), num_tokens, {NONE, nullptr, projected});
         float* weights = index == step.cross_weights_layer ? step.cross_weights : nullptr;
-        const CachedAttention cross_attention{projected, width, step.cross_kv, index, {}, weights,
-                                              step.cross_weights_stride};
-        cross_attention.run(stack, num_rows, step.source_lengths, 0, heads);
+        const CachedAttention cross_attention{projected, width, step.rows, step.cross_kv, index, {},
+                                              weights, step.cross_weights_stride};
+        cross_attention.run(stack, num_tokens, step.source_lengths, 0, heads);
         cross.leave(layer.cross_out, heads);
 
-        feed_forward(stack, layer.fc1, layer.fc2, layer.ffn_norm, step.hidden_states, num_rows);
+        feed_forward(stack, layer.fc1, layer.fc2, layer.ffn_norm, step.hidden_states, num_tokens);
     }
-    finish(stack, step.hidden_states, num_rows);
+    finish(stack, step.hidden_states, num_tokens);
 }
 
 void choose(const float* all_logits, long num_rows, long num_columns, long block, int64_t* columns,

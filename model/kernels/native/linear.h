@@ -33,8 +33,8 @@ float quantize(const float* inputs, long num_inputs, uint8_t* quantized) {
     return max / 127.0f;
 }
 
-// Where the results of some rows go: through the activation, and with `residual` (or none) added.
-struct Results {
+// The epilogue of a product: the activation, then the addition of `residual` (or none).
+struct Epilogue {
     int activation;
     const float* residual;
     float* outputs;
@@ -43,7 +43,7 @@ struct Results {
 // One panel's outputs of ROWS rows. Unrolled so that all sums stay in registers.
 template <int ROWS>
 void tile(const Linear& linear, long panel, const uint8_t* quantized, long stride, const float* row_scales,
-          const Results& results) {
+          const Epilogue& epilogue) {
     const long num_quads = (linear.num_inputs + 3) / 4;
     const int8_t* quads = linear.panels + panel * num_quads * PANEL * 4;
     __m512i sums[ROWS][4];
@@ -80,26 +80,26 @@ void tile(const Linear& linear, long panel, const uint8_t* quantized, long strid
             const long at = row * linear.num_outputs + output;
             const __m512 products = _mm512_cvtepi32_ps(_mm512_sub_epi32(sums[row][part], offsets));
             __m512 result = _mm512_fmadd_ps(products, _mm512_mul_ps(scales, splat(row_scales[row])), bias);
-            result = activated(result, results.activation);
-            if (results.residual) result = _mm512_add_ps(result, load(results.residual + at, mask));
-            store(results.outputs + at, result, mask);
+            result = activated(result, epilogue.activation);
+            if (epilogue.residual) result = _mm512_add_ps(result, load(epilogue.residual + at, mask));
+            store(epilogue.outputs + at, result, mask);
         }
     }
 }
 
 void tiles(long num_rows, const Linear& linear, long panel, const uint8_t* quantized, long stride,
-           const float* row_scales, const Results& results) {
+           const float* row_scales, const Epilogue& epilogue) {
     switch (num_rows) {
-        case 1: return tile<1>(linear, panel, quantized, stride, row_scales, results);
-        case 2: return tile<2>(linear, panel, quantized, stride, row_scales, results);
-        case 3: return tile<3>(linear, panel, quantized, stride, row_scales, results);
-        case 4: return tile<4>(linear, panel, quantized, stride, row_scales, results);
-        default: return tile<TILE_ROWS>(linear, panel, quantized, stride, row_scales, results);
+        case 1: return tile<1>(linear, panel, quantized, stride, row_scales, epilogue);
+        case 2: return tile<2>(linear, panel, quantized, stride, row_scales, epilogue);
+        case 3: return tile<3>(linear, panel, quantized, stride, row_scales, epilogue);
+        case 4: return tile<4>(linear, panel, quantized, stride, row_scales, epilogue);
+        default: return tile<TILE_ROWS>(linear, panel, quantized, stride, row_scales, epilogue);
     }
 }
 
-// inputs [B, K] -> results.outputs [B, N]
-void multiply(const Linear& linear, const float* inputs, long num_rows, const Results& results) {
+// inputs [B, K] -> epilogue.outputs [B, N]
+void multiply(const Linear& linear, const float* inputs, long num_rows, const Epilogue& epilogue) {
     static thread_local std::vector<uint8_t> of_thread;
     const long stride = (linear.num_inputs + 63) / 64 * 64;
     const long num_panels = (linear.num_outputs + PANEL - 1) / PANEL;
@@ -119,8 +119,8 @@ void multiply(const Linear& linear, const float* inputs, long num_rows, const Re
             for (long panel = 0; panel < num_panels; ++panel)
                 for (long row = 0; row < rows; row += TILE_ROWS) {
                     const long at = (block + row) * linear.num_outputs;
-                    const float* residual = results.residual ? results.residual + at : nullptr;
-                    const Results part{results.activation, residual, results.outputs + at};
+                    const float* residual = epilogue.residual ? epilogue.residual + at : nullptr;
+                    const Epilogue part{epilogue.activation, residual, epilogue.outputs + at};
                     tiles(rows - row, linear, panel, quantized + row * stride, stride, row_scales + row, part);
                 }
         }

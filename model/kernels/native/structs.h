@@ -1,4 +1,4 @@
-// What `kernels.py` and `stack_kernels.py` fill in: weights by layer, and the caches of a batch.
+// Filled in by `bindings.py` and `stacks.py`: weights by layer, and the caches of a batch.
 // Shapes: B rows, L layers, K inputs, N outputs, H heads, d head size, D model size, C tokens in a cache, T positions.
 #pragma once
 
@@ -44,19 +44,20 @@ struct Embedding {
     Norm norm;
 };
 
-// The caches of a batch: [L, B, C, 2, H, d] with strides for L and B, in bfloat16. Of row b's token c, K and V are in
-// row origins[b, c], or in row b where there are no origins.
+// The caches of a batch: [L, B, C, 2, H, d] with strides for L and B, in bfloat16. K and V of row b's token c are in
+// row indirection[b, c], or in row b where there is no indirection.
 struct Cache {
     uint16_t* kv;
     int64_t layer_stride, row_stride;
-    int32_t* origins;
-    int64_t origins_stride;
+    int32_t* indirection;
+    int64_t indirection_stride;
 };
 
-// A relative bias on the scores, [B, H, C], or none.
+// A relative bias on the scores, or none: [H, T], the farthest first, so that the last C values are those of a token
+// over C tokens, itself included.
 struct Bias {
     const float* values;
-    int64_t row_stride, head_stride;
+    int64_t num_positions;
 };
 
 }  // namespace

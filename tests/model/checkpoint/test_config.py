@@ -9,27 +9,9 @@ import pytest
 
 from model.checkpoint.config import CheckpointError, GenerationConfig, ModelConfig, read_checkpoint
 from tests.support.checkpoints import BUNDLED, Shape, random_marian
+from tests.support.configs import MARIAN
 
 M2M100 = json.loads((BUNDLED / "config.json").read_text(encoding="utf-8"))
-MARIAN = {
-    "model_type": "marian",
-    "vocab_size": 100,
-    "decoder_vocab_size": 100,
-    "d_model": 32,
-    "encoder_layers": 3,
-    "decoder_layers": 2,
-    "encoder_attention_heads": 4,
-    "decoder_attention_heads": 8,
-    "encoder_ffn_dim": 64,
-    "decoder_ffn_dim": 48,
-    "activation_function": "swish",
-    "max_position_embeddings": 512,
-    "scale_embedding": True,
-    "pad_token_id": 99,
-    "eos_token_id": 0,
-    "decoder_start_token_id": 99,
-    "normalize_before": False,
-}
 
 
 def test_bundled_checkpoint_is_read_with_its_languages() -> None:

@@ -15,12 +15,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from model.checkpoint.loading import load_unpacked
-from model.decoding.generate import RunningBatch
-from model.search.types import SearchRequest
+from model.decoding.batch import DecodingBatch
 from model.transformer.compute_types import ComputeType
 from model.transformer.kv_cache import KVCache
-from tests.model.transformer.test_transformer import Step
-from tests.support.pairs import CPU, Pair, padded, prompts_of, random_sources
+from tests.support.exportable import Step
+from tests.support.mixed_batch import add
+from tests.support.pairs import CPU, Pair, make_spec, padded, prompts_of, random_sources
 
 NUM_ROWS, NUM_TOKENS = 5, 12
 EARLY, LATE = 5, 60
@@ -128,11 +128,12 @@ class Steps:
     def __init__(self, pair: Pair) -> None:
         pair = pair.ruled(min_length=LATE + 4)
         sizes = {"max_rows": NUM_ROWS, "max_source_tokens": 40, "max_target_tokens": LATE + 4}
-        self._batch = RunningBatch(pair.ours, pair.checkpoint, **sizes)
+        self._batch = DecodingBatch(pair.ours, pair.checkpoint, **sizes)
         prompts = prompts_of(pair, NUM_ROWS)
         self._num_prompt_tokens = len(prompts[0])
-        requests = [SearchRequest(i, tuple(each), LATE + 1, repetition_guard=False) for i, each in enumerate(prompts)]
-        self._batch.join(requests, random_sources(pair, NUM_ROWS, seed=3))
+        sources = zip(random_sources(pair, NUM_ROWS, seed=3), prompts, strict=True)
+        specs = [make_spec(source, prompt, LATE + 1, repetition_guard=False) for source, prompt in sources]
+        add(self._batch, dict(enumerate(specs)))
         self._num_steps = 0
 
     def num_tokens(self, step: int) -> int:
@@ -166,9 +167,9 @@ class Steps:
 
 
 @pytest.mark.needs("kernels")
-@pytest.mark.parametrize("family", ["m2m100", "marian", "bart", "pegasus", "bundled"])
+@pytest.mark.parametrize("family", ["m2m100", "marian", "bart", "pegasus", "t5", "mt5", "bundled"])
 def test_int8_step_allocates_the_same_at_any_length(family: str, request: pytest.FixtureRequest) -> None:
-    """But for the kernels' own room for one row's scores, a few kilobytes a thread, which stays allocated."""
+    """Except the kernels' own scratch for one row's scores, a few kilobytes per thread, which stays allocated."""
     steps = Steps(request.getfixturevalue(family).computing_in("int8"))
     early = steps.allocated_bytes(EARLY)
     assert sum(early.values()) > 10
@@ -192,18 +193,3 @@ def test_only_the_causal_mask_of_a_float32_step_grows(family: str, request: pyte
     pair: Pair = request.getfixturevalue(family)
     num_tokens = len(prompts_of(pair, 1)[0]) + LATE - 1
     assert grown(pair, "float32") == {(num_tokens,), (NUM_ROWS, 1, 1, num_tokens)}
-
-
-@pytest.mark.needs("kernels")
-@pytest.mark.parametrize("family", ["t5", "mt5"])
-def test_only_the_relative_bias_of_an_int8_step_grows(family: str, request: pytest.FixtureRequest) -> None:
-    """Of the families that have one: distances, buckets, and a number for each head."""
-    pair: Pair = request.getfixturevalue(family)
-    heads, num_tokens = pair.checkpoint.config.decoder_heads, len(prompts_of(pair, 1)[0]) + LATE - 1
-    rows = NUM_ROWS
-    assert grown(pair, "int8") == {
-        (num_tokens,),
-        (rows, 1, num_tokens),
-        (heads, rows, 1, num_tokens),
-        (rows, heads, num_tokens),
-    }

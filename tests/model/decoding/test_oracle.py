@@ -3,14 +3,15 @@
 import pytest
 import torch
 
-from model.decoding.oracle import translate
-from model.search.types import Hypothesis
-from tests.support.pairs import Pair, greedy_ours, greedy_theirs, prompts_of, random_sources
+from model.decoding.oracle import decode_alone
+from model.search.results import Hypothesis
+from tests.support.pairs import Pair, greedy_ours, greedy_theirs, make_spec, prompts_of, random_sources
 
 
 def translated(pair: Pair, sources: list[list[int]], max_new: int) -> list[Hypothesis]:
     prompt = prompts_of(pair, 1)[0]
-    return [translate(pair.ours, pair.checkpoint, source, prompt, max_new_tokens=max_new) for source in sources]
+    specs = [make_spec(source, prompt, max_new, repetition_guard=False) for source in sources]
+    return [decode_alone(pair.ours, pair.checkpoint, spec)[1][0] for spec in specs]
 
 
 def test_reference_equals_generate_and_the_cached_batch(pair: Pair) -> None:
@@ -49,7 +50,7 @@ def test_finish_reason_is_stop_exactly_when_the_end_token_was_chosen(m2m100: Pai
 def test_logprobs_are_those_of_the_full_forward(pair: Pair) -> None:
     source = random_sources(pair, 1, seed=15)[0]
     prompt = prompts_of(pair, 1)[0]
-    result = translate(pair.ours, pair.checkpoint, source, prompt, max_new_tokens=12)
+    (result,) = translated(pair, [source], 12)
     decoder_input_ids = torch.tensor([[*prompt, *result.token_ids[:-1]]])
     with torch.inference_mode():
         logits = pair.ours(torch.tensor([source]), torch.tensor([len(source)]), decoder_input_ids)

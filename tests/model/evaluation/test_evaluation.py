@@ -9,16 +9,15 @@ from sacrebleu import corpus_bleu, corpus_chrf
 from tqdm import tqdm
 
 from model.checkpoint.config import read_checkpoint
-from model.decoding.oracle import translate_request
+from model.decoding.oracle import decode_alone
 from model.evaluation.parallel_text import EvaluationError, read_test_sets
 from model.evaluation.scoring import Evaluator
 from model.kernels import bindings
 from model.kernels.bindings import Kernels
-from model.search.types import SearchRequest
 from model.tokenizers.loading import load_tokenizer
 from service.cli import main
 from tests.support.checkpoints import BUNDLED
-from tests.support.pairs import Pair
+from tests.support.pairs import Pair, make_spec
 
 GERMAN = [
     ("The cat is sleeping on the table.", "Die Katze schläft auf dem Tisch."),
@@ -102,11 +101,12 @@ def test_first_delta_counts_the_steps_of_each_sequence(data: Path, evaluator: Ev
     greedy, beams = (evaluator.evaluate(test_set, beam_size, tqdm(disable=True)).first_delta for beam_size in (1, 4))
     assert greedy.steps == 1
     tokenizer = load_tokenizer(bundled.checkpoint)
-    request = SearchRequest(0, tuple(tokenizer.decoder_prompt("de")), 200, beam_size=4, repetition_guard=False)
+    prompt = tokenizer.decoder_prompt("de")
     first, last = 0, 0
     for text in test_set.sources:
         source = tokenizer.encode_source(text, source_lang="en", target_lang="de")
-        steps, _ = translate_request(bundled.ours, bundled.checkpoint, source, request)
+        spec = make_spec(source, prompt, 200, beam_size=4, repetition_guard=False)
+        steps, _ = decode_alone(bundled.ours, bundled.checkpoint, spec)
         first += next(number for number, tokens in enumerate(steps, 1) if tokens)
         last += len(steps)
     assert last > first + len(GERMAN)

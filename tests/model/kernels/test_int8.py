@@ -13,16 +13,16 @@ from torch import Tensor
 
 from model.decoding import batch as decoding_batch
 from model.decoding import generate
-from model.decoding.generate import RunningBatch
+from model.decoding.batch import DecodingBatch
 from model.kernels.stacks import DecoderKernel
-from model.search.types import Hypothesis, SearchRequest
+from model.search.results import Hypothesis
 from model.transformer.attention import CrossWeights
 from model.transformer.kv_cache import KVCache, KVView, LayerSelfKV
 from model.transformer.transformer import Transformer
-from tests.model.decoding.test_mixed_batch import MAX_NEW, RULES, random_request, run_batch
 from tests.support.checkpoint_families import random_bart, random_mbart, random_pegasus, random_t5
 from tests.support.checkpoints import BUNDLED, Shape, random_m2m100, random_marian
-from tests.support.pairs import CPU, Pair, load_pair, padded, prompts_of, random_sources
+from tests.support.mixed_batch import MAX_NEW, RULES, add, random_spec, run_batch
+from tests.support.pairs import CPU, Pair, load_pair, make_spec, padded, prompts_of, random_sources
 
 pytestmark = pytest.mark.needs("kernels")
 
@@ -173,6 +173,47 @@ def test_int8_rows_at_different_positions_decode_as_at_their_own_step(int8: Int8
     assert torch.equal(again[:, 0], states[rows, positions])
 
 
+def ragged_tokens(int8: Int8) -> tuple[list[list[int]], Tensor]:
+    """Prompts of different lengths, some empty, and each one's number of tokens."""
+    lengths = torch.arange(NUM_SOURCES) * 5 % (NUM_TOKENS + 1)
+    return [row[:length] for row, length in zip(int8.targets.tolist(), lengths.tolist(), strict=True)], lengths
+
+
+def test_int8_prefill_of_ragged_prompts_writes_the_bits_of_single_steps(int8: Int8) -> None:
+    prompts, lengths = ragged_tokens(int8)
+    steps, prefilled = int8.view(torch.bfloat16), int8.view(torch.bfloat16)
+    int8.steps(int8.kernels, steps)
+    with torch.inference_mode():
+        int8.kernels.prefill(prompts, int8.lengths, prefilled)
+    is_token = torch.arange(NUM_TOKENS) < lengths[:, None]
+    assert torch.equal(prefilled.self_kv[:, is_token], steps.self_kv[:, is_token])
+    assert prefilled.self_kv[:, ~is_token].eq(0).all(), "padding went through the kernel"
+
+
+def test_int8_prefill_is_one_call_of_the_kernel(int8: Int8, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel, num_calls = int8.kernels.decoder_kernel, 0
+    assert kernel is not None
+    function = kernel._function
+
+    def count(*arguments: object) -> None:
+        nonlocal num_calls
+        num_calls += 1
+        function(*arguments)
+
+    monkeypatch.setattr(kernel, "_function", count)
+    with torch.inference_mode():
+        int8.kernels.prefill(ragged_tokens(int8)[0], int8.lengths, int8.view(torch.bfloat16))
+    assert num_calls == 1
+
+
+def test_int8_tokens_decoded_at_once_have_the_states_of_single_steps(int8: Int8) -> None:
+    states, _ = int8.steps(int8.kernels, int8.view(torch.bfloat16))
+    with torch.inference_mode():
+        positions = torch.zeros(NUM_SOURCES, dtype=torch.int64)
+        at_once = int8.kernels.decode(int8.targets, positions, int8.lengths, int8.view(torch.bfloat16))
+    assert torch.equal(at_once, states)
+
+
 @pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("int8", ["m2m100-odd", "t5-gated-silu", "bundled"], indirect=True)
 def test_int8_stacks_do_not_depend_on_the_number_of_threads(int8: Int8) -> None:
@@ -185,51 +226,47 @@ def test_int8_stacks_do_not_depend_on_the_number_of_threads(int8: Int8) -> None:
     assert torch.equal(by_two, by_one)
 
 
-def mixed_requests(pair: Pair, random: Random, count: int) -> tuple[list[SearchRequest], list[list[int]]]:
-    (prompt,) = prompts_of(pair, 1)
-    requests = [random_request(index, prompt, random) for index in range(count)]
-    return requests, random_sources(pair, count, seed=9)
-
-
 def assert_batch_equals_each_alone(pair: Pair, random: Random, count: int) -> None:
     """Tokens, log-probabilities and scores, bit for bit."""
-    requests, sources = mixed_requests(pair, random, count)
-    outcome = run_batch(pair, requests, sources, random)
-    for request, source in zip(requests, sources, strict=True):
-        (alone,) = generate.generate(pair.ours, pair.checkpoint, [request], [source], max_rows=1)
-        assert outcome[request.sequence_id][1] == alone, request
-    assert sum(request.beam_size > 1 for request in requests) > count // 3
-    assert any(request.sampling for request in requests)
+    (prompt,) = prompts_of(pair, 1)
+    specs = [random_spec(source, prompt, random) for source in random_sources(pair, count, seed=9)]
+    outcome = run_batch(pair, specs, random)
+    for index, spec in enumerate(specs):
+        (alone,) = generate.generate(pair.ours, pair.checkpoint, [spec], max_rows=1)
+        assert outcome[index][1] == alone, spec
+    assert sum(spec.beam_size > 1 for spec in specs) > count // 3
+    assert any(spec.sampling for spec in specs)
 
 
 @pytest.mark.parametrize("rules", sorted(RULES))
-def test_int8_mixed_batch_gives_each_sequence_exactly_what_it_gets_alone(lively: Pair, rules: str) -> None:
+def test_int8_mixed_batch_gives_each_decode_exactly_what_it_gets_alone(lively: Pair, rules: str) -> None:
     assert_batch_equals_each_alone(lively.ruled(**RULES[rules]).computing_in("int8"), Random(rules), 40)
 
 
-def test_int8_sequences_of_every_family_get_exactly_what_they_get_alone(int8: Int8) -> None:
+def test_int8_decodes_of_every_family_get_exactly_what_they_get_alone(int8: Int8) -> None:
     assert_batch_equals_each_alone(int8.pair, Random(5), 20)
 
 
 def beams_of_four(pair: Pair) -> list[tuple[Hypothesis, ...]]:
     (prompt,) = prompts_of(pair, 1)
-    requests = [SearchRequest(i, tuple(prompt), MAX_NEW, beam_size=4, num_hypotheses=4) for i in range(12)]
-    return generate.generate(pair.ours, pair.checkpoint, requests, random_sources(pair, 12, seed=8), max_rows=14)
+    sources = random_sources(pair, 12, seed=8)
+    specs = [make_spec(source, [*prompt, 20, 21], MAX_NEW, beam_size=4, num_hypotheses=4) for source in sources]
+    return generate.generate(pair.ours, pair.checkpoint, specs, max_rows=14)
 
 
 @pytest.fixture
 def copied_caches(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Running batches copy the caches of beams. Of each step of the kernel, whether it saw origins."""
+    """Running batches copy the caches of beams. Of each step of the kernel, whether it saw indirection."""
     seen: list[bool] = []
     run = DecoderKernel.__call__
 
     def spy(self: DecoderKernel, *args: object, **options: object) -> Tensor:
-        seen.append(any(isinstance(each, KVView) and each.origins is not None for each in args))
+        seen.append(any(isinstance(each, KVView) and each.indirection is not None for each in args))
         return run(self, *args, **options)
 
     monkeypatch.setattr(DecoderKernel, "__call__", spy)
     monkeypatch.setattr(
-        decoding_batch, "KVCache", lambda config, **options: KVCache(config, **options | {"follows_origins": False})
+        decoding_batch, "KVCache", lambda config, **options: KVCache(config, **options | {"has_indirection": False})
     )
     return seen
 
@@ -246,11 +283,12 @@ def test_int8_beams_that_share_caches_equal_beams_that_copy_them(lively: Pair, r
 def test_int8_running_batch_shares_the_caches_of_beams(m2m100: Pair) -> None:
     pair = m2m100.computing_in("int8")
     sizes = {"max_rows": 4, "max_source_tokens": 40, "max_target_tokens": 30}
-    batch = RunningBatch(pair.ours, pair.checkpoint, **sizes)
+    batch = DecodingBatch(pair.ours, pair.checkpoint, **sizes)
     (prompt,) = prompts_of(pair, 1)
-    batch.join([SearchRequest(0, tuple(prompt), 20, beam_size=4)], random_sources(pair, 1, seed=8))
+    (source,) = random_sources(pair, 1, seed=8)
+    add(batch, {0: make_spec(source, prompt, 20, beam_size=4)})
     for _ in range(8):
         batch.step()
-    origins = batch._batch.cache.view(0, 4, self_tokens=8, source_tokens=1).origins
-    assert origins is not None
-    assert origins.ne(torch.arange(4)[:, None]).any()
+    indirection = batch._cache.view(0, 4, self_tokens=8, source_tokens=1).indirection
+    assert indirection is not None
+    assert indirection.ne(torch.arange(4)[:, None]).any()

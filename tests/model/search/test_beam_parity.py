@@ -10,9 +10,8 @@ from transformers import M2M100Tokenizer
 
 from model.checkpoint.generation_config import EarlyStopping
 from model.decoding.generate import generate
-from model.search.types import SearchRequest
-from tests.model.transformer.test_parity import encode_sources
-from tests.support.pairs import Output, Pair, assert_equal_outputs, prompts_of, random_sources, their_outputs
+from tests.support.encoded_sources import encode_sources
+from tests.support.pairs import Output, Pair, assert_equal_outputs, make_spec, prompts_of, random_sources, their_outputs
 
 MAX_LENGTH = 26
 SOURCES_PER_CHECKPOINT = 7
@@ -37,10 +36,10 @@ def test_beams_equal_generate_for_every_size_length_penalty_and_early_stopping(l
             early_stopping=early_stopping,
             max_length=MAX_LENGTH,
         )
-    requests = [
-        SearchRequest(
-            index,
-            tuple(prompt),
+    specs = [
+        make_spec(
+            source,
+            prompt,
             MAX_LENGTH - len(prompt),
             beam_size=beam_size,
             num_hypotheses=beam_size,
@@ -48,11 +47,11 @@ def test_beams_equal_generate_for_every_size_length_penalty_and_early_stopping(l
             early_stopping=early_stopping,
             repetition_guard=False,
         )
-        for index, ((beam_size, length_penalty, early_stopping), _) in enumerate(product(settings, sources))
+        for (beam_size, length_penalty, early_stopping), source in product(settings, sources)
     ]
-    ours = generate(lively.ours, lively.checkpoint, requests, sources * len(settings), max_rows=100)
-    for hypotheses, outputs, request in zip(ours, theirs, requests, strict=True):
-        assert_equal_outputs(hypotheses, outputs, request)
+    ours = generate(lively.ours, lively.checkpoint, specs, max_rows=100)
+    for hypotheses, outputs, spec in zip(ours, theirs, specs, strict=True):
+        assert_equal_outputs(hypotheses, outputs, spec)
     assert_varied(theirs)
 
 
@@ -81,9 +80,9 @@ def test_beams_equal_generate_on_the_bundled_checkpoint(bundled: Pair, bundled_t
                 early_stopping=early_stopping,
                 max_length=40,
             )
-            requests = [
-                SearchRequest(
-                    index,
+            specs = [
+                make_spec(
+                    source,
                     prompt,
                     38,
                     beam_size=beam_size,
@@ -91,9 +90,9 @@ def test_beams_equal_generate_on_the_bundled_checkpoint(bundled: Pair, bundled_t
                     early_stopping=early_stopping,
                     repetition_guard=False,
                 )
-                for index in range(len(sources))
+                for source in sources
             ]
-            ours = generate(bundled.ours, bundled.checkpoint, requests, sources)
+            ours = generate(bundled.ours, bundled.checkpoint, specs)
             for hypotheses, outputs in zip(ours, theirs, strict=True):
                 assert_equal_outputs(hypotheses, outputs, (prompt, beam_size))
 
@@ -105,10 +104,10 @@ def test_prompt_that_is_not_counted_equals_generate_with_decoder_input_ids(livel
     theirs = their_outputs(
         lively, sources, prompt, num_beams=4, num_return_sequences=3, early_stopping=False, max_length=MAX_LENGTH
     )
-    requests = [
-        SearchRequest(
-            index,
-            tuple(prompt),
+    specs = [
+        make_spec(
+            source,
+            prompt,
             MAX_LENGTH - len(prompt),
             beam_size=4,
             num_hypotheses=3,
@@ -116,7 +115,7 @@ def test_prompt_that_is_not_counted_equals_generate_with_decoder_input_ids(livel
             repetition_guard=False,
             num_uncounted_tokens=len(prompt),
         )
-        for index in range(len(sources))
+        for source in sources
     ]
-    for ours, outputs in zip(generate(lively.ours, lively.checkpoint, requests, sources), theirs, strict=True):
+    for ours, outputs in zip(generate(lively.ours, lively.checkpoint, specs), theirs, strict=True):
         assert_equal_outputs(ours, outputs, prompt)

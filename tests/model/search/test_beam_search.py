@@ -7,7 +7,9 @@ import pytest
 from model.checkpoint.config import GenerationConfig
 from model.checkpoint.generation_config import EarlyStopping
 from model.search.beam_search import BeamSearch, Continuation, Copy
-from model.search.types import Goal, Progress, SearchRequest
+from model.search.goal import Goal
+from model.search.results import Progress
+from tests.support.pairs import make_spec
 
 EOS = 2
 
@@ -15,16 +17,16 @@ EOS = 2
 def search_of(
     *, beam_size: int = 2, early_stopping: EarlyStopping = False, length_penalty: float = 1.0, max_new_tokens: int = 20
 ) -> BeamSearch:
-    request = SearchRequest(
-        0,
-        (EOS,),
+    spec = make_spec(
+        [EOS],
+        [EOS],
         max_new_tokens,
         beam_size=beam_size,
         num_hypotheses=beam_size,
         length_penalty=length_penalty,
         early_stopping=early_stopping,
     )
-    return BeamSearch(Goal(request, GenerationConfig(100), eos_token_id=EOS), range(beam_size))
+    return BeamSearch(0, Goal(spec, GenerationConfig(100), eos_token_id=EOS), range(beam_size))
 
 
 def step(search: BeamSearch, *continuations: tuple[float, int, int]) -> tuple[list[int], Progress, list[Copy]]:
@@ -116,12 +118,12 @@ def test_beams_that_only_change_order_copy_nothing() -> None:
 def test_moved_beam_is_known_by_its_new_slot() -> None:
     search = search_of()
     search.move(1, 7)
-    assert [beam.slot for beam in search.beams] == [0, 7]
+    assert search.slots == [0, 7]
     _, _, copies = step(search, (-1.0, 0, 10), (-2.0, 0, 11))
     assert copies == [Copy(7, 0)]
 
 
 def test_goal_ends_at_whichever_length_comes_first() -> None:
-    request = SearchRequest(0, (EOS, 5), 30)
-    assert Goal(request, GenerationConfig(20), eos_token_id=EOS).max_length == 20
-    assert Goal(replace(request, max_new_tokens=6), GenerationConfig(20), eos_token_id=EOS).max_length == 8
+    spec = make_spec([EOS], [EOS, 5], 30)
+    assert Goal(spec, GenerationConfig(20), eos_token_id=EOS).max_length == 20
+    assert Goal(replace(spec, max_new_tokens=6), GenerationConfig(20), eos_token_id=EOS).max_length == 8

@@ -1,9 +1,9 @@
-"""What is found by way of blocks is what a search of all columns finds."""
+"""A blockwise search finds the same as a search of all columns."""
 
 import pytest
 import torch
 
-from model.search.blockwise import Blocks, first_argmax
+from model.search.blockwise import BlockwiseScores, first_argmax
 
 
 def random_scores(num_rows: int, num_columns: int, *, seed: int = 0) -> torch.Tensor:
@@ -31,14 +31,14 @@ def test_first_argmax_finds_the_only_column_that_is_not_forbidden() -> None:
 
 @pytest.mark.parametrize("num_columns", [8, 127, 128, 129, 300, 5000])
 @pytest.mark.parametrize("k", [1, 8, 16])
-def test_best_of_groups_are_those_of_all_columns(num_columns: int, k: int) -> None:
+def test_top_k_of_groups_are_those_of_all_columns(num_columns: int, k: int) -> None:
     scores, normalizers, added = (
         random_scores(12, num_columns),
         random_scores(3, 4, seed=3),
         random_scores(3, 4, seed=1),
     )
     rows = torch.randperm(12, generator=torch.Generator().manual_seed(2)).view(3, 4)
-    best = Blocks.of(scores).best_of_groups(rows, normalizers, added, k)
+    best = BlockwiseScores.of(scores).top_k_of_groups(rows, normalizers, added, k)
     expected = ((scores[rows] - normalizers[:, :, None]) + added[:, :, None]).flatten(1).topk(k, dim=1)
     assert torch.equal(best.values, expected.values)
     assert torch.equal(best.members * num_columns + best.columns, expected.indices)
@@ -47,7 +47,7 @@ def test_best_of_groups_are_those_of_all_columns(num_columns: int, k: int) -> No
 def test_best_of_groups_with_most_columns_forbidden_are_real_columns() -> None:
     scores = torch.full((2, 130), -torch.inf)
     scores[0, 129] = 1.0
-    best = Blocks.of(scores).best_of_groups(torch.tensor([[0, 1]]), torch.zeros(1, 2), torch.zeros(1, 2), 4)
+    best = BlockwiseScores.of(scores).top_k_of_groups(torch.tensor([[0, 1]]), torch.zeros(1, 2), torch.zeros(1, 2), 4)
     assert (best.members[0, 0], best.columns[0, 0]) == (0, 129)
     assert best.columns.max() < 130
     assert best.values[0, 1:].eq(-torch.inf).all()

@@ -1,15 +1,14 @@
-"""The rules of `generation_config.json` hold in every family, as `test_rules_parity.py` has it for two."""
+"""The rules of `generation_config.json` hold in every family, as in `test_rules_parity.py` for two of them."""
 
 import pytest
 
-from tests.model.search.test_rules_parity import BEAM_SIZE, NAMES, check, rules_of, theirs
 from tests.support.pairs import Pair
+from tests.support.rules import NAMES, check, outputs_without_rules, rules_of
 
 
 @pytest.fixture(scope="module")
 def family_said(family: Pair) -> list[list[int]]:
-    """What is said without rules, greedily and with beams: for rules that forbid some of it."""
-    return [output.token_ids for beams in (1, BEAM_SIZE) for output in theirs(family, {}, num_beams=beams)]
+    return outputs_without_rules(family)
 
 
 @pytest.mark.parametrize("name", NAMES)

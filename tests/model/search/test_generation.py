@@ -3,7 +3,7 @@
 import pytest
 
 from model.checkpoint.config import CheckpointError, GenerationConfig, ModelConfig
-from tests.model.checkpoint.test_config import MARIAN
+from tests.support.configs import MARIAN
 
 CONFIG = ModelConfig.from_dict(MARIAN)
 

@@ -5,8 +5,8 @@ import torch
 from transformers import StoppingCriteria
 
 from model.decoding.generate import generate
-from model.search.types import SearchRequest, is_looping
-from tests.support.pairs import Pair, assert_equal_outputs, prompts_of, random_sources, their_outputs
+from model.search.goal import is_looping
+from tests.support.pairs import Pair, assert_equal_outputs, make_spec, prompts_of, random_sources, their_outputs
 
 MAX_LENGTH = 60
 
@@ -25,7 +25,7 @@ MAX_LENGTH = 60
         (list(range(9)) * 4, False),
     ],
 )
-def test_loop_is_an_ngram_said_four_times_and_over_sixteen_tokens(token_ids: list[int], expected: bool) -> None:
+def test_loop_is_an_ngram_four_times_and_over_sixteen_tokens(token_ids: list[int], expected: bool) -> None:
     assert is_looping(token_ids) is expected
 
 
@@ -52,14 +52,12 @@ def test_loops_end_as_by_a_stopping_criterion_of_generate(lively: Pair, beam_siz
         max_length=MAX_LENGTH,
         stopping_criteria=[LoopCriteria(len(prompt))],
     )
-    requests = [
-        SearchRequest(
-            index, tuple(prompt), MAX_LENGTH, beam_size=beam_size, num_hypotheses=beam_size, early_stopping=True
-        )
-        for index in range(len(sources))
+    specs = [
+        make_spec(source, prompt, MAX_LENGTH, beam_size=beam_size, num_hypotheses=beam_size, early_stopping=True)
+        for source in sources
     ]
     # both ends are the checkpoint's: its max_length counts the prompt
-    ours = generate(lively.ours, lively.ruled(max_length=MAX_LENGTH).checkpoint, requests, sources)
+    ours = generate(lively.ours, lively.ruled(max_length=MAX_LENGTH).checkpoint, specs)
     for hypotheses, outputs in zip(ours, theirs, strict=True):
         assert_equal_outputs(hypotheses, outputs, beam_size)
     for hypothesis in (hypothesis for hypotheses in ours for hypothesis in hypotheses):
@@ -72,12 +70,10 @@ def test_loops_end_as_by_a_stopping_criterion_of_generate(lively: Pair, beam_siz
 def test_loops_go_on_where_the_guard_is_off(lively: Pair) -> None:
     sources = random_sources(lively, 10, seed=8)
     (prompt,) = prompts_of(lively, 1)
-    requests = [
-        SearchRequest(2 * index + guard, tuple(prompt), MAX_LENGTH, repetition_guard=guard)
-        for index in range(len(sources))
-        for guard in (False, True)
+    specs = [
+        make_spec(source, prompt, MAX_LENGTH, repetition_guard=guard) for source in sources for guard in (False, True)
     ]
-    ours = generate(lively.ours, lively.checkpoint, requests, [source for source in sources for _ in range(2)])
+    ours = generate(lively.ours, lively.checkpoint, specs)
     for (free,), (guarded,) in zip(ours[::2], ours[1::2], strict=True):
         assert free.token_ids[: len(guarded.token_ids)] == guarded.token_ids
         assert (free == guarded) == (guarded.finish_reason != "repetition")

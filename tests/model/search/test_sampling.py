@@ -6,7 +6,7 @@ from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWa
 
 from model.search.blockwise import first_argmax
 from model.search.sampling import Draw, exponential, perturb, splitmix64, warp
-from model.search.types import Sampling
+from model.search.spec import MAX_TEMPERATURE, MIN_TEMPERATURE, Sampling
 
 NUM_DRAWS = 20_000
 
@@ -38,7 +38,7 @@ def chi_square(counts: torch.Tensor, probabilities: torch.Tensor) -> float:
     return float(((counts - expected) ** 2 / expected).sum())
 
 
-@pytest.mark.parametrize(("vary", "seed"), [("step", 1), ("step", 2**63 + 5), ("seed", 0), ("seed", 10**9)])
+@pytest.mark.parametrize(("vary", "seed"), [("step", 1), ("step", -(2**63)), ("seed", 0), ("seed", 10**9)])
 def test_draws_follow_the_softmax(vary: str, seed: int) -> None:
     logits = random_logits(1, 12, scale=1.0)
     draws = [
@@ -124,9 +124,33 @@ def test_each_row_is_drawn_as_it_is_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"temperature": 0.0}, {"temperature": float("nan")}, {"top_k": -1}, {"top_p": 1.1}, {"top_p": -0.1}]
+    ("name", "value"),
+    [
+        ("seed", 2**63),
+        ("seed", -(2**63) - 1),
+        ("temperature", 0.0),
+        ("temperature", 1e-44),
+        ("temperature", float("nan")),
+        ("temperature", float("inf")),
+        ("top_k", -1),
+        ("top_k", 2**31),
+        ("top_p", 1.1),
+        ("top_p", -0.1),
+    ],
 )
-def test_sampling_that_makes_no_sense_is_refused(options: dict[str, float]) -> None:
-    (name,) = options
+def test_sampling_out_of_bounds_is_refused(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=name):
-        Sampling(0, **options)
+        Sampling(**{"seed": 0, name: value})
+
+
+@pytest.mark.parametrize("temperature", [MIN_TEMPERATURE, MAX_TEMPERATURE])
+@pytest.mark.parametrize("top_k", [1, 2**31 - 1])
+@pytest.mark.parametrize("top_p", [0.0, 1e-44, 1.0])
+def test_draws_at_the_bounds_of_the_options_are_tokens_that_the_cuts_leave(
+    temperature: float, top_k: int, top_p: float
+) -> None:
+    logits = random_logits(20, 300, scale=30.0)
+    samplings = [Sampling(-(2**63) + index, temperature, top_k, top_p) for index in range(20)]
+    token_ids = first_argmax(perturb(logits, [Draw(sampling, 10**6) for sampling in samplings]))
+    left = warp(logits, samplings).gather(1, token_ids[:, None])
+    assert left.isfinite().all()

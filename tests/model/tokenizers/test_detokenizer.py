@@ -9,20 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.tokenizers.detokenizer import REPLACEMENT, IncrementalDetokenizer, PieceTable, decode
-from tests.support.checkpoints import read_sources
+from tests.support.texts import TEXTS
 from tests.support.tokenizers import FAMILIES, Pair, load_pair
 
-TEXTS = [
-    *(source.text for source in read_sources()),
-    "架け橋は、橋を架けることです。",
-    "が か\u3099 パ ハ\u309a",  # composed, decomposed
-    "Zürich u\u0308ber é e\u0301 Việt Nam",
-    "👨‍👩‍👧 🇯🇵 👍🏽 ok",
-    "שלום עולם, مرحبا بالعالم",
-    "हिन्दी ไทย 한국어 \u1112\u1161\u11ab",
-    "a\u00a0b\u3000c  d\te",
-    "",
-]
 # Ids 0-255 are bytes; then words, whitespace alone, and a token that is never shown.
 BYTE_IDS = range(256)
 WORD, START, SPACE, SPECIAL = 256, 257, 258, 259

@@ -8,8 +8,8 @@ import pytest
 
 from model.checkpoint.config import CheckpointError, read_checkpoint
 from model.tokenizers.loading import Tokenizer, load_tokenizer
-from tests.model.tokenizers.test_detokenizer import TEXTS
 from tests.support.checkpoints import BUNDLED, random_marian
+from tests.support.texts import TEXTS
 from tests.support.tokenizers import FAMILIES, Pair, copy_bundled, edit_json, load_pair
 
 

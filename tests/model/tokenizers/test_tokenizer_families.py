@@ -12,9 +12,9 @@ from transformers import MBart50Tokenizer, T5Tokenizer
 
 from model.checkpoint.config import CheckpointError, read_checkpoint
 from model.tokenizers.loading import Tokenizer, load_tokenizer
-from tests.model.tokenizers.test_detokenizer import TEXTS
 from tests.support.checkpoint_families import random_bart, random_mbart, random_pegasus, random_t5
 from tests.support.checkpoints import read_sources
+from tests.support.texts import TEXTS
 from tests.support.tokenizers import BACKENDS, edit_json, load_pair
 
 MBART_CODES = {"en": "en_XX", "de": "de_DE", "fr": "fr_XX"}

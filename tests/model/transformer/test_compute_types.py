@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import M2M100Tokenizer
 
 from model.transformer.compute_types import ComputeType
-from tests.model.transformer.test_parity import encode_sources
+from tests.support.encoded_sources import encode_sources
 from tests.support.pairs import Pair, greedy_ours, padded
 
 MAX_NEW = 64

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from model.transformer.kv_cache import KVCache
+from model.transformer.kv_cache import KVCache, RowMove
 from tests.support.pairs import CPU, Pair, padded, prompts_of, random_sources
 
 
@@ -60,7 +60,7 @@ def test_moved_row_decodes_as_it_would_have(pair: Pair) -> None:
 
 
 def move_to_first(cache: KVCache, source_length: int) -> int:
-    cache.move(2, 0, self_tokens=6, source_tokens=source_length)
+    cache.move([RowMove(2, 0, self_tokens=6, source_tokens=source_length)])
     cache.view(1, 4, self_tokens=20, source_tokens=40).self_kv.fill_(1e3)  # what others leave behind is not seen
     return 0
 

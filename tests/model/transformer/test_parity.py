@@ -13,10 +13,20 @@ import pytest
 import torch
 from transformers import M2M100Tokenizer
 
-from model.decoding.oracle import translate
+from model.decoding.oracle import decode_alone
 from tests.support.checkpoint_families import random_bart, random_mbart, random_pegasus, random_t5
-from tests.support.checkpoints import Shape, random_m2m100, random_marian, read_sources
-from tests.support.pairs import Pair, greedy_ours, greedy_theirs, load_pair, padded, prompts_of, random_sources
+from tests.support.checkpoints import Shape, random_m2m100, random_marian
+from tests.support.encoded_sources import encode_sources
+from tests.support.pairs import (
+    Pair,
+    greedy_ours,
+    greedy_theirs,
+    load_pair,
+    make_spec,
+    padded,
+    prompts_of,
+    random_sources,
+)
 
 MAX_NEW = 36
 SOURCES_PER_SHAPE = 50
@@ -103,20 +113,12 @@ def test_reference_tokens_equal_generate_on_the_bundled_checkpoint(
     bundled: Pair, bundled_tokenizer: M2M100Tokenizer
 ) -> None:
     sources, prompts = (items[::8] for items in encode_sources(bundled_tokenizer))
-    results = [
-        translate(bundled.ours, bundled.checkpoint, source, prompt, max_new_tokens=40)
-        for source, prompt in zip(sources, prompts, strict=True)
-    ]
-    assert [list(result.token_ids) for result in results] == greedy_theirs(bundled, sources, prompts, 40)
-
-
-def encode_sources(tokenizer: M2M100Tokenizer) -> tuple[list[list[int]], list[list[int]]]:
-    sources, prompts = [], []
-    for source in read_sources():
-        tokenizer.src_lang = source.source_lang
-        sources.append(tokenizer(source.text).input_ids)
-        prompts.append([tokenizer.eos_token_id, tokenizer.get_lang_id(source.target_lang)])
-    return sources, prompts
+    targets = []
+    for source, prompt in zip(sources, prompts, strict=True):
+        spec = make_spec(source, prompt, 40, repetition_guard=False)
+        _, (best,) = decode_alone(bundled.ours, bundled.checkpoint, spec)
+        targets.append(list(best.token_ids))
+    assert targets == greedy_theirs(bundled, sources, prompts, 40)
 
 
 def test_full_forward_logits_agree_with_transformers(family: dict[str, Pair]) -> None:

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from model.checkpoint.loading import load_unpacked
 from model.transformer.kv_cache import KVCache, KVView
-from model.transformer.transformer import Transformer
+from tests.support.exportable import Step
 from tests.support.pairs import CPU, Pair, padded, random_sources
 
 NUM_ROWS, NUM_TOKENS = 5, 12
@@ -83,19 +83,6 @@ def test_target_logits_do_not_depend_on_later_tokens(decoding: Decoding) -> None
         logits = decoding.model(decoding.input_ids, decoding.lengths, changed)
     assert torch.equal(logits[:, :6], decoding.logits[:, :6])
     assert not torch.equal(logits[:, 6:], decoding.logits[:, 6:])
-
-
-class Step(nn.Module):
-    """`decode_step` with tensors for arguments."""
-
-    def __init__(self, transformer: Transformer) -> None:
-        super().__init__()
-        self.transformer = transformer
-
-    def forward(
-        self, input_ids: Tensor, positions: Tensor, source_lengths: Tensor, self_kv: Tensor, cross_kv: Tensor
-    ) -> Tensor:
-        return self.transformer.decode_step(input_ids, positions, source_lengths, KVView(self_kv, cross_kv))
 
 
 def test_decode_step_exports_with_static_shapes_and_writes_the_cache(decoding: Decoding) -> None:

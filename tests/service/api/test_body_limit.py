@@ -21,6 +21,7 @@ from service.api.record import RequestRecord
 from service.api.sse import until_gone
 from service.errors import QueueFullError
 from service.observability.metrics import Metrics
+from service.observability.request_telemetry import RequestTelemetry
 from tests.support.http_server import LIMIT_SECONDS, HttpServer, Work, read_all, read_exactly, serving
 
 MAX_BYTES = 100_000
@@ -61,7 +62,7 @@ def work() -> Work:
 def server(ends: Ends, work: Work) -> Iterator[HttpServer]:
     app = FastAPI()
     app.add_middleware(BodyLimit, max_bytes=MAX_BYTES)
-    app.add_middleware(RequestRecorder, metrics=Metrics(), access_log=ends)
+    app.add_middleware(RequestRecorder, observer=RequestTelemetry(Metrics()), access_log=ends)
     install_error_handlers(app)
 
     @app.api_route("/read", methods=["GET", "POST"])
@@ -132,14 +133,13 @@ def test_a_refusal_before_the_body_was_read_reaches_a_plain_client(server: HttpS
 
 
 def test_a_refusal_of_a_body_that_has_arrived_keeps_the_connection(server: HttpServer):
-    client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=LIMIT_SECONDS)
-    for _ in range(2):
-        client.request("POST", "/busy", b"x" * 1000)
-        answer = client.getresponse()
-        assert (answer.status, answer.headers["connection"]) == (429, None)
-        answer.read()
-        assert client.sock is not None
-    client.close()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=LIMIT_SECONDS) as client:
+        for _ in range(2):
+            client.sendall(b"POST /busy HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n" + b"x" * 1000)  # at once
+            answer = http.client.HTTPResponse(client)
+            answer.begin()
+            assert (answer.status, answer.headers["connection"]) == (429, None)
+            answer.read()
 
 
 @pytest.mark.parametrize(("path", "status", "length"), [("/busy", 429, 5), ("/read", 413, MAX_BYTES + 1)])

@@ -6,12 +6,13 @@ from fastapi import FastAPI
 from service.api.errors import install_error_handlers
 from service.api.middleware import RequestRecorder
 from service.observability.metrics import Metrics
+from service.observability.request_telemetry import RequestTelemetry
 
 
 async def test_an_unforeseen_error_is_a_problem_with_the_request_id():
     app = FastAPI()
     metrics = Metrics()
-    app.add_middleware(RequestRecorder, metrics=metrics)
+    app.add_middleware(RequestRecorder, observer=RequestTelemetry(metrics))
     install_error_handlers(app)
 
     @app.get("/broken")

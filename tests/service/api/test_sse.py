@@ -8,7 +8,8 @@ import pytest
 from starlette.types import Message
 
 from service.api import sse
-from service.api.sse import EventWriter, encode_event, encode_json
+from service.api.encoding import encode_json
+from service.api.sse import EventWriter, encode_event
 
 
 def test_an_event_is_one_event_to_any_client_whatever_is_in_it():

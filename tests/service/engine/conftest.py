@@ -8,9 +8,9 @@ import torch
 
 from model.checkpoint.config import read_checkpoint
 from model.checkpoint.loading import load_transformer
-from model.decoding.oracle import translate
-from service.engine.client import EngineClient
-from tests.service.engine.clients import MAX_NEW_TOKENS, PROMPT, SHAPE, SOURCES, running_client
+from model.decoding.oracle import decode_alone
+from service.engine.engine import Engine
+from tests.service.engine.engines import CHECKPOINT, SHAPE, SOURCES, running_engine, spec
 from tests.support.checkpoints import random_m2m100
 
 
@@ -21,15 +21,14 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def expected(directory: Path) -> list[list[int]]:
-    """What each source says alone."""
-    checkpoint = read_checkpoint(directory, name="random")
+    """The tokens of each source when it is decoded alone."""
+    checkpoint = read_checkpoint(directory, name=CHECKPOINT)
+    torch.set_num_threads(1)  # the model is tiny, and other processes compute beside it
     transformer = load_transformer(checkpoint, compute_type="float32", device=torch.device("cpu"))
-    return [
-        list(translate(transformer, checkpoint, list(source), list(PROMPT), max_new_tokens=MAX_NEW_TOKENS).token_ids)
-        for source in SOURCES
-    ]
+    hypotheses = [decode_alone(transformer, checkpoint, spec(source))[1][0] for source in SOURCES]
+    return [list(hypothesis.token_ids) for hypothesis in hypotheses]
 
 
 @pytest.fixture
-def running(directory: Path) -> Callable[..., AbstractAsyncContextManager[EngineClient]]:
-    return partial(running_client, directory)
+def running(directory: Path) -> Callable[..., AbstractAsyncContextManager[Engine]]:
+    return partial(running_engine, directory)

@@ -1,213 +1,180 @@
-"""Laws of admission and of leaving, with a manual clock."""
+"""Laws of admission, with a manual clock."""
 
 import random
 
-from model.search.types import Hypothesis, Progress, SearchRequest, Token
-from service.engine.scheduler import Entry, Scheduler
-from service.engine.slots import Move
-from service.engine.types import Priority, Sequence, SequenceFailed, is_terminal
-
-EOS = 2
+from service.engine.scheduler import Scheduler, Waiting
 
 
-def make_scheduler(*, max_rows: int = 4, max_encode_tokens: int = 100) -> Scheduler:
-    return Scheduler(max_rows=max_rows, max_encode_tokens=max_encode_tokens, max_bulk_wait_seconds=5.0)
+def make_scheduler(*, max_admitted_tokens: int = 100) -> Scheduler:
+    return Scheduler(max_admitted_tokens=max_admitted_tokens, max_bulk_wait_seconds=5.0)
 
 
-def make_sequence(
-    sequence_id: int,
+def waiting(
+    decode_id: int,
     *,
-    source: tuple[int, ...] | None = None,
-    beam_size: int = 1,
-    priority: Priority = "interactive",
-    is_streamed: bool = True,
-) -> Sequence:
-    request = SearchRequest(sequence_id, (EOS, 5), 10, beam_size=beam_size)
-    return Sequence(request, 0, source or (sequence_id, EOS), priority, is_streamed)
+    request_id: int | None = None,
+    source_ids: tuple[int, ...] | None = None,
+    num_rows: int = 1,
+    num_prefill_tokens: int = 0,
+    cost: int = 10,
+    arrived_at: float = 0.0,
+    is_bulk: bool = False,
+) -> Waiting:
+    return Waiting(
+        decode_id,
+        request_id=decode_id if request_id is None else request_id,
+        source_ids=source_ids or (decode_id, 2),
+        num_rows=num_rows,
+        num_prefill_tokens=num_prefill_tokens,
+        cost=cost,
+        arrived_at=arrived_at,
+        is_bulk=is_bulk,
+    )
 
 
-def going_on(sequence_id: int) -> Progress:
-    return Progress(sequence_id, [Token(9, -0.5)])
+def admit(scheduler: Scheduler, *, now: float = 0.0, num_free_rows: int = 4, encoded: set | None = None) -> list[int]:
+    admitted = scheduler.admit(now=now, num_free_rows=num_free_rows, encoded=encoded or set())
+    return [each.decode_id for each in admitted]
 
 
-def finished(sequence_id: int) -> Progress:
-    return Progress(sequence_id, [Token(EOS, -0.5)], (Hypothesis((EOS,), (-0.5,), -0.5, "stop"),))
-
-
-def ids(entries: list[Entry]) -> list[int]:
-    return [entry.sequence.sequence_id for entry in entries]
-
-
-def test_admission_keeps_arrival_order_and_stops_at_full_slots():
-    scheduler = make_scheduler(max_rows=2)
-    for sequence_id in (1, 2, 3):
-        scheduler.submit(make_sequence(sequence_id), now=0)
-    assert ids(scheduler.admit(now=0)) == [1, 2]
+def test_admission_keeps_arrival_order_and_stops_when_rows_are_used_up():
+    scheduler = make_scheduler()
+    for decode_id in (1, 2, 3):
+        scheduler.submit(waiting(decode_id))
+    assert admit(scheduler, num_free_rows=2) == [1, 2]
     assert scheduler.num_waiting == 1
 
 
-def test_admission_puts_interactive_before_bulk():
-    scheduler = make_scheduler(max_rows=2)
-    scheduler.submit(make_sequence(1, priority="bulk"), now=0)
-    scheduler.submit(make_sequence(2), now=1)
-    scheduler.submit(make_sequence(3), now=1)
-    assert ids(scheduler.admit(now=1)) == [2, 3]
+def test_requests_take_turns_by_expected_work():
+    scheduler = make_scheduler()
+    for decode_id in range(100):
+        scheduler.submit(waiting(decode_id, request_id=0))
+    assert admit(scheduler, num_free_rows=2) == [0, 1]
+    scheduler.submit(waiting(100, request_id=1))
+    assert admit(scheduler, num_free_rows=2) == [100, 2]
 
 
-def test_admission_never_starves_bulk():
-    scheduler = make_scheduler(max_rows=1)
-    scheduler.submit(make_sequence(1, priority="bulk"), now=0)
-    scheduler.submit(make_sequence(2), now=4)
-    assert ids(scheduler.admit(now=5)) == [1]
+def test_the_wait_of_a_request_grows_with_its_own_size():
+    scheduler = make_scheduler()
+    for decode_id in range(100):
+        scheduler.submit(waiting(decode_id, request_id=0))
+    for decode_id in range(100, 104):
+        scheduler.submit(waiting(decode_id, request_id=1))
+    order = [decode_id for _ in range(26) for decode_id in admit(scheduler)]
+    assert [order.index(decode_id) for decode_id in range(100, 104)] == [1, 3, 5, 7]
+
+
+def test_a_request_that_has_been_idle_saves_up_no_turns():
+    scheduler = make_scheduler()
+    scheduler.submit(waiting(1, request_id=1))
+    for decode_id in range(10, 20):
+        scheduler.submit(waiting(decode_id, request_id=2))
+    for _ in range(6):
+        admit(scheduler, num_free_rows=1)
+    for decode_id in (30, 31, 32):
+        scheduler.submit(waiting(decode_id, request_id=1))
+    assert admit(scheduler) == [30, 15, 31, 16]
+
+
+def test_interactive_goes_before_bulk():
+    scheduler = make_scheduler()
+    scheduler.submit(waiting(1, is_bulk=True))
+    scheduler.submit(waiting(2, arrived_at=1))
+    scheduler.submit(waiting(3, arrived_at=1))
+    assert admit(scheduler, now=1, num_free_rows=2) == [2, 3]
+
+
+def test_bulk_is_never_starved():
+    scheduler = make_scheduler()
+    scheduler.submit(waiting(1, is_bulk=True))
+    scheduler.submit(waiting(2, arrived_at=4))
+    assert admit(scheduler, now=5, num_free_rows=1) == [1]
 
 
 def test_an_aged_backlog_of_bulk_does_not_starve_interactive():
-    scheduler = make_scheduler(max_rows=4)
-    for sequence_id in range(50):
-        scheduler.submit(make_sequence(sequence_id, priority="bulk"), now=0)
-    for sequence_id in (100, 101, 102, 103):
-        scheduler.submit(make_sequence(sequence_id), now=60)
-    assert ids(scheduler.admit(now=60)) == [0, 100, 101, 102]
-
-
-def test_admission_puts_rows_of_like_length_side_by_side():
     scheduler = make_scheduler()
-    for sequence_id, length in enumerate([9, 2, 8, 3]):
-        scheduler.submit(make_sequence(sequence_id, source=(sequence_id,) * length), now=0)
-    assert ids(scheduler.admit(now=0)) == [1, 3, 2, 0]
+    for decode_id in range(50):
+        scheduler.submit(waiting(decode_id, is_bulk=True))
+    for decode_id in (100, 101, 102, 103):
+        scheduler.submit(waiting(decode_id, arrived_at=60))
+    assert admit(scheduler, now=60) == [0, 100, 101, 102]
 
 
-def test_admission_bounds_the_tokens_encoded_in_a_step():
-    scheduler = make_scheduler(max_encode_tokens=10)
-    for sequence_id in (1, 2, 3):
-        scheduler.submit(make_sequence(sequence_id, source=(sequence_id,) * 5), now=0)
-    assert ids(scheduler.admit(now=0)) == [1, 2]
-    assert ids(scheduler.admit(now=0)) == [3]
-
-
-def test_admission_lets_one_source_over_the_budget_pass():
-    scheduler = make_scheduler(max_encode_tokens=10)
-    scheduler.submit(make_sequence(1, source=(1,) * 50), now=0)
-    scheduler.submit(make_sequence(2), now=0)
-    assert ids(scheduler.admit(now=0)) == [1]
-
-
-def test_equal_sources_share_one_source_and_its_budget():
-    scheduler = make_scheduler(max_encode_tokens=10)
-    for sequence_id in (1, 2, 3):
-        scheduler.submit(make_sequence(sequence_id, source=(7,) * 8), now=0)
-    entries = scheduler.admit(now=0)
-    assert ids(entries) == [1, 2, 3]
-    assert len({entry.source for entry in entries}) == 1
-
-
-def test_a_waiting_row_keeps_the_encoded_source_of_one_that_has_ended():
-    scheduler = make_scheduler(max_rows=1)
-    scheduler.submit(make_sequence(1, source=(7, 7)), now=0)
-    scheduler.submit(make_sequence(2, source=(7, 7)), now=0)
-    scheduler.admit(now=0)[0].source.encoded = "encoded"
-    scheduler.advance([finished(1)])
-    assert scheduler.admit(now=0)[0].source.encoded == "encoded"
-
-
-def test_a_source_goes_with_the_last_of_its_sequences_at_once():
+def test_a_decode_that_becomes_interactive_leaves_the_bulk_queue():
     scheduler = make_scheduler()
-    for sequence_id in (1, 2, 3):
-        scheduler.submit(make_sequence(sequence_id, source=(7, EOS)), now=0)
-        (entry,) = scheduler.admit(now=0)
-        assert entry.source.encoded is None
-        entry.source.encoded = object()
-        del entry  # whoever looks on keeps it too
-        scheduler.advance([finished(sequence_id)])
+    for decode_id in (1, 2):
+        scheduler.submit(waiting(decode_id, is_bulk=True))
+    scheduler.submit(waiting(3))
+    scheduler.make_interactive(2)
+    scheduler.make_interactive(99)
+    assert admit(scheduler) == [2, 3, 1]
 
 
-def test_a_finished_sequence_leaves_at_once_and_the_others_go_on():
+def test_a_turn_bounds_the_tokens_it_encodes_and_prefills():
+    scheduler = make_scheduler(max_admitted_tokens=10)
+    for decode_id in (1, 2, 3):
+        scheduler.submit(waiting(decode_id, source_ids=(decode_id,) * 5))
+    scheduler.submit(waiting(4, num_prefill_tokens=4))
+    assert admit(scheduler) == [1, 2]
+    assert admit(scheduler) == [3]
+    assert admit(scheduler) == [4]
+
+
+def test_one_decode_over_the_budget_always_passes():
+    scheduler = make_scheduler(max_admitted_tokens=10)
+    scheduler.submit(waiting(1, source_ids=(1,) * 50))
+    scheduler.submit(waiting(2))
+    assert admit(scheduler) == [1]
+
+
+def test_a_source_that_is_encoded_or_being_encoded_costs_no_budget():
+    scheduler = make_scheduler(max_admitted_tokens=10)
+    for decode_id in (1, 2):
+        scheduler.submit(waiting(decode_id, source_ids=(7,) * 8))
+    scheduler.submit(waiting(3, source_ids=(8,) * 8))
+    assert admit(scheduler, encoded={(8,) * 8}) == [1, 2, 3]
+
+
+def test_a_beam_waits_for_its_rows_and_is_not_passed():
     scheduler = make_scheduler()
-    for sequence_id in (1, 2):
-        scheduler.submit(make_sequence(sequence_id), now=0)
-    scheduler.admit(now=0)
-    events, moves = scheduler.advance([finished(1), going_on(2)])
-    assert [is_terminal(event) for event in events] == [True, False]
-    assert ids(scheduler.running_entries) == [2]
-    assert moves == [Move(source=1, target=0)]
+    for decode_id, num_rows in enumerate([1, 4, 1]):
+        scheduler.submit(waiting(decode_id, num_rows=num_rows))
+    assert admit(scheduler, num_free_rows=4) == [0]
+    assert admit(scheduler, num_free_rows=3) == []
+    assert admit(scheduler, num_free_rows=4) == [1]
 
 
-def test_a_beam_takes_as_many_slots_and_waits_until_they_are_free():
-    scheduler = make_scheduler(max_rows=4)
-    for sequence_id, beam_size in enumerate([1, 4, 1]):
-        scheduler.submit(make_sequence(sequence_id, beam_size=beam_size), now=0)
-    assert ids(scheduler.admit(now=0)) == [0]
-    scheduler.advance([finished(0)])
-    (beam,) = scheduler.admit(now=0)
-    assert [row.slot for row in beam.rows] == [0, 1, 2, 3]
-    scheduler.advance([finished(1)])
-    assert ids(scheduler.admit(now=0)) == [2]
-
-
-def test_cancel_frees_waiting_and_running_rows_at_once():
-    scheduler = make_scheduler(max_rows=2)
-    for sequence_id in (1, 2, 3):
-        scheduler.submit(make_sequence(sequence_id), now=0)
-    scheduler.admit(now=0)
+def test_cancel_forgets_what_waits_and_ignores_the_rest():
+    scheduler = make_scheduler()
+    for decode_id in (1, 2, 3):
+        scheduler.submit(waiting(decode_id, is_bulk=decode_id == 3))
     scheduler.cancel([1, 3, 99])
-    assert ids(scheduler.running_entries) == [2]
-    assert scheduler.num_waiting == 0
-    assert scheduler.num_free_slots == 1
+    assert scheduler.num_waiting == 1
+    assert admit(scheduler) == [2]
 
 
-def test_fail_ends_each_row_once():
-    scheduler = make_scheduler()
-    for sequence_id in (1, 2):
-        scheduler.submit(make_sequence(sequence_id), now=0)
-    scheduler.admit(now=0)
-    events, _ = scheduler.fail(scheduler.running_entries, detail="broken")
-    assert events == [SequenceFailed(1, "broken"), SequenceFailed(2, "broken")]
-    assert scheduler.is_idle
-
-
-def test_idle_means_all_slots_free_after_any_mix():
-    """Law 4, with law 3: each sequence that is not cancelled ends exactly once."""
+def test_every_decode_that_is_not_cancelled_is_admitted_once():
     chance = random.Random(3)
-    scheduler = make_scheduler(max_rows=5)
-    ended: list[int] = []
+    scheduler = make_scheduler(max_admitted_tokens=8)
+    admitted: list[int] = []
     cancelled: set[int] = set()
-    for sequence_id in range(300):
+    for decode_id in range(500):
         scheduler.submit(
-            make_sequence(
-                sequence_id, beam_size=chance.choice([1, 3]), priority=chance.choice(["bulk", "interactive"])
-            ),
-            now=sequence_id,
+            waiting(
+                decode_id,
+                request_id=chance.randrange(20),
+                num_rows=chance.choice([1, 3]),
+                cost=chance.randrange(1, 50),
+                arrived_at=decode_id,
+                is_bulk=chance.random() < 0.3,
+            )
         )
-        scheduler.admit(now=sequence_id)
-        if chance.random() < 0.2:
-            cancelled.add(chance.randrange(sequence_id + 1))
-            scheduler.cancel(cancelled)
-        ended += step(scheduler, chance)
-    while not scheduler.is_idle:
-        scheduler.admit(now=1000)
-        ended += step(scheduler, chance)
-    scheduler.check_idle()
-    assert scheduler.num_free_slots == 5
-    assert len(ended) == len(set(ended))
-    assert set(range(300)) - set(ended) <= cancelled
-
-
-def step(scheduler: Scheduler, chance: random.Random) -> list[int]:
-    """The ids of the sequences that end in a step in which each ends by chance."""
-    running = ids(scheduler.running_entries)
-    events, _ = scheduler.advance([chance.choice([finished, going_on])(each) for each in running])
-    return [event.sequence_id for event in events if is_terminal(event)]
-
-
-def test_tokens_of_what_is_not_streamed_come_with_its_end():
-    scheduler = make_scheduler()
-    for sequence_id in (1, 2):
-        scheduler.submit(make_sequence(sequence_id, is_streamed=sequence_id == 2), now=0)
-    scheduler.admit(now=0)
-    events, _ = scheduler.advance([going_on(1), going_on(2)])
-    assert [(event.sequence_id, len(event.tokens)) for event in events] == [(2, 1)]
-    events, _ = scheduler.advance([finished(1), finished(2)])
-    assert [(event.sequence_id, [token.token_id for token in event.tokens]) for event in events] == [
-        (1, [9, EOS]),
-        (2, [EOS]),
-    ]
+        if chance.random() < 0.3:
+            gone = chance.randrange(decode_id + 1)
+            cancelled.add(gone)
+            scheduler.cancel([gone])
+        admitted += admit(scheduler, now=decode_id, num_free_rows=chance.randrange(4))
+    while scheduler.num_waiting:
+        admitted += admit(scheduler, now=1000)
+    assert len(admitted) == len(set(admitted))
+    assert set(range(500)) - set(admitted) <= cancelled

@@ -3,22 +3,29 @@
 import asyncio
 import os
 import signal
-from collections.abc import Sequence as SequenceOf
-from contextlib import aclosing
+from collections.abc import Sequence
 
 import pytest
 
 from service.cache.values import OutputKey
-from service.engine.stream import EngineStream
-from service.engine.types import SequenceStarted
-from service.observability.metrics import Metrics
-from tests.service.engine.clients import SOURCES, make_sequence, tokens_of
+from service.engine.events import Started
+from tests.service.engine.engines import (
+    CHECKPOINT,
+    SOURCES,
+    EngineLog,
+    drained,
+    submit,
+    tokens_of,
+    until,
+    worker_pids,
+)
+from tests.support.cache_recorder import CacheRecorder
 
 CACHE_BYTES = 1 << 20
 
 
 class FakeRedis:
-    """A shared tier that answers when it is told to; no server is needed to state what the client makes of it."""
+    """A shared tier that answers when it is told to; no server is needed to state what the engine makes of it."""
 
     def __init__(self) -> None:
         self.outputs: dict[OutputKey, bytes] = {}
@@ -26,7 +33,7 @@ class FakeRedis:
         self.may_answer = asyncio.Event()
         self.may_answer.set()
 
-    async def find(self, keys: SequenceOf[OutputKey]) -> dict[OutputKey, bytes]:
+    async def find(self, keys: Sequence[OutputKey]) -> dict[OutputKey, bytes]:
         self.asked.append(list(keys))
         await self.may_answer.wait()
         return {key: self.outputs[key] for key in keys if key in self.outputs}
@@ -35,142 +42,138 @@ class FakeRedis:
         self.outputs[key] = output
 
 
-def count(metrics: Metrics, name: str) -> float:
-    lines = metrics.render().decode().splitlines()
-    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"kakehashi_{name}"))
+async def test_equal_decodes_in_flight_are_one(running, expected: list[list[int]]):
+    log = EngineLog()
+    async with running(log=log) as engine:
+        subscriptions = [submit(engine, SOURCES[0]) for _ in range(3)]
+        assert await asyncio.gather(*map(drained, subscriptions)) == [[expected[0]]] * 3
+        assert log.num_generated_tokens == len(expected[0])
+        assert log.shared["request"] == 2
 
 
-async def drained(stream: EngineStream) -> list[list[int]]:
-    """The tokens of each of its sequences, as submitted."""
-    async with aclosing(stream):
-        return [tokens for _, tokens in sorted((await tokens_of(stream)).items())]
-
-
-async def test_equal_sequences_in_flight_are_decoded_once(running, expected: list[list[int]]):
-    metrics = Metrics()
-    async with running(metrics=metrics) as client:
-        before = count(metrics, "generated_tokens_total")
-        streams = [client.submit([make_sequence(client, SOURCES[0])]) for _ in range(3)]
-        answers = await asyncio.gather(*(drained(stream) for stream in streams))
-        assert answers == [[expected[0]]] * 3
-        assert count(metrics, "generated_tokens_total") - before == len(expected[0])
-        assert count(metrics, 'coalesced_total{kind="request"}') == 2
-
-
-async def test_one_who_joins_late_is_told_all_from_the_start(running, expected: list[list[int]]):
-    async with running() as client:
-        first = client.submit([make_sequence(client, SOURCES[0])])
-        await anext(first)
-        second = client.submit([make_sequence(client, SOURCES[0])])
-        assert await drained(second) == [expected[0]]
-        third = client.submit([make_sequence(client, SOURCES[0])])  # the decode is over, but its first stream is open
-        assert await drained(third) == [expected[0]]
-        await first.aclose()
-        assert client.encoder_cache_use(0) == (2, 1)
+async def test_a_late_subscriber_receives_everything_from_the_start(running, expected: list[list[int]]):
+    async with running() as engine:
+        with submit(engine, SOURCES[0]) as first:
+            await first.next()
+            assert await drained(submit(engine, SOURCES[0])) == [expected[0]]
+            # the decode is over now, but its first subscription is open
+            assert await drained(submit(engine, SOURCES[0])) == [expected[0]]
+        assert engine.encoder_cache_use(CHECKPOINT) == (2, 1)
 
 
 @pytest.mark.parametrize("leaver", [0, 1])
-async def test_one_who_leaves_does_not_end_it_for_the_other(running, expected: list[list[int]], leaver: int):
-    async with running() as client:
-        streams = [client.submit([make_sequence(client, SOURCES[1])]) for _ in range(2)]
-        leaving, staying = streams[leaver], streams[1 - leaver]
-        await anext(leaving)
-        await leaving.aclose()
+async def test_a_subscriber_that_leaves_does_not_end_it_for_the_other(running, expected: list[list[int]], leaver: int):
+    async with running() as engine:
+        subscriptions = [submit(engine, SOURCES[1]) for _ in range(2)]
+        leaving, staying = subscriptions[leaver], subscriptions[1 - leaver]
+        await leaving.next()
+        leaving.close()
         assert await drained(staying) == [expected[1]]
-        assert client.queue_tokens == 0
 
 
-async def test_when_all_leave_it_is_cancelled_and_asked_anew(running, expected: list[list[int]]):
-    metrics = Metrics()
-    async with running(metrics=metrics) as client:
-        for stream in [client.submit([make_sequence(client, SOURCES[0])]) for _ in range(2)]:
-            await stream.aclose()
-        assert await drained(client.submit([make_sequence(client, SOURCES[0])])) == [expected[0]]
-        assert count(metrics, 'coalesced_total{kind="request"}') == 1
+async def test_a_decode_is_cancelled_when_all_have_left(running, expected: list[list[int]]):
+    log = EngineLog()
+    async with running(log=log) as engine:
+        for subscription in [submit(engine, SOURCES[0]) for _ in range(2)]:
+            subscription.close()
+        assert (engine.is_idle, log.num_cancelled) == (True, 1)
+        assert await drained(submit(engine, SOURCES[0])) == [expected[0]]
+        assert log.shared["request"] == 1
 
 
-async def test_a_joined_sequence_survives_the_death_of_its_worker(running, expected: list[list[int]]):
-    async with running() as client:
-        streams = [client.submit([make_sequence(client, SOURCES[0])]) for _ in range(2)]
-        os.kill(client.worker_pids[0], signal.SIGKILL)
-        answers = await asyncio.gather(*(drained(stream) for stream in streams))
-        assert answers == [[expected[0]]] * 2
+async def test_a_retry_joins_the_decode_of_a_client_that_hung_up(running, expected: list[list[int]]):
+    log = EngineLog()
+    async with running(log=log) as engine:
+        submit(engine, SOURCES[0], is_streamed=False).close(linger_seconds=30)
+        assert await drained(submit(engine, SOURCES[0], is_streamed=False)) == [expected[0]]
+        assert log.num_generated_tokens == len(expected[0])
+        for subscription in engine._in_flight.subscriptions():
+            subscription.abort(RuntimeError("the test is over"))
 
 
-async def test_those_who_join_need_no_room_in_the_queue(running, expected: list[list[int]]):
-    async with running(max_queue_tokens=len(SOURCES[0])) as client:
-        streams = [client.submit([make_sequence(client, SOURCES[0])]) for _ in range(5)]
-        assert client.queue_tokens == len(SOURCES[0])
-        assert await asyncio.gather(*(drained(stream) for stream in streams)) == [[expected[0]]] * 5
+async def test_a_stream_that_joins_a_plain_decode_gets_tokens_before_the_end(running, expected: list[list[int]]):
+    async with running() as engine:
+        plain = submit(engine, SOURCES[0], is_streamed=False)
+        await until(lambda: engine.num_waiting == 0)
+        stream = submit(engine, SOURCES[0], is_streamed=True)
+        with plain, stream:
+            assert len(await stream.next()) > 0
+            assert not stream.is_over
+            await tokens_of(plain)
 
 
-async def test_equal_sources_in_flight_go_to_one_worker_which_encodes_them_once(running):
-    metrics = Metrics()
-    async with running(num_workers=2, metrics=metrics) as client:
-        before = count(metrics, "source_tokens_total")
-        first, second = make_sequence(client, SOURCES[0]), make_sequence(client, SOURCES[0], max_new_tokens=5)
-        streams = [client.submit([each]) for each in (first, second)]
-        await asyncio.gather(*(drained(stream) for stream in streams))
-        assert count(metrics, "source_tokens_total") - before == len(SOURCES[0])
-        assert count(metrics, 'coalesced_total{kind="encode"}') == 1
+async def test_a_joined_decode_survives_the_death_of_its_worker(running, expected: list[list[int]]):
+    async with running() as engine:
+        subscriptions = [submit(engine, SOURCES[0]) for _ in range(2)]
+        os.kill(worker_pids(engine)[0], signal.SIGKILL)
+        assert await asyncio.gather(*map(drained, subscriptions)) == [[expected[0]]] * 2
 
 
-async def test_what_the_memory_tier_has_is_not_encoded_and_says_the_same(running, expected: list[list[int]]):
-    metrics = Metrics()
-    async with running(num_workers=2, cache_bytes=CACHE_BYTES, metrics=metrics) as client:
-        before = count(metrics, "source_tokens_total")
+async def test_joining_needs_no_room_in_the_queue(running, expected: list[list[int]]):
+    async with running(max_queue_tokens=len(SOURCES[0])) as engine:
+        subscriptions = [submit(engine, SOURCES[0]) for _ in range(5)]
+        assert engine.queue_tokens == len(SOURCES[0])
+        assert await asyncio.gather(*map(drained, subscriptions)) == [[expected[0]]] * 5
+
+
+async def test_a_source_in_flight_is_encoded_once_over_all_workers(running):
+    log = EngineLog()
+    async with running(num_workers=2, log=log) as engine:
+        subscriptions = [submit(engine, SOURCES[0], max_new_tokens=limit) for limit in range(5, 25)]
+        await asyncio.gather(*map(drained, subscriptions))
+        assert log.num_source_tokens == len(SOURCES[0])
+        assert log.shared["encode"] == 19
+
+
+async def test_what_the_memory_tier_has_is_not_encoded_and_gives_the_same(running, expected: list[list[int]]):
+    log = EngineLog()
+    async with running(num_workers=2, cache_bytes=CACHE_BYTES, log=log) as engine:
         for _ in range(2):
-            stream = client.submit([make_sequence(client, source) for source in SOURCES])
-            assert await drained(stream) == expected
-        assert count(metrics, "source_tokens_total") - before == sum(map(len, SOURCES))
-        assert client.encoder_cache_use(0) == (len(SOURCES), len(SOURCES))
+            assert await drained(submit(engine, *SOURCES)) == expected
+        assert log.num_source_tokens == sum(map(len, SOURCES))
+        assert engine.encoder_cache_use(CHECKPOINT) == (len(SOURCES), len(SOURCES))
 
 
 async def test_what_may_not_be_kept_is_neither_looked_up_nor_kept(running, expected: list[list[int]]):
-    metrics, redis = Metrics(), FakeRedis()
-    async with running(cache_bytes=CACHE_BYTES, shared=redis, metrics=metrics) as client:
+    redis, recorder = FakeRedis(), CacheRecorder()
+    async with running(cache_bytes=CACHE_BYTES, shared=redis, cache_recorder=recorder) as engine:
         for _ in range(2):
-            stream = client.submit([make_sequence(client, SOURCES[0], is_cacheable=False)])
-            assert await drained(stream) == [expected[0]]
-        assert client.encoder_cache_use(0) == (0, 2)
-        assert redis.asked == []
-        assert redis.outputs == {}
-        assert count(metrics, "encoder_cache_requests_total") == 0
+            assert await drained(submit(engine, SOURCES[0], is_cacheable=False)) == [expected[0]]
+        assert engine.encoder_cache_use(CHECKPOINT) == (0, 2)
+        assert (redis.asked, redis.outputs) == ([], {})
+        assert recorder.memory_lookups.total() == 0
 
 
 async def test_the_shared_tier_is_asked_once_a_submit_and_given_what_it_lacks(running, expected: list[list[int]]):
     redis = FakeRedis()
-    async with running(shared=redis) as client:
-        stream = client.submit([make_sequence(client, source) for source in [*SOURCES, *SOURCES]])
-        assert [len(keys) for keys in redis.asked] == []
-        assert await drained(stream) == expected * 2
+    async with running(shared=redis) as engine:
+        assert await drained(submit(engine, *SOURCES)) == expected
         assert [len(keys) for keys in redis.asked] == [len(SOURCES)]
-    async with running(shared=redis) as client:
-        assert await drained(client.submit([make_sequence(client, SOURCES[3])])) == [expected[3]]
-        assert client.encoder_cache_use(0) == (1, 0)
+    async with running(shared=redis) as engine:
+        assert await drained(submit(engine, SOURCES[3])) == [expected[3]]
+        assert engine.encoder_cache_use(CHECKPOINT) == (1, 0)
 
 
-async def test_what_was_encoded_is_shared_when_the_first_answer_is_out(running):
+async def test_a_fresh_output_is_shared_when_the_first_answer_is_out(running):
     redis = FakeRedis()
-    async with running(shared=redis) as client:
-        stream = client.submit([make_sequence(client, SOURCES[0])])
-        await tokens_of(stream)
-        assert redis.outputs == {}
-        await stream.aclose()
+    async with running(shared=redis) as engine:
+        with submit(engine, SOURCES[0]) as subscription:
+            await tokens_of(subscription)
+            assert redis.outputs == {}
         assert len(redis.outputs) == 1
 
 
-async def test_while_the_shared_tier_is_asked_the_rest_goes_on_and_a_hang_up_is_heard(
+async def test_while_the_shared_tier_is_asked_the_rest_goes_on_and_a_hang_up_is_noticed(
     running, expected: list[list[int]]
 ):
     redis = FakeRedis()
-    async with running(cache_bytes=CACHE_BYTES, shared=redis) as client:
-        await drained(client.submit([make_sequence(client, SOURCES[0])]))
+    async with running(cache_bytes=CACHE_BYTES, shared=redis) as engine:
+        await drained(submit(engine, SOURCES[0]))
         redis.may_answer.clear()
-        stream = client.submit([make_sequence(client, source) for source in SOURCES[:2]])
-        abandoned = client.submit([make_sequence(client, SOURCES[2])])
-        assert len([event for event in await anext(stream) if isinstance(event, SequenceStarted)]) == 1
-        await abandoned.aclose()
-        redis.may_answer.set()
-        assert expected[1] in await drained(stream)
-        assert client.queue_tokens == 0
+        subscription = submit(engine, *SOURCES[:2])
+        abandoned = submit(engine, SOURCES[2])
+        with subscription:
+            assert len([event for _, event in await subscription.next() if isinstance(event, Started)]) == 1
+            abandoned.close()
+            redis.may_answer.set()
+            assert expected[1] in await tokens_of(subscription)

@@ -1,61 +1,84 @@
-"""The laws of a step, with a runner that says what the test wants: no model is needed to state them."""
+"""Laws of a turn, with a scripted batch: no model is needed to state them."""
 
-from collections.abc import Sequence as SequenceOf
+from collections.abc import Sequence
 
+import msgspec
 import pytest
 
-from model.search.types import Hypothesis, Progress, SearchRequest, Token
-from service.engine.scheduler import Entry, Scheduler
-from service.engine.slots import Move
+from model.search.results import Hypothesis, Progress, Token
+from model.search.spec import DecodeSpec
+from service.engine.checkpoint_loop import MAX_FAILED_STEPS, CheckpointLoop, StepsFailError
+from service.engine.events import Failed, Started
+from service.engine.scheduler import Scheduler, SourceIds
 from service.engine.types import (
     Cancel,
-    Sequence,
-    SequenceFailed,
-    SequenceProgress,
-    SequenceStarted,
-    SourceEncoded,
+    EncodedSubmit,
+    EncodedWork,
+    Priority,
     StepReport,
     Submit,
+    ToWorker,
+    Update,
+    Work,
 )
-from service.engine.worker import Engine, EngineLoop
+from service.engine.worker import Worker
 
 EOS = 2
 TOKEN = Token(9, -0.5)
 BEST = Hypothesis((9,), (-0.5,), -0.5, "stop")
+MAX_ROWS = 2
 
 
-class ScriptedRunner:
-    """Says token 9 for ever, or ends where it is told to; fails where it is told to."""
+class ScriptedBatch:
+    """Decodes token 9 for ever, or ends where it is told to; fails where it is told to."""
 
     def __init__(self) -> None:
         self.ends = False
         self.fails_in: str | None = None
-        self.num_encoded = 0
-        self.moves: list[Move] = []
-        self.entries: list[Entry] = []
+        self.encoded: list[SourceIds] = []
+        self.rows: dict[int, DecodeSpec] = {}
+        self.outputs: list[object] = []
 
-    def admit(self, entries: SequenceOf[Entry]) -> int:
-        if self.fails_in == "admit":
+    @property
+    def num_rows(self) -> int:
+        return sum(spec.beam_size for spec in self.rows.values())
+
+    @property
+    def num_free_rows(self) -> int:
+        return MAX_ROWS - self.num_rows
+
+    def encode(self, sources: Sequence[SourceIds]) -> tuple[list[object], int]:
+        self.encoded += sources
+        return [bytes(source_ids) for source_ids in sources], 3
+
+    def to_bytes(self, encoder_output: object) -> bytes:
+        assert isinstance(encoder_output, bytes)
+        return encoder_output
+
+    def from_bytes(self, encoder_output: bytes, *, num_tokens: int) -> object:
+        if len(encoder_output) != num_tokens:
+            raise ValueError("another number of bytes")
+        return encoder_output
+
+    def add(self, decodes: Sequence[tuple[int, DecodeSpec, object]]) -> None:
+        if self.fails_in == "add":
             raise RuntimeError("out of memory")
-        self.entries += entries
-        for source in {entry.source for entry in entries if entry.source.encoded is None}:
-            source.encoded = object()
-            self.num_encoded += 1
-        return 0
+        for decode_id, spec, output in decodes:
+            self.rows[decode_id] = spec
+            self.outputs.append(output)
+        assert self.num_free_rows >= 0
 
-    def encoder_output(self, entry: Entry) -> bytes:
-        return b"".join(token_id.to_bytes(2, "little") for token_id in entry.source.ids)
+    def remove(self, decode_ids: Sequence[int]) -> None:
+        for decode_id in decode_ids:
+            self.rows.pop(decode_id, None)
 
-    def step(self, num_rows: int) -> list[Progress]:
+    def step(self) -> list[Progress]:
         if self.fails_in == "step":
             raise RuntimeError("out of memory")
-        running = [entry for entry in self.entries if entry.rows and entry.rows[0].slot is not None]
-        assert sum(len(entry.rows) for entry in running) == num_rows
-        hypotheses = (BEST,) if self.ends else ()
-        return [Progress(entry.sequence.sequence_id, [TOKEN], hypotheses) for entry in running]
-
-    def move(self, move: Move) -> None:
-        self.moves.append(move)
+        progress = [Progress(decode_id, [TOKEN], (BEST,) if self.ends else ()) for decode_id in self.rows]
+        if self.ends:
+            self.rows.clear()
+        return progress
 
 
 class ManualClock:
@@ -67,8 +90,8 @@ class ManualClock:
 
 
 @pytest.fixture
-def runner() -> ScriptedRunner:
-    return ScriptedRunner()
+def batch() -> ScriptedBatch:
+    return ScriptedBatch()
 
 
 @pytest.fixture
@@ -77,125 +100,189 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def loop(runner: ScriptedRunner, clock: ManualClock) -> Engine:
-    return Engine([make_loop(runner, clock)])
+def announced() -> list[list[int]]:
+    return []
 
 
-def make_loop(runner: ScriptedRunner, clock: ManualClock, *, min_cached_tokens: int | None = None) -> EngineLoop:
-    scheduler = Scheduler(max_rows=2, max_encode_tokens=100, max_bulk_wait_seconds=5)
-    return EngineLoop(runner, scheduler, min_cached_tokens=min_cached_tokens, clock=clock)
+@pytest.fixture
+def worker(batch: ScriptedBatch, clock: ManualClock, announced: list[list[int]]) -> Worker:
+    return Worker({"model": make_loop(batch, clock, announced)})
 
 
-def make_sequence(
-    sequence_id: int, source_ids: tuple[int, ...], *, checkpoint: int = 0, is_cacheable: bool = True
-) -> Sequence:
-    return Sequence(SearchRequest(sequence_id, (EOS,), 100), checkpoint, source_ids, is_cacheable=is_cacheable)
+def make_loop(batch: ScriptedBatch, clock: ManualClock, announced: list[list[int]]) -> CheckpointLoop:
+    scheduler = Scheduler(max_admitted_tokens=100, max_bulk_wait_seconds=5)
+    return CheckpointLoop(batch, scheduler, announce=announced.append, clock=clock)
 
 
-def submit(loop: Engine, *sequence_ids: int, source: int = 7) -> None:
-    loop.receive(Submit([make_sequence(each, (source, each, EOS)) for each in sequence_ids]))
+def work(
+    decode_id: int,
+    source_ids: tuple[int, ...] = (),
+    *,
+    checkpoint: str = "model",
+    priority: Priority = "interactive",
+    is_streamed: bool = True,
+    returns_encoder_output: bool = False,
+) -> Work:
+    spec = DecodeSpec(checkpoint, source_ids or (7, decode_id, EOS), (EOS,), 100)
+    return Work(decode_id, decode_id, spec, priority, is_streamed, returns_encoder_output)
 
 
 def failed_ids(report: StepReport) -> list[int]:
-    return [event.sequence_id for event in report.events if isinstance(event, SequenceFailed)]
+    return [event.decode_id for event in report.failed]
 
 
-def test_a_sequence_starts_and_gets_a_token_in_the_same_step(loop: Engine, clock: ManualClock):
-    submit(loop, 1)
+def test_a_decode_starts_and_gets_a_token_in_the_same_turn(
+    worker: Worker, clock: ManualClock, announced: list[list[int]]
+):
+    worker.receive(Submit([work(1)]))
     clock.now = 2.5
-    report = loop.step()
-    assert report.events == [SequenceStarted(1, 2.5, encoded=True, started_at=2.5), SequenceProgress(1, [TOKEN])]
-    assert report.steps[0].num_rows == 1
-    assert report.steps[0].num_source_tokens == 3
+    report = worker.turn()
+    assert announced == [[1]]
+    assert report.started == [Started(1, 2.5, encoded=True, started_at=2.5)]
+    assert report.progress == [Progress(1, [TOKEN])]
+    assert (report.steps[0].num_rows, report.steps[0].num_source_tokens, report.steps[0].num_padding_tokens) == (
+        1,
+        3,
+        3,
+    )
 
 
-def test_a_sequence_joins_the_running_batch_at_any_step(loop: Engine):
-    submit(loop, 1)
-    loop.step()
-    submit(loop, 2)
-    tokens = [event.sequence_id for event in loop.step().events if isinstance(event, SequenceProgress)]
-    assert tokens == [1, 2]
+def test_a_decode_joins_the_running_batch_at_any_turn(worker: Worker):
+    worker.receive(Submit([work(1)]))
+    worker.turn()
+    worker.receive(Submit([work(2)]))
+    assert [progress.decode_id for progress in worker.turn().progress] == [1, 2]
 
 
-def test_equal_sources_are_encoded_once(loop: Engine, runner: ScriptedRunner):
-    loop.receive(Submit([make_sequence(each, (7, EOS)) for each in (1, 2, 3)]))
-    report = loop.step()
-    assert [event.encoded for event in report.events if isinstance(event, SequenceStarted)] == [True, False]
+def test_equal_sources_are_encoded_once_also_for_one_that_waits(worker: Worker, batch: ScriptedBatch):
+    worker.receive(Submit([work(each, (7, EOS)) for each in (1, 2, 3)]))
+    report = worker.turn()
+    assert [event.encoded for event in report.started] == [True, False]
     assert report.steps[0].num_source_tokens == 2
-    loop.receive(Cancel([1]))
-    started = [event for event in loop.step().events if isinstance(event, SequenceStarted)]
-    assert [(event.sequence_id, event.encoded) for event in started] == [(3, False)]
-    assert runner.num_encoded == 1
+    worker.receive(Cancel([1, 2]))
+    assert [(event.decode_id, event.encoded) for event in worker.turn().started] == [(3, False)]
+    assert batch.encoded == [(7, EOS)]
 
 
-def outputs(report: StepReport) -> list[int]:
-    return [event.sequence_id for event in report.events if isinstance(event, SourceEncoded)]
+def test_a_source_is_forgotten_with_the_last_of_its_decodes(worker: Worker, batch: ScriptedBatch):
+    batch.ends = True
+    for decode_id in (1, 2):
+        worker.receive(Submit([work(decode_id, (7, EOS))]))
+        worker.turn()
+    assert batch.encoded == [(7, EOS)] * 2
 
 
-def test_what_was_encoded_comes_back_once_from_a_length_on_and_if_it_may(runner: ScriptedRunner, clock: ManualClock):
-    loop = Engine([make_loop(runner, clock, min_cached_tokens=3)])
-    loop.receive(Submit([make_sequence(1, (7, 8, EOS)), make_sequence(2, (7, 8, EOS))]))
-    assert outputs(loop.step()) == [1]
-    loop.receive(Cancel([1, 2]))
-    loop.receive(Submit([make_sequence(3, (7, EOS)), make_sequence(4, (6, 8, EOS), is_cacheable=False)]))
-    assert outputs(loop.step()) == []
+def test_an_encoder_output_is_reported_once_and_only_if_asked_for(worker: Worker):
+    sharing = [work(each, (7, 8, EOS), returns_encoder_output=each == 1) for each in (1, 2)]
+    worker.receive(Submit(sharing))
+    assert [(each.decode_id, each.encoder_output) for each in worker.turn().encoded] == [(1, bytes((7, 8, EOS)))]
+    worker.receive(Cancel([1, 2]))
+    worker.receive(Submit([work(3)]))
+    assert worker.turn().encoded == []
 
 
-def test_what_the_cache_had_is_not_encoded_and_does_not_come_back(runner: ScriptedRunner, clock: ManualClock):
-    loop = Engine([make_loop(runner, clock, min_cached_tokens=1)])
-    loop.receive(Submit([make_sequence(each, (7, 8, EOS)) for each in (1, 2)], {1: b"kept"}))
-    report = loop.step()
-    assert [event.encoded for event in report.events if isinstance(event, SequenceStarted)] == [False, False]
-    assert outputs(report) == []
-    assert (runner.num_encoded, report.steps[0].num_source_tokens) == (0, 0)
-    assert {entry.source.encoded for entry in runner.entries} == {b"kept"}
+def test_a_source_whose_output_came_along_is_not_encoded(worker: Worker, batch: ScriptedBatch):
+    worker.receive(Submit([work(each, (7, 8, EOS)) for each in (1, 2)], {1: b"abc"}))
+    report = worker.turn()
+    assert [event.encoded for event in report.started] == [False, False]
+    assert (batch.encoded, batch.outputs) == ([], [b"abc", b"abc"])
 
 
-def test_a_cancelled_row_frees_its_slot_within_one_step(loop: Engine, runner: ScriptedRunner):
-    submit(loop, 1, 2)
-    loop.step()
-    loop.receive(Cancel([1]))
-    report = loop.step()
-    assert report.num_free_slots == 1
-    assert [event.sequence_id for event in report.events] == [2]
-    assert runner.moves == [Move(source=1, target=0)]
+def test_an_output_that_cannot_be_used_is_encoded_anew(worker: Worker, batch: ScriptedBatch):
+    worker.receive(Submit([work(1, (7, 8, EOS))], {1: b"too long"}))
+    assert worker.turn().started[0].encoded
+    assert batch.encoded == [(7, 8, EOS)]
 
 
-def test_a_failed_step_fails_its_rows_and_the_loop_goes_on(loop: Engine, runner: ScriptedRunner):
-    submit(loop, 1, 2, 3)
-    runner.fails_in = "step"
-    assert failed_ids(loop.step()) == [1, 2]
-    runner.fails_in = None
-    runner.ends = True
-    assert SequenceProgress(3, [TOKEN], (BEST,)) in loop.step().events
-    assert loop.is_idle
+def test_cancel_frees_rows_at_once(worker: Worker, batch: ScriptedBatch):
+    worker.receive(Submit([work(1), work(2), work(3)]))
+    worker.turn()
+    worker.receive(Cancel([1, 3, 99]))
+    report = worker.turn()
+    assert (report.num_running, report.num_free_rows) == (1, 1)
+    assert [progress.decode_id for progress in report.progress] == [2]
 
 
-def test_a_failed_admission_fails_the_new_rows_only(loop: Engine, runner: ScriptedRunner):
-    submit(loop, 1)
-    loop.step()
-    submit(loop, 2)
-    runner.fails_in = "admit"
-    report = loop.step()
+def test_tokens_of_what_is_not_streamed_come_with_its_end(worker: Worker, batch: ScriptedBatch):
+    worker.receive(Submit([work(1, is_streamed=False), work(2)]))
+    assert [progress.decode_id for progress in worker.turn().progress] == [2]
+    batch.ends = True
+    assert [len(progress.tokens) for progress in worker.turn().progress] == [2, 1]
+
+
+def test_a_decode_that_becomes_streamed_reports_its_tokens_from_then_on(worker: Worker):
+    worker.receive(Submit([work(1, is_streamed=False)]))
+    assert worker.turn().progress == []
+    worker.receive(Update(1, "interactive", is_streamed=True))
+    assert worker.turn().progress == [Progress(1, [TOKEN, TOKEN])]
+    worker.receive(Update(99, "interactive", is_streamed=True))
+
+
+def test_a_decode_that_becomes_urgent_passes_bulk(worker: Worker):
+    worker.receive(Submit([work(each, priority="bulk") for each in (1, 2, 3)]))
+    worker.receive(Update(3, "interactive", is_streamed=False))
+    assert [event.decode_id for event in worker.turn().started] == [3, 1]
+
+
+def test_a_failed_step_fails_its_decodes_and_the_worker_goes_on(worker: Worker, batch: ScriptedBatch):
+    worker.receive(Submit([work(1), work(2), work(3)]))
+    batch.fails_in = "step"
+    report = worker.turn()
+    assert report.failed == [Failed(each, "the step failed: RuntimeError") for each in (1, 2)]
+    batch.fails_in, batch.ends = None, True
+    assert worker.turn().progress == [Progress(3, [TOKEN], (BEST,))]
+    assert worker.is_idle
+
+
+def test_steps_that_fail_again_and_again_end_the_worker(worker: Worker, batch: ScriptedBatch):
+    batch.fails_in = "step"
+    for decode_id in range(1, MAX_FAILED_STEPS):
+        worker.receive(Submit([work(decode_id)]))
+        assert failed_ids(worker.turn()) == [decode_id]
+    worker.receive(Submit([work(MAX_FAILED_STEPS)]))
+    with pytest.raises(StepsFailError, match="3 steps in a row"):
+        worker.turn()
+
+
+def test_a_failed_admission_fails_the_new_decodes_only(worker: Worker, batch: ScriptedBatch):
+    worker.receive(Submit([work(1)]))
+    worker.turn()
+    worker.receive(Submit([work(2)]))
+    batch.fails_in = "add"
+    report = worker.turn()
     assert failed_ids(report) == [2]
-    assert SequenceProgress(1, [TOKEN]) in report.events
+    assert report.progress == [Progress(1, [TOKEN])]
 
 
-def test_the_report_after_the_last_row_shows_all_slots_free(loop: Engine):
-    submit(loop, 1)
-    loop.step()
-    loop.receive(Cancel([1]))
-    assert loop.is_idle
-    assert loop.step().num_free_slots == 2
+def test_the_report_after_the_last_decode_shows_all_rows_free(worker: Worker):
+    worker.receive(Submit([work(1)]))
+    worker.turn()
+    worker.receive(Cancel([1]))
+    assert worker.is_idle
+    assert worker.turn().num_free_rows == MAX_ROWS
 
 
-def test_checkpoints_take_turns_each_with_a_batch_of_its_own(runner: ScriptedRunner, clock: ManualClock):
-    other = ScriptedRunner()
-    engine = Engine([make_loop(runner, clock), make_loop(other, clock)])
-    engine.receive(Submit([make_sequence(1, (7, EOS)), make_sequence(2, (7, EOS), checkpoint=1)]))
-    report = engine.step()
-    assert [event.sequence_id for event in report.events if isinstance(event, SequenceProgress)] == [1, 2]
-    assert (runner.num_encoded, other.num_encoded) == (1, 1)
-    assert (report.num_running, report.num_free_slots) == (2, 2)
-    engine.receive(Cancel([2]))
-    assert [event.sequence_id for event in engine.step().events] == [1]
+def test_checkpoints_take_turns_each_with_a_batch_of_its_own(batch: ScriptedBatch, clock: ManualClock):
+    other = ScriptedBatch()
+    worker = Worker({"model": make_loop(batch, clock, []), "other": make_loop(other, clock, [])})
+    worker.receive(Submit([work(1), work(2, checkpoint="other")]))
+    report = worker.turn()
+    assert [progress.decode_id for progress in report.progress] == [1, 2]
+    assert (report.num_running, report.num_free_rows) == (2, 2)
+    assert (list(batch.rows), list(other.rows)) == ([1], [2])
+
+
+def test_idle_with_something_left_behind_is_an_error(worker: Worker, batch: ScriptedBatch):
+    batch.rows[5] = work(5).spec
+    with pytest.raises(RuntimeError, match="idle with 1 rows in use"):
+        assert worker.is_idle
+
+
+def test_work_encoded_by_the_service_is_read_as_work():
+    one = work(1, (7, 8, EOS))
+    raw = msgspec.Raw(msgspec.msgpack.encode(one.spec))
+    encoded = EncodedWork(
+        decode_id=1, request_id=1, spec=raw, priority="interactive", is_streamed=True, returns_encoder_output=False
+    )
+    payload = msgspec.msgpack.encode(EncodedSubmit([encoded], {1: b"abc"}))
+    assert msgspec.msgpack.decode(payload, type=ToWorker) == Submit([one], {1: b"abc"})

@@ -142,3 +142,16 @@ def test_control_characters_are_text_and_lone_surrogates_are_refused() -> None:
     assert segment("a\x00b\x01.", language="en").sentences == ("a\x00b\x01.",)
     with pytest.raises(UnicodeEncodeError):
         segment("a \ud800", language="en")
+
+
+def test_each_sentence_is_announced_when_it_is_found_and_the_work_can_be_stopped() -> None:
+    found: list[str] = []
+
+    def stop_at_two(sentence: str) -> None:
+        found.append(sentence)
+        if len(found) == 2:
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        segment("One. Two. Three.", language="en", on_sentence=stop_at_two)
+    assert found == ["One.", "Two."]

@@ -1,0 +1,185 @@
+"""The one way in for work, whichever route and API it comes by.
+
+1. The gate, before the body is read: draining (503), not ready (503), the queue full or too many requests (429).
+2. The route reads and validates its body into `Work`.
+3. `Entry.prepare`: limits (413), then languages, options and sizes (400, 413), under the request's deadline (504).
+4. `Entry.submitted`: into the queue, or refused (429, 503). Leaving the context ends what has not been decoded.
+
+So every refusal comes before the first byte of an answer. A request counts as in flight from 1 until it is answered.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+from service.api.errors import PROBLEMS, problem_of
+from service.api.record import RequestRecord, record_of
+from service.errors import (
+    DeadlineExceededError,
+    DrainingError,
+    NotReadyError,
+    QueueFullError,
+    RetryableError,
+    TooLargeError,
+)
+from service.lifecycle import Lifecycle
+from service.observability.tracing import current_trace
+from service.translation.active import ActiveTranslation
+from service.translation.prepared import PreparedTranslation
+from service.translation.request import TranslationRequest
+from service.translation.translator import Translator
+
+
+class RoomCheck(Protocol):
+    def check_room(self) -> None:
+        """Raises NotReadyError and QueueFullError."""
+
+
+class RefusalObserver(Protocol):
+    def on_refused(self, reason: str) -> None: ...
+    def expect_refusals(self, reason: str) -> None:
+        """There may be refusals for this reason later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of one request, but for `max_requests`, which is how many there may be at once.
+
+    A repeatable request whose client hangs up goes on for `retry_linger_seconds`.
+    """
+
+    max_requests: int
+    max_texts: int
+    max_text_characters: int
+    max_answer_bytes: int
+    timeout_seconds: float
+    retry_linger_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a route wants done. `timeout_seconds` can only shorten the server's own.
+
+    A repeatable request is plain and has the same answer whenever it is sent: its retry can join it.
+    """
+
+    request: TranslationRequest
+    timeout_seconds: float | None
+    is_repeatable: bool
+
+
+class Admission:
+    def __init__(
+        self,
+        translator: Translator,
+        engine: RoomCheck,
+        lifecycle: Lifecycle,
+        observer: RefusalObserver,
+        *,
+        limits: Limits,
+    ) -> None:
+        self.translator = translator
+        self.limits = limits
+        self._engine = engine
+        self._lifecycle = lifecycle
+        self._observer = observer
+        for error in (QueueFullError, NotReadyError, DrainingError):
+            observer.expect_refusals(PROBLEMS[error].slug)
+
+    @contextmanager
+    def entered(self, scope: Scope) -> Iterator["Entry"]:
+        """Around everything that is done for a request; raises DrainingError, NotReadyError and QueueFullError."""
+        try:
+            with self._lifecycle.request():
+                self._engine.check_room()
+                if self._lifecycle.num_requests > self.limits.max_requests:
+                    raise QueueFullError(
+                        f"{self.limits.max_requests} requests are being served, which is the limit",
+                        retry_after_seconds=1,
+                    )
+                yield Entry(self, scope)
+        except RetryableError as error:
+            self._observer.on_refused(problem_of(error).slug)
+            raise
+
+
+class Entry:
+    """One request that is past the gate."""
+
+    def __init__(self, admission: Admission, scope: Scope) -> None:
+        self._translator = admission.translator
+        self._limits = admission.limits
+        self._record: RequestRecord = record_of(scope)
+        self._is_cacheable = not _forbids_storing(scope)
+        self._arrived_at = asyncio.get_running_loop().time()
+
+    async def prepare(self, work: Work) -> PreparedTranslation:
+        """Raises every refusal but those for a full queue. Cancelling it stops the preparation."""
+        request = work.request if self._is_cacheable else replace(work.request, is_cacheable=False)
+        self._check_limits(request.texts)
+        self._record.texts = request.texts
+        deadline = asyncio.timeout_at(self._deadline(work))
+        try:
+            async with deadline:
+                return await self._translator.prepare(request)
+        except TimeoutError as error:
+            if not deadline.expired():
+                raise
+            raise DeadlineExceededError("the time allowed for this request is over") from error
+
+    @contextmanager
+    def submitted(self, prepared: PreparedTranslation, work: Work) -> Iterator[ActiveTranslation]:
+        """Raises NotReadyError and QueueFullError. After a hang-up, repeatable work goes on for a while."""
+        active = self._translator.submit(prepared, deadline=self._deadline(work))
+        self._record.usage = active.usage
+        linger_seconds = 0.0
+        try:
+            yield active
+        except asyncio.CancelledError:
+            linger_seconds = self._limits.retry_linger_seconds if work.is_repeatable else 0.0
+            raise
+        finally:
+            active.close(linger_seconds=linger_seconds)
+            _trace_stages(active)
+
+    def _deadline(self, work: Work) -> float:
+        timeout_seconds = self._limits.timeout_seconds
+        if work.timeout_seconds is not None:
+            timeout_seconds = min(timeout_seconds, work.timeout_seconds)
+        return self._arrived_at + timeout_seconds
+
+    def _check_limits(self, texts: tuple[str, ...]) -> None:
+        limits = self._limits
+        if len(texts) > limits.max_texts:
+            raise TooLargeError(f"the request has {len(texts)} texts; the limit is {limits.max_texts}")
+        num_characters = sum(map(len, texts))
+        if num_characters > limits.max_text_characters:
+            raise TooLargeError(
+                f"the texts have {num_characters} characters; the limit is {limits.max_text_characters}"
+            )
+
+
+def _trace_stages(active: ActiveTranslation) -> None:
+    trace = current_trace()
+    if trace is not None:
+        usage = active.usage
+        attributes = {
+            "kakehashi.texts": active.num_texts,
+            "kakehashi.source_tokens": usage.source_tokens,
+            "kakehashi.generated_tokens": usage.generated_tokens,
+            "kakehashi.encoder_cache.hits": usage.encoder_cache_hits,
+            "kakehashi.encoder_cache.misses": usage.encoder_cache_misses,
+        }
+        trace.add_stages(active.timeline, ended=time.monotonic(), attributes=attributes)
+
+
+def _forbids_storing(scope: Scope) -> bool:
+    """Whether the request has `Cache-Control: no-store`, RFC 9111."""
+    directives = ",".join(Headers(scope=scope).getlist("cache-control")).lower().split(",")
+    return "no-store" in map(str.strip, directives)

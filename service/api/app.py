@@ -1,0 +1,67 @@
+"""The HTTP app over parts that are built elsewhere: by the composition root, or by a test."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Protocol
+
+from fastapi import FastAPI
+
+from service.api import explain, health, listings, translations
+from service.api.access_log import AccessLog
+from service.api.admission import Admission, Limits, RefusalObserver, RoomCheck
+from service.api.body_limit import BodyLimit
+from service.api.errors import install_error_handlers
+from service.api.health import Readiness
+from service.api.listings import LoadedCheckpoints
+from service.api.middleware import RequestObserver, RequestRecorder
+from service.api.openapi import App
+from service.lifecycle import Lifecycle
+from service.translation.routing import Catalogue
+from service.translation.translator import Translator
+
+if TYPE_CHECKING:
+    from service.observability.spans import Tracing
+
+
+class ServingEngine(RoomCheck, Readiness, LoadedCheckpoints, Protocol):
+    """What the routes need of the engine."""
+
+
+class ApiObserver(RequestObserver, RefusalObserver, Protocol):
+    """All that the API reports."""
+
+
+def create_app(
+    *,
+    translator: Translator,
+    catalogue: Catalogue,
+    engine: ServingEngine,
+    lifecycle: Lifecycle,
+    observer: ApiObserver,
+    render_metrics: Callable[[], bytes],
+    limits: Limits,
+    max_body_bytes: int,
+    version: str,
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
+    access_log: AccessLog | None = None,
+    tracing: "Tracing | None" = None,
+) -> App:
+    admission = Admission(translator, engine, lifecycle, observer, limits=limits)
+    app = App(
+        title="Kakehashi",
+        version=version,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        # FastAPI's own asks at each request whether anything was set up to collect it.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+        routes=[
+            *translations.create_routes(admission),
+            explain.create_route(admission, engine),
+            *listings.create_routes(catalogue, engine),
+            *health.create_routes(engine, lifecycle, render_metrics=render_metrics),
+        ],
+    )
+    app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
+    app.add_middleware(RequestRecorder, observer=observer, access_log=access_log, tracing=tracing)
+    install_error_handlers(app)
+    return app

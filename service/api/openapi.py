@@ -1,0 +1,145 @@
+"""Routes that run without FastAPI's machinery, and what OpenAPI says of them.
+
+FastAPI's own way to an endpoint (exit stacks, a dependency graph of one body) takes about as long as cutting and
+tokenizing a short text. These are plain Starlette routes. Request models are pydantic's, answers are msgspec's.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.api.answers import ProblemDetails
+from service.api.errors import PROBLEMS
+
+SCHEMAS = "#/components/schemas/"
+OPENAPI_VERSION = "3.1.0"
+
+COMMON_PROBLEMS = (413, 500)
+"""Any route: a body over its limit, an internal error."""
+WORK_PROBLEMS = (400, 422, 429, 503, 504)
+RETRYABLE = frozenset({429, 503})
+STREAM_DESCRIPTION = (
+    "Server-Sent Events: `start`, `token`…, `translation`…, and one last `done` or `error`, whose data is a problem"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One method of one path. `answer` is the msgspec type of a JSON answer, `media_type` that of any other."""
+
+    method: str
+    path: str
+    tag: str
+    summary: str
+    description: str = ""
+    body: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    answer: type | None = None
+    is_stream: bool = False
+    media_type: str | None = None
+    problems: tuple[int, ...] = ()
+
+
+class DocumentedRoute(Route):
+    def __init__(self, operation: Operation, endpoint: ASGIApp | Callable[[Request], Awaitable[Response]]) -> None:
+        """As Starlette has it: an endpoint that is a function takes a request, any other is ASGI."""
+        super().__init__(operation.path, endpoint, methods=[operation.method])
+        self.operation = operation
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["route"] = self  # FastAPI's router leaves that to its own routes
+        await super().handle(scope, receive, send)
+
+
+class App(FastAPI):
+    """A trailing slash makes no difference. OpenAPI describes the DocumentedRoutes."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].endswith("/"):
+            scope["path"] = scope["path"].rstrip("/") or "/"
+        await super().__call__(scope, receive, send)
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            operations = [route.operation for route in self.routes if isinstance(route, DocumentedRoute)]
+            self.openapi_schema = describe(operations, title=self.title, version=self.version)
+        return self.openapi_schema
+
+
+def describe(operations: Iterable[Operation], *, title: str, version: str) -> dict[str, Any]:
+    """The OpenAPI document."""
+    operations = list(operations)
+    answers = [operation.answer for operation in operations if operation.answer is not None]
+    _, schemas = msgspec.json.schema_components([*answers, ProblemDetails], ref_template=SCHEMAS + "{name}")
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in operations:
+        if operation.body is not None:
+            schemas[operation.body.__name__] = operation.body.model_json_schema(ref_template=SCHEMAS + "{model}")
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _describe(operation)
+    info = {"title": title, "version": version}
+    return {"openapi": OPENAPI_VERSION, "info": info, "paths": paths, "components": {"schemas": schemas}}
+
+
+def _describe(operation: Operation) -> dict[str, Any]:
+    name = f"{operation.method} {operation.path}".lower()
+    described: dict[str, Any] = {
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "operationId": "_".join(part for part in name.replace("/", " ").replace("-", "_").split()),
+        "responses": {"200": _answer(operation)},
+    }
+    if operation.description:
+        described["description"] = operation.description
+    if operation.body is not None:
+        content = {"application/json": {"schema": {"$ref": SCHEMAS + operation.body.__name__}}}
+        described["requestBody"] = {"required": True, "content": content}
+    if operation.query is not None:
+        described["parameters"] = _parameters(operation.query)
+    for status in sorted({*COMMON_PROBLEMS, *operation.problems}):
+        described["responses"][str(status)] = _problem(status)
+    return described
+
+
+def _answer(operation: Operation) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    if operation.answer is not None:
+        content["application/json"] = {"schema": {"$ref": SCHEMAS + operation.answer.__name__}}
+    if operation.is_stream:
+        content["text/event-stream"] = {"schema": {"type": "string", "description": STREAM_DESCRIPTION}}
+    if operation.media_type is not None:
+        content[operation.media_type] = {"schema": {"type": "string"}}
+    return {"description": "OK", "content": content, "headers": _headers()}
+
+
+def _problem(status: int) -> dict[str, Any]:
+    titles = dict.fromkeys(problem.title for problem in PROBLEMS.values() if problem.status == status)
+    content = {"application/problem+json": {"schema": {"$ref": SCHEMAS + ProblemDetails.__name__}}}
+    return {
+        "description": " or ".join(titles),
+        "content": content,
+        "headers": _headers(is_retryable=status in RETRYABLE),
+    }
+
+
+def _headers(*, is_retryable: bool = False) -> dict[str, Any]:
+    headers: dict[str, Any] = {"X-Request-ID": {"schema": {"type": "string"}}}
+    if is_retryable:
+        headers["Retry-After"] = {"description": "Seconds", "schema": {"type": "integer"}}
+    return headers
+
+
+def _parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
+    schema = query.model_json_schema()
+    required = schema.get("required", [])
+    return [
+        {"name": name, "in": "query", "required": name in required, "schema": described}
+        for name, described in schema["properties"].items()
+    ]

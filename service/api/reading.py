@@ -1,0 +1,102 @@
+"""A request's body or query as a model. Raises MalformedError, after a bounded number of errors."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope
+
+from service.api.answers import FieldError
+from service.api.errors import MAX_LISTED_ERRORS, ClientGoneError, MalformedError
+from service.errors import shown
+
+MAX_QUERY_FIELDS = 4096
+
+M = TypeVar("M", bound=BaseModel)
+
+
+async def read_body(receive: Receive) -> bytes:
+    """Raises ClientGoneError for a client that hangs up while it sends."""
+    chunks: list[bytes] = []
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError("the client hung up while it sent the request")
+        chunks.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    return b"".join(chunks)
+
+
+def read_json(model: type[M], scope: Scope, body: bytes) -> M:
+    if not _is_json(Headers(scope=scope).get("content-type", "")):
+        raise _malformed("body", "Content-Type should be application/json")
+    try:
+        # Not pydantic's own parser: it takes no lone surrogates, so that it could not name the field that has them.
+        fields = json.loads(body.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise _malformed("body", f"not UTF-8 at byte {error.start}") from error
+    except json.JSONDecodeError as error:
+        raise _malformed("body", f"not JSON at character {error.pos}: {error.msg}") from error
+    except ValueError as error:
+        raise _malformed("body", "a number has too many digits") from error
+    except RecursionError as error:
+        raise _malformed("body", "nested too deeply") from error
+    if not isinstance(fields, dict):
+        raise _malformed("body", "Input should be an object")
+    return _validate(model, fields, place="body")
+
+
+def read_query(model: type[M], scope: Scope) -> M:
+    """A field may be given more than once if the model has a list there; of others the last one counts."""
+    try:
+        query = scope["query_string"].decode()
+        pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=MAX_QUERY_FIELDS)
+    except UnicodeDecodeError as error:
+        raise _malformed("query", "not UTF-8") from error
+    except ValueError as error:
+        raise _malformed("query", f"more than {MAX_QUERY_FIELDS} fields") from error
+    lists = {field.alias or name for name, field in model.model_fields.items() if "list" in str(field.annotation)}
+    fields: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in lists:
+            fields.setdefault(name, []).append(value)
+        else:
+            fields[name] = value
+    return _validate(model, fields, place="query")
+
+
+def _validate(model: type[M], fields: Mapping[str, Any], *, place: str) -> M:
+    """Lists of the models fail at their first error, so that unknown fields are all that there can be many of."""
+    names = {field.alias or name for name, field in model.model_fields.items()}
+    unknown = [name for name in fields if name not in names]
+    found: list[FieldError] = []
+    validated = None
+    try:
+        validated = model.model_validate({name: fields[name] for name in names if name in fields})
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=False, include_input=False)
+        found = [_field_error(place, each["loc"], each["msg"]) for each in details]
+    if validated is None or unknown:
+        listed = unknown[:MAX_LISTED_ERRORS]
+        extra = [_field_error(place, (name,), "Extra inputs are not permitted") for name in listed]
+        raise MalformedError([*found, *extra], num_errors=len(found) + len(unknown))
+    return validated
+
+
+def _field_error(place: str, location: tuple[int | str, ...], message: str) -> FieldError:
+    """Without the value that was sent: it may be long, private, or no Unicode at all."""
+    field = ".".join(shown(str(part)) for part in (place, *location))
+    return FieldError(field, message.removeprefix("Value error, "))
+
+
+def _malformed(field: str, message: str) -> MalformedError:
+    return MalformedError([FieldError(field, message)])
+
+
+def _is_json(content_type: str) -> bool:
+    media_type = content_type.partition(";")[0].strip().lower()
+    return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))

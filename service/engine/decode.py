@@ -1,0 +1,137 @@
+"""One piece of work in flight, and those who subscribe to it.
+
+Equal specs in flight share one decode. A subscriber that joins later first receives what the others have received, and
+one that leaves does not end the decode for the others. When a worker dies, another one decodes the same again: tokens
+that were already delivered are verified and skipped.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+
+from model.search.results import Hypothesis, Progress, Token
+from model.search.spec import DecodeSpec
+from service.cache.values import OutputKey
+from service.engine.cost import decode_cost
+from service.engine.events import Event, Failed, Started, is_terminal
+from service.engine.subscription import Subscription
+from service.engine.types import EncodedWork, Priority
+from service.engine.worker_handle import WorkerHandle
+
+SourceKey = tuple[str, tuple[int, ...]]
+"""A checkpoint's name, and the token ids of a source."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedDecode:
+    """A spec, its message to a worker, and its key in the encoder cache; None: its output is not kept."""
+
+    spec: DecodeSpec
+    message: bytes
+    output_key: OutputKey | None
+
+
+@dataclass(slots=True, eq=False)
+class SourceInFlight:
+    """A source, counted by the open decodes that use it."""
+
+    num_uses: int = 0
+    worker: WorkerHandle | None = None
+    """Where it is encoded."""
+    encoder: int | None = None
+    """The decode whose report will bring the encoder output."""
+    held: list[int] = field(default_factory=list)
+    """Decodes that wait for this output, to take it to another worker."""
+
+
+@dataclass(slots=True, eq=False)
+class Decode:
+    """Without a worker while it waits to be placed, and once it is over."""
+
+    decode_id: int
+    request_id: int
+    prepared: PreparedDecode
+    source: SourceInFlight
+    priority: Priority
+    is_streamed: bool
+    subscribers: dict[Subscription, int] = field(default_factory=dict)
+    """The subscriber's own key for it."""
+    worker: WorkerHandle | None = None
+    encoder_output: bytes | None = None
+    """From the cache, until it is sent to a worker."""
+    fresh_output: bytes | None = None
+    """From a worker, until the shared cache gets it, after an answer is out."""
+    came_with_output: bool = False
+    is_waiting: bool = True
+    is_aboard: bool = False
+    """Whether its worker has, or is about to have, rows for it."""
+    is_over: bool = False
+    num_deaths: int = 0
+    """Of workers that it was aboard of."""
+    has_started: bool = False
+    tokens: list[Token] = field(default_factory=list)
+    hypotheses: tuple[Hypothesis, ...] = ()
+    num_verified: int = 0
+    """Of `tokens`, those that the present worker has decoded."""
+
+    @property
+    def spec(self) -> DecodeSpec:
+        return self.prepared.spec
+
+    @property
+    def source_key(self) -> SourceKey:
+        return self.spec.checkpoint, self.spec.source_ids
+
+    @property
+    def num_source_tokens(self) -> int:
+        return len(self.spec.source_ids)
+
+    @property
+    def cost(self) -> int:
+        return decode_cost(self.spec)
+
+    def replay(self) -> None:
+        """Its worker is gone; another one starts over."""
+        self.num_deaths += self.is_aboard
+        self.is_aboard = False
+        self.num_verified = 0
+
+    def receive(self, event: Event) -> Event | None:
+        """The part of an event that subscribers do not have yet; a Failed where a replay decodes something else."""
+        news: Event | None = event
+        if isinstance(event, Started):
+            news = None if self.has_started else event
+            self.has_started = True
+        elif isinstance(event, Progress):
+            news = self._beyond_delivered(event)
+        self.is_over = news is not None and is_terminal(news)
+        return news
+
+    def so_far(self) -> Iterator[Event]:
+        """Everything that was delivered, for a subscriber that has just joined; the decode has not failed."""
+        if self.has_started:
+            yield Started(self.decode_id, queue_seconds=0.0, encoded=False)
+        if self.tokens or self.hypotheses:
+            yield Progress(self.decode_id, self.tokens.copy(), self.hypotheses)
+
+    def _beyond_delivered(self, event: Progress) -> Event | None:
+        delivered = self.tokens[self.num_verified : self.num_verified + len(event.tokens)]
+        if [each.token_id for each in delivered] != [each.token_id for each in event.tokens[: len(delivered)]]:
+            return Failed(self.decode_id, "its worker died, and the replay decoded something else")
+        fresh = event.tokens[len(delivered) :]
+        self.tokens += fresh
+        self.hypotheses = event.hypotheses
+        self.num_verified += len(event.tokens)
+        return Progress(self.decode_id, fresh, event.hypotheses) if fresh or event.hypotheses else None
+
+
+def to_message(decode: Decode, *, returns_encoder_output: bool) -> EncodedWork:
+    return EncodedWork(
+        decode_id=decode.decode_id,
+        request_id=decode.request_id,
+        spec=msgspec.Raw(decode.prepared.message),
+        priority=decode.priority,
+        is_streamed=decode.is_streamed,
+        returns_encoder_output=returns_encoder_output,
+    )

@@ -1,0 +1,330 @@
+"""The engine as the service process sees it: submit decodes, read their events, close to cancel.
+
+A submit joins equal decodes in flight, looks each new source up in the encoder cache, the shared tier in one round trip
+for all, and hands the decodes to the dispatcher. When a worker dies, everything it had is decoded again elsewhere.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
+
+import msgspec
+
+from model.search.spec import DecodeSpec
+from service.cache.encoder_cache import EncoderCache
+from service.engine.decode import Decode, PreparedDecode
+from service.engine.dispatcher import Dispatcher
+from service.engine.events import Event, Failed, Started
+from service.engine.fork_server_process import ForkServerProcess
+from service.engine.in_flight import InFlight
+from service.engine.observer import EngineObserver
+from service.engine.quarantine import Quarantine
+from service.engine.source_lookup import SourceLookup
+from service.engine.subscription import Subscription
+from service.engine.types import CheckpointInfo, Priority, StepReport, WorkerSpec
+from service.engine.worker_handle import WorkerHandle
+from service.errors import DrainingError, EngineFailedError, NotReadyError, QueueFullError
+
+logger = logging.getLogger(__name__)
+
+MAX_DEATHS = 2
+"""A decode that was aboard of so many workers when they died is refused."""
+
+
+class Engine:
+    def __init__(
+        self,
+        specs: Sequence[WorkerSpec],
+        *,
+        cache: EncoderCache,
+        max_queue_tokens: int,
+        max_silence_seconds: float,
+        observer: EngineObserver,
+        on_loaded: Callable[[Sequence[CheckpointInfo]], None],
+        on_fatal: Callable[[str], None],
+    ) -> None:
+        """One worker a spec. A worker that has work and does not report for `max_silence_seconds` is killed.
+
+        `on_loaded` is called whenever a worker has loaded its checkpoints; `on_fatal` with the cause of a failed first
+        start.
+        """
+        self.max_queue_tokens = max_queue_tokens
+        self._fork_server = ForkServerProcess()
+        self._workers = [
+            WorkerHandle(str(index), spec, self, self._fork_server, max_silence_seconds=max_silence_seconds)
+            for index, spec in enumerate(specs)
+        ]
+        self._in_flight = InFlight()
+        self._dispatcher = Dispatcher(self._workers, self._in_flight)
+        self._lookup = SourceLookup(cache, self._dispatcher.place)
+        self._quarantine = Quarantine()
+        self._cache = cache
+        self._observer = observer
+        self._on_loaded = on_loaded
+        self._on_fatal = on_fatal
+        self._request_ids = count(1)
+        self._num_started: Counter[tuple[str, bool]] = Counter()
+        """Decodes by their checkpoint, and whether their source was encoded for them; one a subscriber."""
+        self._has_been_ready = asyncio.Event()
+        self._supervisions: list[asyncio.Task[None]] = []
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every worker has been ready once, and one is now."""
+        return self._has_been_ready.is_set() and self.num_ready > 0
+
+    @property
+    def num_ready(self) -> int:
+        return sum(worker.is_ready for worker in self._workers)
+
+    @property
+    def workers(self) -> Sequence[WorkerHandle]:
+        return self._workers
+
+    @property
+    def num_workers(self) -> int:
+        return len(self._workers)
+
+    @property
+    def checkpoints(self) -> Mapping[str, CheckpointInfo]:
+        """What the workers have loaded, by name; empty before the first has."""
+        loaded = next((worker.checkpoints for worker in self._workers if worker.checkpoints), [])
+        return {info.name: info for info in loaded}
+
+    @property
+    def num_waiting(self) -> int:
+        """Decodes that wait for rows."""
+        return self._in_flight.num_waiting
+
+    @property
+    def queue_tokens(self) -> int:
+        """Their source tokens."""
+        return self._in_flight.queue_tokens
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is in flight, and nothing was left behind."""
+        return self._in_flight.is_idle
+
+    @property
+    def min_rows(self) -> int:
+        """Rows of the smallest batch. Raises NotReadyError before a worker has loaded."""
+        checkpoints = self.checkpoints
+        if not checkpoints:
+            raise NotReadyError("no worker is ready yet", retry_after_seconds=1)
+        return min(info.max_rows for info in checkpoints.values())
+
+    def encoder_cache_use(self, checkpoint: str) -> tuple[int, int]:
+        """Sentences so far that needed no encoding of their own, and those whose source was encoded for them."""
+        return self._num_started[checkpoint, False], self._num_started[checkpoint, True]
+
+    def start(self) -> None:
+        """Start the workers in the background; `is_ready` shows when they have started."""
+        self._supervisions = [asyncio.create_task(worker.supervise()) for worker in self._workers]
+
+    async def wait_ready(self) -> None:
+        """Until every worker has been ready once; for ever where `on_fatal` is called instead."""
+        await self._has_been_ready.wait()
+
+    async def aclose(self) -> None:
+        """End the workers. Open subscriptions end with a DrainingError, and nothing new is accepted."""
+        self._has_been_ready.clear()
+        for subscription in self._in_flight.subscriptions():
+            subscription.abort(DrainingError("the server is shutting down", retry_after_seconds=5))
+        await self._lookup.aclose()
+        for supervision in self._supervisions:
+            supervision.cancel()
+        await asyncio.gather(*self._supervisions, return_exceptions=True)
+        await self._fork_server.aclose()
+
+    def check_room(self) -> None:
+        """Raises NotReadyError, or QueueFullError where nothing more may wait."""
+        if not self.is_ready:
+            raise NotReadyError("no worker is ready", retry_after_seconds=1)
+        if self.queue_tokens >= self.max_queue_tokens:
+            raise QueueFullError(
+                f"{self.queue_tokens} source tokens are waiting; the limit is {self.max_queue_tokens}",
+                retry_after_seconds=1,
+            )
+
+    def prepare(self, specs: Sequence[DecodeSpec], *, is_cacheable: bool) -> list[PreparedDecode]:
+        """Encode messages and cache keys. It changes nothing, and may run in any thread."""
+        encode = msgspec.msgpack.Encoder().encode
+        return [
+            PreparedDecode(
+                spec, encode(spec), self._cache.wanted(spec.checkpoint, spec.source_ids) if is_cacheable else None
+            )
+            for spec in specs
+        ]
+
+    def submit(
+        self, decodes: Sequence[PreparedDecode], *, priority: Priority, is_streamed: bool, deadline: float | None
+    ) -> Subscription:
+        """Start or join these, no two of which are equal. `deadline` is in the event loop's time.
+
+        Raises NotReadyError, QueueFullError when more than `max_queue_tokens` source tokens would wait, and
+        EngineFailedError for a decode that has ended two workers; then nothing has changed.
+        """
+        if not self.is_ready:
+            raise NotReadyError("no worker is ready", retry_after_seconds=1)
+        num_tokens = self._in_flight.num_new_tokens(decode.spec for decode in decodes)
+        if self.queue_tokens + num_tokens > self.max_queue_tokens:
+            raise QueueFullError(
+                f"{self.queue_tokens} source tokens are waiting and this request has {num_tokens} more; "
+                f"the limit is {self.max_queue_tokens}",
+                retry_after_seconds=1,
+            )
+        now = time.monotonic()
+        if any(self._quarantine.holds(decode.spec, now=now) for decode in decodes):
+            raise EngineFailedError("a sentence of this request has ended two workers, and is refused for a while")
+        subscription = Subscription(
+            next(self._request_ids),
+            priority=priority,
+            deadline=deadline,
+            leave=self._leave,
+        )
+        self._in_flight.register(subscription)
+        self.extend(subscription, decodes, is_streamed=is_streamed)
+        return subscription
+
+    def extend(self, subscription: Subscription, decodes: Sequence[PreparedDecode], *, is_streamed: bool) -> None:
+        """Add decodes to an admitted request, under the next keys. They are never refused.
+
+        After a deadline they are not decoded: the reader gets the error instead of their events.
+        """
+        if subscription.has_left:
+            for _ in decodes:
+                subscription.expect()
+            return
+        opened: list[Decode] = []
+        for prepared in decodes:
+            decode = self._in_flight.find_equal(prepared.spec)
+            if decode is None:
+                decode = self._in_flight.open(
+                    prepared,
+                    request_id=subscription.request_id,
+                    priority=subscription.priority,
+                    is_streamed=is_streamed,
+                )
+                opened.append(decode)
+            else:
+                self._observer.on_shared_work("request")
+                self._join(decode, priority=subscription.priority, is_streamed=is_streamed)
+            if decode.has_started:
+                self._num_started[decode.spec.checkpoint, False] += 1
+            self._in_flight.subscribe(subscription, decode)
+        self._lookup.look_up(opened)
+
+    # What a worker tells its owner.
+
+    def on_ready(self, worker: WorkerHandle) -> None:
+        logger.info("worker %s is ready: %s", worker.name, worker.checkpoints)
+        self._on_loaded(worker.checkpoints)
+        self._observer.on_worker_ready(worker.name, worker.checkpoints)
+        if all(each.is_ready for each in self._workers):
+            self._has_been_ready.set()
+        self._dispatcher.dispatch()
+
+    def on_entering(self, worker: WorkerHandle, decode_ids: list[int]) -> None:
+        for decode_id in decode_ids:
+            decode = self._in_flight.find(decode_id)
+            if decode is not None and decode.worker is worker:
+                decode.is_aboard = True
+
+    def on_report(self, worker: WorkerHandle, report: StepReport) -> None:
+        self._observer.on_turn(worker.name, report)
+        for started in report.started:
+            self._receive(worker, started.decode_id, started)
+        for encoded in report.encoded:
+            decode = self._find(worker, encoded.decode_id)
+            if decode is not None:
+                self._lookup.keep(decode, encoded.encoder_output)
+                self._dispatcher.take_output(decode, encoded.encoder_output)
+        for progress in report.progress:
+            self._receive(worker, progress.decode_id, progress)
+        for failed in report.failed:
+            self._receive(worker, failed.decode_id, failed)
+        self._dispatcher.dispatch()
+
+    def on_lost(self, worker: WorkerHandle) -> None:
+        self._observer.on_worker_lost(worker.name)
+        again: list[Decode] = []
+        for decode in self._dispatcher.take_back(worker):
+            decode.replay()
+            if decode.num_deaths < MAX_DEATHS:
+                self._in_flight.wait_again(decode)
+                again.append(decode)
+            else:
+                self._quarantine.add(decode.spec, now=time.monotonic())
+                self._deliver(decode, Failed(decode.decode_id, "it was being decoded when two workers died"))
+        self._dispatcher.place(again)
+
+    def on_start_failed(self, worker: WorkerHandle, detail: str) -> bool:
+        if not self._has_been_ready.is_set():
+            self._on_fatal(detail)
+            return False
+        logger.error("worker %s: %s", worker.name, detail)
+        return True
+
+    def on_restart(self, worker: WorkerHandle) -> None:
+        self._observer.on_worker_restarted(worker.name)
+
+    # Decodes.
+
+    def _join(self, decode: Decode, *, priority: Priority, is_streamed: bool) -> None:
+        """Let the decode be as urgent, and as finely reported, as its new subscriber needs."""
+        is_more_urgent = priority == "interactive" and decode.priority == "bulk"
+        begins_to_stream = is_streamed and not decode.is_streamed
+        if decode.is_over or not (is_more_urgent or begins_to_stream):
+            return
+        if is_more_urgent:
+            decode.priority = "interactive"
+        decode.is_streamed = decode.is_streamed or begins_to_stream
+        self._dispatcher.update(decode)
+
+    def _leave(self, subscription: Subscription) -> None:
+        """What nobody subscribes to any more is cancelled; what was encoded for it is now for the shared cache."""
+        cancelled: list[Decode] = []
+        for decode in self._in_flight.unsubscribe(subscription):
+            self._lookup.share(decode)
+            if not decode.subscribers and not decode.is_over:
+                self._observer.on_cancelled()
+                self._in_flight.close(decode)
+                cancelled.append(decode)
+        self._dispatcher.cancel(cancelled)
+
+    def _find(self, worker: WorkerHandle, decode_id: int) -> Decode | None:
+        """An open decode of that worker: a report may come after a decode was cancelled."""
+        decode = self._in_flight.find(decode_id)
+        return decode if decode is not None and decode.worker is worker else None
+
+    def _receive(self, worker: WorkerHandle, decode_id: int, event: Event) -> None:
+        decode = self._find(worker, decode_id)
+        if decode is None:
+            return
+        if isinstance(event, Started):
+            self._in_flight.stop_waiting(decode)
+            if not (decode.has_started or event.encoded or decode.came_with_output):
+                self._observer.on_shared_work("encode")
+        news = decode.receive(event)
+        if isinstance(news, Failed) and news is not event:  # a replay that went another way: its worker goes on with it
+            self._dispatcher.cancel([decode])
+        if news is not None:
+            self._deliver(decode, news)
+
+    def _deliver(self, decode: Decode, news: Event) -> None:
+        if isinstance(news, Failed):
+            self._in_flight.withhold(decode)
+            decode.is_over = True
+        if decode.is_over:
+            self._in_flight.close(decode)
+            self._dispatcher.release(decode)
+        for index, (subscription, key) in enumerate(decode.subscribers.items()):
+            event = news
+            if isinstance(news, Started):
+                event = news if index == 0 else msgspec.structs.replace(news, encoded=False, encode_seconds=0.0)
+                self._num_started[decode.spec.checkpoint, event.encoded] += 1
+            subscription.push(key, event)

@@ -1,0 +1,127 @@
+"""The fork server, as the service process holds it: started with the first worker, and again when it has ended."""
+
+import asyncio
+import os
+import socket
+import sys
+from dataclasses import dataclass
+
+from service.engine.channel import FORK_REQUEST, ForkReply
+
+KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
+"""glibc would return each large buffer to the system, and the system clear its pages anew for the next: admitting 64
+sources into a model of 6+6 layers took 168 ms so, and takes 116."""
+EXIT_SECONDS = 1.0
+"""How long a process may take to end by itself once its connection is closed, before it is killed: it saves nothing."""
+MAX_SILENCE_SECONDS = 30.0
+"""Between two heartbeats or replies of a fork server: then it is killed, and another one started."""
+
+
+class WorkerStartError(Exception):
+    """A worker process could not get ready; the message names the cause."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forked:
+    """A new worker process. Whoever gets it closes the `pidfd`."""
+
+    pid: int
+    pidfd: int
+
+
+class ForkServerProcess:
+    def __init__(self, *, max_silence_seconds: float = MAX_SILENCE_SECONDS) -> None:
+        self._max_silence_seconds = max_silence_seconds
+        self._lock = asyncio.Lock()
+        self._process: asyncio.subprocess.Process | None = None
+        self._control: socket.socket | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
+
+    async def fork(self, channel: socket.socket) -> Forked | None:
+        """A new worker that serves `channel`; None if the channel has closed meanwhile.
+
+        Raises WorkerStartError when the fork server ends or does not answer.
+        """
+        async with self._lock:
+            control = self._control or await self._start()
+            try:
+                return await self._request(control, channel)
+            except TimeoutError:
+                await self._kill()
+                raise WorkerStartError(
+                    f"the fork server did not answer for {self._max_silence_seconds:g} s and was killed"
+                ) from None
+            except (OSError, EOFError):
+                await self._close()
+                raise WorkerStartError("the fork server has ended") from None
+            except asyncio.CancelledError:
+                await self._close()  # a reply that nobody reads would be taken for the next one's
+                raise
+
+    async def aclose(self) -> None:
+        await self._close()
+
+    async def _request(self, control: socket.socket, channel: socket.socket) -> Forked | None:
+        socket.send_fds(control, [FORK_REQUEST], [channel.fileno()])
+        while True:
+            async with asyncio.timeout(self._max_silence_seconds):
+                reply, descriptors = await _receive(control)
+            if reply.pid is None:
+                continue
+            return Forked(reply.pid, descriptors[0]) if reply.pid else None
+
+    async def _kill(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+        await self._close()
+
+    async def _close(self) -> None:
+        if self._control is not None:
+            self._control.close()  # and with it the fork server ends
+            self._control = None
+        if self._process is not None:
+            process, self._process = self._process, None
+            try:
+                async with asyncio.timeout(EXIT_SECONDS):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+    async def _start(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = await asyncio.create_subprocess_exec(
+                # -P: no module of the working directory may take the place of ours
+                *(sys.executable, "-P", "-m", "service.engine.fork_server", str(theirs.fileno())),
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env={**os.environ, **KEEP_FREED_MEMORY},
+            )
+        ours.setblocking(False)
+        self._control = ours
+        return ours
+
+
+async def _receive(control: socket.socket) -> tuple[ForkReply, list[int]]:
+    """The next reply, and the pidfd that may come with it. Raises EOFError when the fork server has ended."""
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(control, readable.set)
+    try:
+        while True:
+            await readable.wait()
+            readable.clear()
+            try:
+                # Replies are a few bytes and sent at once, so that none comes in parts.
+                data, descriptors, _, _ = socket.recv_fds(control, ForkReply.SIZE, 1)
+            except BlockingIOError:
+                continue
+            if not data:
+                raise EOFError
+            return ForkReply.unpack(data), descriptors
+    finally:
+        loop.remove_reader(control)

@@ -1,0 +1,114 @@
+"""All decodes in flight, who subscribes to them, and how much waits. Bookkeeping only: it sends nothing.
+
+Uses are counted explicitly: a source by its open decodes, a decode by its subscribers.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import count
+
+from model.search.spec import DecodeSpec
+from service.engine.decode import Decode, PreparedDecode, SourceInFlight, SourceKey
+from service.engine.subscription import Subscription
+from service.engine.types import Priority
+
+
+class InFlight:
+    def __init__(self) -> None:
+        self._ids = count(1)
+        self._open: dict[int, Decode] = {}
+        """Those that are not over, by id, the oldest first."""
+        self._joinable: dict[DecodeSpec, Decode] = {}
+        """Those that have subscribers and have not failed; they may be over."""
+        self._decodes_of: dict[Subscription, list[Decode]] = {}
+        self._sources: dict[SourceKey, SourceInFlight] = {}
+        self.num_waiting = 0
+        self.queue_tokens = 0
+        """Source tokens of those that wait for rows."""
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[Decode]:
+        return iter(list(self._open.values()))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is in flight and nothing was left behind."""
+        left = self._open or self._joinable or self._decodes_of or self._sources
+        return not (left or self.num_waiting or self.queue_tokens)
+
+    def find(self, decode_id: int) -> Decode | None:
+        """An open decode; None if it has ended or was cancelled."""
+        return self._open.get(decode_id)
+
+    def find_equal(self, spec: DecodeSpec) -> Decode | None:
+        """A decode that another request may join."""
+        return self._joinable.get(spec)
+
+    def subscriptions(self) -> list[Subscription]:
+        return list(self._decodes_of)
+
+    def open(self, prepared: PreparedDecode, *, request_id: int, priority: Priority, is_streamed: bool) -> Decode:
+        spec = prepared.spec
+        source = self._sources.setdefault((spec.checkpoint, spec.source_ids), SourceInFlight())
+        source.num_uses += 1
+        decode = Decode(next(self._ids), request_id, prepared, source, priority, is_streamed)
+        self._open[decode.decode_id] = decode
+        self._joinable[spec] = decode
+        self._count_waiting(decode, +1)
+        return decode
+
+    def register(self, subscription: Subscription) -> None:
+        self._decodes_of.setdefault(subscription, [])
+
+    def subscribe(self, subscription: Subscription, decode: Decode) -> None:
+        """Deliver what the decode has brought so far, and from now on what it brings."""
+        key = subscription.expect()
+        decode.subscribers[subscription] = key
+        self._decodes_of[subscription].append(decode)
+        for event in decode.so_far():
+            subscription.push(key, event)
+
+    def unsubscribe(self, subscription: Subscription) -> list[Decode]:
+        """End the subscription to everything. Returns its decodes; those without subscribers can not be joined."""
+        decodes = self._decodes_of.pop(subscription, [])
+        for decode in decodes:
+            del decode.subscribers[subscription]
+            if not decode.subscribers:
+                self.withhold(decode)
+        return decodes
+
+    def withhold(self, decode: Decode) -> None:
+        """Let nobody join it any more."""
+        if self._joinable.get(decode.spec) is decode:
+            del self._joinable[decode.spec]
+
+    def close(self, decode: Decode) -> None:
+        """It is over, or cancelled: no worker has anything to do for it any more."""
+        del self._open[decode.decode_id]
+        decode.is_over = True
+        decode.encoder_output = None
+        self.stop_waiting(decode)
+        decode.source.num_uses -= 1
+        if not decode.source.num_uses:
+            del self._sources[decode.source_key]
+
+    def stop_waiting(self, decode: Decode) -> None:
+        """It has rows, or is over."""
+        if decode.is_waiting:
+            decode.is_waiting = False
+            self._count_waiting(decode, -1)
+
+    def wait_again(self, decode: Decode) -> None:
+        """Its worker is gone."""
+        if not decode.is_waiting:
+            decode.is_waiting = True
+            self._count_waiting(decode, +1)
+
+    def num_new_tokens(self, specs: Iterable[DecodeSpec]) -> int:
+        """Source tokens that these would add to the queue."""
+        return sum(len(spec.source_ids) for spec in specs if spec not in self._joinable)
+
+    def _count_waiting(self, decode: Decode, sign: int) -> None:
+        self.num_waiting += sign
+        self.queue_tokens += sign * decode.num_source_tokens

@@ -1,0 +1,113 @@
+"""What a submitter holds: the events of its decodes."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Self
+
+from service.engine.events import Event, Started, is_terminal
+from service.engine.types import Priority
+from service.errors import DeadlineExceededError
+
+
+class Subscription:
+    """Each decode has a key: the place of its spec in the order of submission."""
+
+    def __init__(
+        self,
+        request_id: int,
+        *,
+        priority: Priority,
+        deadline: float | None,
+        leave: Callable[["Subscription"], None],
+    ) -> None:
+        """`deadline` is in the event loop's time. `leave` ends the subscription to everything."""
+        self.request_id = request_id
+        self.priority = priority
+        self.num_decodes = 0
+        self.has_left = False
+        """Whether it was closed or aborted: nothing more is delivered."""
+        self._events: list[tuple[int, Event]] = []
+        self._is_due = False
+        """Whether the reader has something to be woken for."""
+        self._reader: asyncio.Future[None] | None = None
+        self._num_open = 0
+        self._error: Exception | None = None
+        self._leave = leave
+        self._is_closed = False
+        loop = asyncio.get_running_loop()
+        self._timer = None if deadline is None else loop.call_at(deadline, self._expire)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every decode has ended and every event was read."""
+        return self._num_open == 0 and not self._events
+
+    async def next(self) -> list[tuple[int, Event]]:
+        """All events since the last call, with their keys; waits until there is more among them than a `Started`.
+
+        Raises DeadlineExceededError once the deadline has passed, or the error it was aborted with.
+        """
+        while not (self._is_due and self._events):
+            if self._error is not None:
+                raise self._error
+            assert self._num_open, "nothing is left to wait for"
+            self._is_due = False
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
+        self._is_due = False
+        events, self._events = self._events, []
+        return events
+
+    def close(self, *, linger_seconds: float = 0.0) -> None:
+        """Nobody reads any more. What nobody else subscribes to is cancelled, at once or after the linger.
+
+        Closing twice, or after the end, does nothing.
+        """
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._num_open and linger_seconds:
+            asyncio.get_running_loop().call_later(linger_seconds, self._end)
+        else:
+            self._end()
+
+    def expect(self) -> int:
+        """The key of one more decode."""
+        key = self.num_decodes
+        self.num_decodes += 1
+        self._num_open += 1
+        return key
+
+    def push(self, key: int, event: Event) -> None:
+        self._num_open -= is_terminal(event)
+        if self._is_closed:
+            return
+        self._events.append((key, event))
+        if not isinstance(event, Started):
+            self._wake()
+
+    def abort(self, error: Exception) -> None:
+        """Cancel everything, and raise `error` once the events so far have been read."""
+        self._error = error
+        self._end()
+        self._wake()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _wake(self) -> None:
+        self._is_due = True
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    def _expire(self) -> None:
+        self.abort(DeadlineExceededError("the time allowed for this request is over"))
+
+    def _end(self) -> None:
+        self.has_left = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._leave(self)

@@ -1,0 +1,191 @@
+"""A request at work: the events of its decodes on one side, its tokens and translations on the other.
+
+`next` does a slice of what is due and returns; a slice is bounded by the bytes of answer that it makes, about 2 ms of
+work. Where more is due at once, the event loop has its turn in between.
+"""
+
+import asyncio
+import time
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from service.engine.engine import Engine
+from service.engine.events import Event, Failed, Started
+from service.engine.subscription import Subscription
+from service.errors import EngineFailedError
+from service.observability.timeline import Timeline
+from service.translation.answer_size import EVENT_BYTES, event_bytes, translation_bytes
+from service.translation.decoded_text import DecodedText
+from service.translation.observer import TranslationObserver
+from service.translation.prepared import PreparedTranslation
+from service.translation.reading_order import Item, ReadingOrder
+from service.translation.results import TokenEvent, Translation, Usage
+
+SLICE_BYTES = 32_000
+RELAY_BYTES = 4_000
+"""To cut, tokenize and submit the second leg of a sentence takes as long as making this much of an answer."""
+
+
+@dataclass(slots=True, eq=False)
+class _Reading:
+    """A target text while it is read; `translation` is there at its end."""
+
+    items: Iterator[Item]
+    translation: Translation | None = None
+
+
+class ActiveTranslation:
+    """A submitted request: call `next` until it `is_over`, and then, or at any time before, `close`."""
+
+    def __init__(
+        self, prepared: PreparedTranslation, engine: Engine, subscription: Subscription, observer: TranslationObserver
+    ) -> None:
+        request = prepared.request
+        self.target_texts = prepared.target_texts
+        self.models = prepared.models
+        self.num_texts = len(request.texts)
+        self.timeline = Timeline(admitted_at=prepared.admitted_at, submitted_at=time.monotonic())
+        self._request = request
+        self._passages = prepared.passages
+        self._engine = engine
+        self._subscription = subscription
+        self._observer = observer
+        self._events: deque[tuple[int, Event]] = deque()
+        self._unread = deque(prepared.target_texts)
+        self._readings: list[_Reading] = []
+        self._due: deque[_Reading] = deque()
+        self._waiting: defaultdict[DecodedText, list[_Reading]] = defaultdict(list)
+        self._num_open = len(self._unread)
+
+    @property
+    def usage(self) -> Usage:
+        return self._passages.usage
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all translations were returned."""
+        return self._num_open == 0
+
+    async def next(self) -> list[TokenEvent | Translation]:
+        """What is to be sent next, at least one thing: a slice of at most `SLICE_BYTES` and one thing more.
+
+        Raises EngineFailedError, DeadlineExceededError and DrainingError, and TooLargeError for an answer that
+        outgrows its limit.
+        """
+        if self._has_more:
+            await asyncio.sleep(0)
+        batch: list[TokenEvent | Translation] = []
+        while True:
+            work = 0
+            while self._events and work < SLICE_BYTES:
+                work += self._receive(*self._events.popleft())
+            while work < SLICE_BYTES and (self._due or self._start_next()):
+                work += self._read(self._due[0], batch, max_work=SLICE_BYTES - work)
+            if batch:
+                return batch
+            if self._has_more:
+                await asyncio.sleep(0)
+            else:
+                self._events.extend(await self._subscription.next())
+
+    async def drain(self) -> list[Translation]:
+        """All translations, by text, then by target, as asked. Raises what `next` does."""
+        while not self.is_over:
+            await self.next()
+        self.timeline.decoded_at = time.monotonic()
+        return [reading.translation for reading in self._readings if reading.translation is not None]
+
+    def close(self, *, linger_seconds: float = 0.0) -> None:
+        """Nobody reads any more: cancel, after the linger, what has not been decoded."""
+        self._subscription.close(linger_seconds=linger_seconds)
+
+    @property
+    def _has_more(self) -> bool:
+        """Whether there is work that waits for no event."""
+        return bool(self._events or self._due or self._unread)
+
+    def _start_next(self) -> bool:
+        """Start to read the next target text, if there is one."""
+        if not self._unread:
+            return False
+        order = ReadingOrder(
+            self._unread.popleft(),
+            num_hypotheses=self._request.num_hypotheses,
+            with_tokens=self._request.with_tokens,
+            is_streamed=self._request.is_streamed,
+        )
+        self._readings.append(_Reading(order.read()))
+        self._due.append(self._readings[-1])
+        return True
+
+    def _receive(self, key: int, event: Event) -> int:
+        """Returns the work it was, in bytes of answer."""
+        decoded = self._passages.decoded[key]
+        match event:
+            case Started():
+                self._note_start(decoded, event)
+                return EVENT_BYTES
+            case Failed(detail=detail):
+                raise EngineFailedError(detail)
+        num_tokens = len(event.tokens)
+        if num_tokens and decoded.is_read and self._request.is_streamed:
+            self._observe_pace(decoded)
+        decoded.receive(event)
+        self.usage.generated_tokens += num_tokens * decoded.num_sentences
+        self._passages.answer.add(num_tokens * decoded.bytes_per_token)
+        num_relayed = self._relay(decoded) if decoded.is_over else 0
+        self._due.extend(self._waiting.pop(decoded, ()))
+        token_bytes = self._passages.answer.token_bytes(len(decoded.spec.source_ids))
+        return EVENT_BYTES + num_tokens * token_bytes + num_relayed * RELAY_BYTES
+
+    def _relay(self, decoded: DecodedText) -> int:
+        """Begin the second legs that follow on `decoded`; return how many there are."""
+        num_relayed = self._passages.relay(decoded)
+        specs = self._passages.take_new()
+        if specs:
+            request = self._request
+            decodes = self._engine.prepare(specs, is_cacheable=request.is_cacheable)
+            self._engine.extend(self._subscription, decodes, is_streamed=request.is_streamed)
+        return num_relayed
+
+    def _read(self, reading: _Reading, batch: list[TokenEvent | Translation], *, max_work: int) -> int:
+        """Read the first of those due; it stays there if more can be read. Returns the work, in bytes of answer."""
+        work = EVENT_BYTES
+        for item in reading.items:
+            match item:
+                case TokenEvent():
+                    batch.append(item)
+                    work += event_bytes(item)
+                case DecodedText():
+                    if not item.is_over:
+                        self._waiting[item].append(reading)
+                        break
+                    work += EVENT_BYTES
+                case Translation():
+                    reading.translation = item
+                    self._num_open -= 1
+                    batch.append(item)
+                    work += translation_bytes(item)
+                    break
+            if work >= max_work:
+                return work
+        self._due.popleft()
+        return work
+
+    def _note_start(self, decoded: DecodedText, event: Started) -> None:
+        """The first sentence of a decode may have had its source encoded; for the others it never was."""
+        started_at = event.started_at or time.monotonic()
+        self.timeline.start_sentence(started_at, encode_seconds=event.encode_seconds if event.encoded else 0.0)
+        self.usage.encoder_cache_misses += event.encoded
+        self.usage.encoder_cache_hits += decoded.num_sentences - event.encoded
+        decoded.has_started = True
+
+    def _observe_pace(self, decoded: DecodedText) -> None:
+        now = time.monotonic()
+        if decoded.last_token_at is not None:
+            self._observer.observe_next_token(now - decoded.last_token_at)
+        elif not self.timeline.first_token_at:
+            self.timeline.first_token_at = now
+            self._observer.observe_first_token(now - self.timeline.admitted_at)
+        decoded.last_token_at = now

@@ -1,0 +1,112 @@
+"""The texts of one request on their legs, and the distinct decodes that their sentences share."""
+
+from collections import defaultdict
+from functools import cache
+
+from model.search.spec import DecodeSpec
+from service.translation.answer_size import AnswerSize
+from service.translation.decode_specs import decode_spec, encode_prefix
+from service.translation.decoded_text import DecodedText
+from service.translation.passage import Passage, Relay, Sentence
+from service.translation.request import TranslationRequest
+from service.translation.results import Usage
+from service.translation.routing import Leg, Route, ServedModel
+from service.translation.source_text import SourceReader, SourceSentence, SourceText
+
+
+class Passages:
+    """Makes the passages of one request, and counts in `usage` and `answer` what their sentences use.
+
+    `decoded` has one `DecodedText` for each distinct spec, whether on a first or a second leg; its place is the key of
+    its decode.
+    """
+
+    def __init__(self, request: TranslationRequest, answer: AnswerSize) -> None:
+        self.usage = Usage(characters=request.num_characters)
+        self.answer = answer
+        self.decoded: list[DecodedText] = []
+        self._request = request
+        self._by_spec: dict[DecodeSpec, DecodedText] = {}
+        self._by_sentence: defaultdict[tuple[Leg, bool], dict[SourceSentence, DecodedText]] = defaultdict(dict)
+        self._readers: dict[tuple[ServedModel, str], SourceReader] = {}
+        self._relays: defaultdict[DecodedText, dict[tuple[Leg, str], Relay]] = defaultdict(dict)
+        self._num_taken = 0
+
+    def reader(self, model: ServedModel, source_lang: str) -> SourceReader:
+        """The one reader of the request for this checkpoint and language."""
+        key = (model, source_lang)
+        return self._readers.get(key) or self._readers.setdefault(key, SourceReader(model, source_lang))
+
+    def begin(self, source: SourceText, route: Route, *, prefix: str) -> Passage:
+        """A text on the first leg of its route."""
+        if len(route.legs) == 1:
+            return self._last_passage(source, route.legs[0], prefix=prefix, num_uses=1)
+        first, second = route.legs
+        *separators, after = source.segmented.separators(route.target_lang)
+        sentences = []
+        for place, (before, sentence) in enumerate(zip(separators, source.sentences, strict=True)):
+            decoded = self._share(sentence, first, is_last_leg=False, prefix_ids=())
+            self._use(decoded, num_uses=1, is_last_leg=False)
+            relay = self._relay(decoded, second, prefix=prefix if place == 0 else "")
+            relay.num_sentences += 1
+            sentences.append(Sentence(before, decoded, relay))
+        return Passage(sentences, after)
+
+    def relay(self, decoded: DecodedText) -> int:
+        """Go on with all second legs of the sentences whose first leg, `decoded`, has ended; return how many."""
+        read = cache(lambda model, source_lang: self.reader(model, source_lang).read(decoded.texts[0]))
+        relays = self._relays.pop(decoded, {}).values()
+        for relay in relays:
+            source = read(relay.leg.model, relay.leg.source_lang)
+            relay.passage = self._last_passage(source, relay.leg, prefix=relay.prefix, num_uses=relay.num_sentences)
+        return len(relays)
+
+    def take_new(self) -> list[DecodeSpec]:
+        """The specs that no call has returned yet, by their keys."""
+        new = [decoded.spec for decoded in self.decoded[self._num_taken :]]
+        self._num_taken = len(self.decoded)
+        return new
+
+    def _last_passage(self, source: SourceText, leg: Leg, *, prefix: str, num_uses: int) -> Passage:
+        *separators, after = source.segmented.separators(leg.target_lang)
+        sentences = []
+        for place, (before, sentence) in enumerate(zip(separators, source.sentences, strict=True)):
+            forced = prefix if place == 0 else ""
+            decoded = self._share(sentence, leg, is_last_leg=True, prefix_ids=encode_prefix(forced, leg))
+            self._use(decoded, num_uses=num_uses, is_last_leg=True)
+            sentences.append(Sentence(before + forced, decoded))
+        return Passage(sentences, after)
+
+    def _relay(self, decoded: DecodedText, leg: Leg, *, prefix: str) -> Relay:
+        relays = self._relays[decoded]
+        return relays.get((leg, prefix)) or relays.setdefault((leg, prefix), Relay(leg, prefix))
+
+    def _share(
+        self, sentence: SourceSentence, leg: Leg, *, is_last_leg: bool, prefix_ids: tuple[int, ...]
+    ) -> DecodedText:
+        """The decode of an equal sentence, or else a new one."""
+        by_sentence = self._by_sentence[leg, is_last_leg]  # a reader has one SourceSentence for all equal ones
+        if not prefix_ids and (known := by_sentence.get(sentence)) is not None:
+            return known
+        spec = decode_spec(self._request, sentence.piece_ids, leg, prefix_ids=prefix_ids, is_last_leg=is_last_leg)
+        decoded = self._by_spec.get(spec)
+        if decoded is None:
+            keeps_deltas = self._request.is_streamed or self._request.with_tokens
+            decoded = DecodedText.begin(spec, leg.model, prefix_ids=prefix_ids, keeps_deltas=keeps_deltas)
+            self._by_spec[spec] = decoded
+            self.decoded.append(decoded)
+        if not prefix_ids:
+            by_sentence[sentence] = decoded
+        return decoded
+
+    def _use(self, decoded: DecodedText, *, num_uses: int, is_last_leg: bool) -> None:
+        """`num_uses` more sentences share `decoded`, which may have begun: a second leg can equal an earlier one."""
+        num_source_tokens = len(decoded.spec.source_ids)
+        decoded.num_sentences += num_uses
+        self.usage.source_tokens += num_source_tokens * num_uses
+        self.usage.generated_tokens += decoded.num_tokens * num_uses
+        self.usage.encoder_cache_hits += decoded.has_started * num_uses
+        if is_last_leg:
+            num_bytes = self.answer.token_bytes(num_source_tokens) * num_uses
+            decoded.bytes_per_token += num_bytes
+            self.answer.add(decoded.num_tokens * num_bytes)

@@ -1,0 +1,130 @@
+"""From a request to what is submitted for it: routes, sentences, tokens, limits.
+
+Runs beside the event loop for all but small requests. Limits are checked with each sentence, so that a request which
+is over one is refused without the work on the rest; `cancel`, from another thread, stops it as soon.
+"""
+
+import time
+from collections import Counter, defaultdict
+
+from service.engine.engine import Engine
+from service.errors import TooLargeError, UnsupportedOptionError
+from service.translation.answer_size import TRANSLATION_BYTES, AnswerSize
+from service.translation.decode_specs import encode_prefix
+from service.translation.passages import Passages
+from service.translation.prepared import PreparedTranslation
+from service.translation.request import TranslationRequest
+from service.translation.routing import Catalogue, Route, ServedModel
+from service.translation.source_text import SourceReader, SourceText
+from service.translation.target_text import TargetText
+
+_Reading = tuple[ServedModel, str]
+"""The checkpoint that reads a text, and the language that it is in."""
+
+
+class PreparationCancelledError(Exception):
+    """Nobody waits for it any more."""
+
+
+class Preparation:
+    """The preparation of one request."""
+
+    def __init__(
+        self, request: TranslationRequest, catalogue: Catalogue, engine: Engine, *, max_answer_bytes: int
+    ) -> None:
+        self._request = request
+        self._catalogue = catalogue
+        self._engine = engine
+        self._max_answer_bytes = max_answer_bytes
+        self._max_tokens = engine.max_queue_tokens
+        self._expected = AnswerSize(request, max_bytes=max_answer_bytes)
+        self._num_tokens = 0
+        self._began_at = time.monotonic()
+        self._is_cancelled = False
+
+    def cancel(self) -> None:
+        self._is_cancelled = True
+
+    def run(self) -> PreparedTranslation:
+        """Raises UnsupportedLanguageError, UnsupportedOptionError, TooLargeError and PreparationCancelledError."""
+        request = self._request
+        self._expected.add(TRANSLATION_BYTES * len(request.texts) * len(request.target_langs))
+        routes = {target_lang: self._route(target_lang) for target_lang in dict.fromkeys(request.target_langs)}
+        # In a stream, nothing but its code tells a target's tokens from another's.
+        targets = list(routes) if request.is_streamed else request.target_langs
+        passages = Passages(request, AnswerSize(request, max_bytes=self._max_answer_bytes))
+        sources = [
+            self._read(text, [routes[target_lang] for target_lang in targets], passages) for text in request.texts
+        ]
+        target_texts = []
+        for text_index, source_by_reading in enumerate(sources):
+            for target_lang in targets:
+                self._check_cancelled()
+                route = routes[target_lang]
+                passage = passages.begin(source_by_reading[_reading(route)], route, prefix=request.prefix)
+                target_texts.append(TargetText(text_index, target_lang, route, passage))
+        decodes = self._engine.prepare(passages.take_new(), is_cacheable=request.is_cacheable)
+        models = list(dict.fromkeys(leg.model.name for target in targets for leg in routes[target].legs))
+        return PreparedTranslation(request, target_texts, models, passages, decodes, self._began_at)
+
+    def _route(self, target_lang: str) -> Route:
+        self._check_cancelled()
+        request = self._request
+        route = self._catalogue.route(request.source_lang, target_lang, model=request.model)
+        leg = route.legs[-1]
+        limit = leg.model.max_new_tokens
+        if request.max_new_tokens is not None and request.max_new_tokens > limit:
+            raise UnsupportedOptionError(f"max_new_tokens is {request.max_new_tokens}; the limit is {limit} a sentence")
+        encode_prefix(request.prefix, leg)  # on a second leg it would be too late to refuse it
+        return route
+
+    def _read(self, text: str, routes: list[Route], passages: Passages) -> dict[_Reading, SourceText]:
+        """The text as each checkpoint among the first legs reads it."""
+        routes_by_reading: defaultdict[_Reading, list[Route]] = defaultdict(list)
+        for route in routes:
+            routes_by_reading[_reading(route)].append(route)
+        return {
+            reading: self._read_for(text, passages.reader(*reading), group)
+            for reading, group in routes_by_reading.items()
+        }
+
+    def _read_for(self, text: str, reader: SourceReader, routes: list[Route]) -> SourceText:
+        shapes = Counter(map(self._shape, routes))
+
+        def on_measured(num_pieces: int) -> None:
+            self._check_cancelled()
+            self._check_tokens(self._num_tokens + num_pieces * len(routes))
+
+        def on_sentence(num_pieces: int) -> None:
+            for (num_specials, max_new_tokens), num_targets in shapes.items():
+                num_tokens = num_pieces + num_specials
+                self._num_tokens += num_tokens * num_targets
+                expected = self._expected.expected_sentence_bytes(num_tokens, max_new_tokens=max_new_tokens)
+                self._expected.add(expected * num_targets)
+            self._check_tokens(self._num_tokens)
+
+        source = reader.read(text, on_measured=on_measured, on_sentence=on_sentence)
+        self._expected.add(self._expected.kept_bytes(source.num_kept_characters) * len(routes))
+        return source
+
+    def _shape(self, route: Route) -> tuple[int, int]:
+        """What a sentence costs on this route: special tokens around its pieces, and most tokens of its translation."""
+        first, last = route.legs[0], route.legs[-1]
+        frame = first.model.tokenizer.frames[first.source_lang][first.target_lang]
+        max_new_tokens = self._request.max_new_tokens or last.model.max_new_tokens
+        return len(frame.before) + len(frame.after), max_new_tokens
+
+    def _check_tokens(self, num_tokens: int) -> None:
+        if num_tokens > self._max_tokens:
+            raise TooLargeError(
+                f"the request has more than {self._max_tokens} source tokens over all targets; "
+                f"the limit is {self._max_tokens}"
+            )
+
+    def _check_cancelled(self) -> None:
+        if self._is_cancelled:
+            raise PreparationCancelledError
+
+
+def _reading(route: Route) -> _Reading:
+    return route.legs[0].model, route.legs[0].source_lang

@@ -1,0 +1,37 @@
+"""What a client asked for, whichever API it used."""
+
+from dataclasses import dataclass
+
+from model.search.spec import Sampling
+from service.engine.types import Priority
+
+
+@dataclass(frozen=True, slots=True)
+class TranslationRequest:
+    """Each text into each target language.
+
+    `max_new_tokens` is per sentence; None leaves it, and the length penalty, to the server. The first sentence of the
+    one text starts with `prefix` in the one target language.
+    """
+
+    texts: tuple[str, ...]
+    source_lang: str
+    target_langs: tuple[str, ...]
+    model: str | None = None
+    beam_size: int = 1
+    num_hypotheses: int = 1
+    max_new_tokens: int | None = None
+    length_penalty: float | None = None
+    sampling: Sampling | None = None
+    prefix: str = ""
+    with_tokens: bool = False
+    num_top_tokens: int = 0
+    with_alignment: bool = False
+    priority: Priority = "interactive"
+    repetition_guard: bool = True
+    is_streamed: bool = False
+    is_cacheable: bool = True
+
+    @property
+    def num_characters(self) -> int:
+        return sum(map(len, self.texts))

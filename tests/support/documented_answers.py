@@ -1,0 +1,82 @@
+"""The law that every request which the schema allows gets an answer that OpenAPI documents, and never a 500.
+
+Written against an app in this process, whatever engine is behind it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import jsonschema
+from hypothesis import strategies as st
+
+from service.api.openapi import App
+from tests.support.asgi import Exchange, call, post
+from tests.support.json_schemas import objects
+
+TRANSLATE, STREAM, EXPLAIN = "/v1/translations", "/v1/translations/stream", "/v1/explain"
+STATUSES = frozenset({200, 400, 413, 422, 429, 503, 504})
+PROBLEM = "application/problem+json"
+
+
+def bodies(app: App, path: str, **known: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """What the schema of this route's body allows. `known` are values that make sense, such as languages."""
+    content = app.openapi()["paths"][path]["post"]["requestBody"]["content"]
+    return objects(_resolve(app, content["application/json"]["schema"]), **known)
+
+
+def queries(app: App, path: str, **known: st.SearchStrategy[Any]) -> st.SearchStrategy[bytes]:
+    parameters = app.openapi()["paths"][path]["get"]["parameters"]
+    schema = {
+        "properties": {each["name"]: each["schema"] for each in parameters},
+        "required": [each["name"] for each in parameters if each["required"]],
+    }
+    return objects(schema, **known).map(_encode)
+
+
+async def check_body(app: App, path: str, body: Mapping[str, Any]) -> Exchange:
+    answer = await post(app, path, dict(body))
+    check_documented(app, "post", path, answer)
+    return answer
+
+
+async def check_query(app: App, path: str, query: bytes) -> Exchange:
+    answer = await call(app, "GET", path, query=query)
+    check_documented(app, "get", path, answer)
+    return answer
+
+
+def check_documented(app: App, method: str, path: str, answer: Exchange) -> None:
+    """The status, the media type and the body are those of the route's documentation."""
+    assert answer.status in STATUSES, answer.body
+    assert answer.is_whole
+    content = app.openapi()["paths"][path][method]["responses"][str(answer.status)]["content"]
+    media_type = answer.headers["content-type"].partition(";")[0]
+    assert media_type in content
+    if media_type == "text/event-stream":
+        names = [event.name for event in answer.events]
+        assert [name for name in names if name in ("done", "error")] == names[-1:]
+        return
+    components = app.openapi()["components"]
+    jsonschema.validate(answer.json, {**content[media_type]["schema"], "components": components})
+    if media_type == PROBLEM:
+        assert answer.json["status"] == answer.status
+        assert len(answer.body) < 8 << 10
+
+
+def _resolve(app: App, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    name = schema["$ref"].rpartition("/")[2]
+    found: Mapping[str, Any] = app.openapi()["components"]["schemas"][name]
+    return found
+
+
+def _encode(fields: Mapping[str, Any]) -> bytes:
+    """None is a field that is left out, and a list one that is repeated."""
+    given = {name: value for name, value in fields.items() if value is not None}
+    return urlencode({name: _text(value) for name, value in given.items()}, doseq=True).encode()
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value

@@ -1,0 +1,63 @@
+"""Hypothesis strategies of the values that a JSON schema allows, for the part of JSON Schema that OpenAPI uses here."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hypothesis import strategies as st
+
+Schema = Mapping[str, Any]
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+MAX_ITEMS = 3
+
+
+def values(schema: Schema) -> st.SearchStrategy[Any]:
+    """Unbounded strings and lists are short. Raises ValueError for a schema that it cannot read."""
+    if "anyOf" in schema:
+        return st.one_of([values(each) for each in schema["anyOf"]])
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    if "const" in schema:
+        return st.just(schema["const"])
+    match schema.get("type"):
+        case "null":
+            return st.none()
+        case "boolean":
+            return st.booleans()
+        case "integer":
+            return st.integers(schema["minimum"], schema["maximum"])
+        case "number":
+            return _numbers(schema)
+        case "string":
+            return st.text(
+                st.characters(exclude_categories=["Cs"]),
+                min_size=schema.get("minLength", 0),
+                max_size=schema.get("maxLength", 20),
+            )
+        case "array":
+            num_items = schema.get("minItems", 0), min(schema.get("maxItems", MAX_ITEMS), MAX_ITEMS)
+            return st.lists(values(schema["items"]), min_size=num_items[0], max_size=num_items[1])
+        case "object":
+            return objects(schema)
+    raise ValueError(f"no values are known for {schema}")
+
+
+def objects(schema: Schema, **known: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """`known` are fields that are always given, with values from these."""
+    fields = {name: known.get(name, values(field)) for name, field in schema["properties"].items()}
+    required = {*schema.get("required", ()), *known}
+    return st.fixed_dictionaries(
+        {name: fields[name] for name in fields if name in required},
+        optional={name: fields[name] for name in fields if name not in required},
+    )
+
+
+def _numbers(schema: Schema) -> st.SearchStrategy[float]:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    above = schema.get("exclusiveMinimum")
+    return st.floats(
+        above if low is None else low,
+        high,
+        exclude_min=above is not None,
+        allow_nan=False,
+        allow_infinity=False,
+    )

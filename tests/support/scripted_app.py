@@ -1,0 +1,113 @@
+"""The whole HTTP app, with the bundled model's languages and tokenizer, over a scripted engine."""
+
+import asyncio
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from service.api.admission import Limits
+from service.api.app import create_app
+from service.api.openapi import App
+from service.app import read_model
+from service.engine.types import CheckpointInfo
+from service.lifecycle import Lifecycle
+from service.observability.metrics import Metrics
+from service.observability.request_telemetry import RequestTelemetry
+from service.observability.translation_telemetry import TranslationTelemetry
+from service.settings import BUNDLED_MODEL, Settings
+from service.translation.prepared import PreparedTranslation
+from service.translation.request import TranslationRequest
+from service.translation.routing import Catalogue, ServedModel
+from service.translation.translator import Translator
+from tests.support.scripted_engine import Script, ScriptedEngine, echo
+
+LIMITS = Limits(
+    max_requests=8,
+    max_texts=16,
+    max_text_characters=2_000,
+    max_answer_bytes=1 << 20,
+    timeout_seconds=20.0,
+    retry_linger_seconds=0.0,
+)
+MAX_BODY_BYTES = 100_000
+
+
+class HeldTranslator(Translator):
+    """`num_preparing` requests are in `prepare`, where they stay while it is held."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.num_preparing = 0
+        self._may_prepare = asyncio.Event()
+        self._may_prepare.set()
+
+    def hold(self) -> None:
+        self._may_prepare.clear()
+
+    def release(self) -> None:
+        self._may_prepare.set()
+
+    async def prepare(self, request: TranslationRequest) -> PreparedTranslation:
+        self.num_preparing += 1
+        try:
+            await self._may_prepare.wait()
+            return await super().prepare(request)
+        finally:
+            self.num_preparing -= 1
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptedApp:
+    app: App
+    engine: ScriptedEngine
+    translator: HeldTranslator
+    lifecycle: Lifecycle
+    metrics: Metrics
+
+    def is_idle(self) -> bool:
+        return not (self.engine.open_specs or self.translator.num_preparing or self.lifecycle.num_requests)
+
+
+def scripted_app(
+    *,
+    limits: Limits = LIMITS,
+    script: Script = echo,
+    max_queue_tokens: int = 10_000,
+    bias_by_distance: list[list[float]] | None = None,
+) -> ScriptedApp:
+    model = bundled_model()
+    info = CheckpointInfo(
+        name=model.name,
+        device="cpu",
+        compute_type="float32",
+        fingerprint="0" * 64,
+        encoder_dtype="float32",
+        max_rows=8,
+        num_parameters=1,
+        kv_bytes=1,
+        decoder_bias_by_distance=bias_by_distance,
+    )
+    scripted = ScriptedEngine(info, script=script, max_queue_tokens=max_queue_tokens)
+    engine: Any = scripted
+    catalogue, lifecycle, metrics = Catalogue([model]), Lifecycle(), Metrics()
+    translator = HeldTranslator(
+        catalogue, engine, max_answer_bytes=limits.max_answer_bytes, observer=TranslationTelemetry(metrics)
+    )
+    app = create_app(
+        translator=translator,
+        catalogue=catalogue,
+        engine=engine,
+        lifecycle=lifecycle,
+        observer=RequestTelemetry(metrics),
+        render_metrics=metrics.render,
+        limits=limits,
+        max_body_bytes=MAX_BODY_BYTES,
+        version="0",
+    )
+    return ScriptedApp(app, scripted, translator, lifecycle, metrics)
+
+
+@cache
+def bundled_model() -> ServedModel:
+    """Without its weights."""
+    return read_model(str(BUNDLED_MODEL), Settings())
