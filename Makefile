@@ -1,45 +1,60 @@
 PYTHON ?= python3.11
+# The index that has torch without CUDA. Empty: whatever pip finds.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 VENV := .venv
 BIN := $(VENV)/bin
 TOOLS := .tools
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 
-.PHONY: install serve test tools lint format bench load clean
+.DEFAULT_GOAL := help
+.PHONY: help install serve test tools lint format docs hooks ci bench load clean
 
-install: $(VENV)/.installed
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+install: $(VENV)/.installed ## set up .venv with everything below
 
 $(VENV)/.installed: pyproject.toml model/kernels/native/kernels.cpp $(wildcard model/kernels/native/*.h)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[test,bench,evaluate]'
+	@scripts/install.sh $(BIN)/python "$(TORCH_INDEX)"
 	touch $@
 
-serve: install
+serve: install ## serve the bundled model on http://127.0.0.1:8000
 	$(BIN)/kakehashi serve
 
-test: install tools
+test: install tools ## run every test
 	$(BIN)/python -m pytest
 
-# Redis, Prometheus and nginx: tests and benchmarks run real ones, and are never skipped. Those that PATH lacks are
-# unpacked into .tools; nothing is installed on the machine.
-tools:
+# Tests and benchmarks run real servers. Those that PATH lacks are unpacked into .tools; nothing is installed on the
+# machine.
+tools: ## fetch Redis, Prometheus and nginx for the tests, where they are missing
 	@tests/tools.sh
 
-lint: install
+lint: install ## run ruff, mypy and the import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: install
+format: install ## reformat the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: install tools
+docs: install ## regenerate docs/configuration.md
+	$(BIN)/python -m service.configuration_page > docs/configuration.md
+
+hooks: install ## install git hooks: lint at each commit, test before each push
+	$(BIN)/pre-commit install
+
+ci: ## run what must pass before a change lands
+	.ci/run
+
+bench: install tools ## run all benchmarks
 	$(BIN)/python -m loadtests.bench
 
-# LOAD_HOST, LOAD_SECONDS, LOAD_CLASS, LOAD_SHAPE and the like choose; the README has them all.
-load: install
+# LOAD_HOST, LOAD_SECONDS, LOAD_CLASS, LOAD_SHAPE and the like choose; docs/benchmarking.md has them all.
+load: install ## run the load test, against LOAD_HOST or a server of its own
 	$(BIN)/python -m loadtests.locust.run $(LOAD_FLAGS)
 
-clean:
+clean: ## remove .venv, .tools and everything that was built
 	rm -rf $(VENV) $(TOOLS) build dist load-report *.egg-info model/kernels/_kernels*.so

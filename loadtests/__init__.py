@@ -1,1 +1,1 @@
-"""Benchmarks: the server under load, measured from outside."""
+"""Load tests that users run, and benchmarks for developers: see README.md."""

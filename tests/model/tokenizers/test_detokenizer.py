@@ -1,4 +1,4 @@
-"""Law 7: the joined deltas are the text, and that is what `transformers` decodes; no delta holds half a character."""
+"""Deltas join to the text, which is what `transformers` decodes; no delta holds half a character."""
 
 import random
 from collections.abc import Iterator
