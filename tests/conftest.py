@@ -1,6 +1,6 @@
 """Tests that need more than every machine has are marked with it: `needs("kernels")`, `needs("bfloat16")`.
 
-Elsewhere they are left out, and the end of the run says what was tested and what was not.
+Elsewhere they are left out, and the end of the run says what was tested and what was not, and which files took longest.
 """
 
 import os
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.support.durations import describe_slowest
 from tests.support.machine import MEANS, find_means
 
 TOOLS = Path(__file__).parents[1] / ".tools" / "bin"
@@ -52,6 +53,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    reports = [
+        each for group in terminalreporter.stats.values() for each in group if isinstance(each, pytest.TestReport)
+    ]
+    if reports:
+        terminalreporter.write_line(describe_slowest(reports))
     tally = config.stash[TALLY]
     for name, num_tests in sorted(tally.num_tests.items()):
         problem = tally.problems.get(name)

@@ -51,8 +51,8 @@ def test_every_variable_is_a_setting() -> None:
 def test_every_variable_of_the_file_itself_is_documented_and_no_setting() -> None:
     names = {name for name, _ in VARIABLE.findall(COMPOSE.read_text())}
     assert names == {"BIND_ADDRESS", "GRAFANA_PASSWORD"}
-    readme = (ROOT / "README.md").read_text()
-    assert all(f"`{name}" in readme for name in names)
+    page = (ROOT / "docs" / "deploy.md").read_text()
+    assert all(f"`{name}" in page for name in names)
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -50,12 +50,6 @@ def test_an_unknown_variable_is_named_with_what_may_be_meant(in_file: bool, tmp_
         load_settings({} if in_file else {"KAKEHASHI_PROT": "1"}, env_file=file)
 
 
-def test_the_readme_lists_the_settings_and_nothing_else():
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    listed = [line.split("`")[1] for line in readme.splitlines() if line.startswith("| `KAKEHASHI_")]
-    assert sorted(listed) == sorted(variable_name(field) for field in Settings.model_fields)
-
-
 def test_a_wrong_compute_type_is_told_all_that_there_are(tmp_path: Path):
     with pytest.raises(SettingsError, match=r"'float32', 'bfloat16', 'float16', 'int8' or 'auto'$"):
         load_settings({"KAKEHASHI_COMPUTE_TYPE": "int3"}, env_file=tmp_path / ".env")
