@@ -33,7 +33,7 @@ def selectors(expression: str) -> list[Selector]:
         if isinstance(node, promql_parser.MatrixSelector):
             node = node.vector_selector
         if isinstance(node, promql_parser.VectorSelector):
-            found.append(Selector(node.name, frozenset(matcher.name for matcher in node.matchers.matchers)))
+            found.append(Selector(str(node.name), frozenset(matcher.name for matcher in node.matchers.matchers)))
         return True
 
     promql_parser.walk(promql_parser.parse(expression), visit)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -18,7 +19,7 @@ from tests.support.server import has_ended
 
 PAIRS = (("en", "de"), ("de", "en"))
 THIRD = ("fr", "en")
-OPTIONS = {"max_new_tokens": 20, "repetition_guard": False}
+OPTIONS: dict[str, Any] = {"max_new_tokens": 20, "repetition_guard": False}
 """The oracle has no guard."""
 PATH = "/v1/translations"
 
@@ -94,7 +95,7 @@ def test_listings_are_of_all_listed_checkpoints(cluster: RunningCluster, checkpo
         (request_body("Hello.", "en", "ja"), 400, "unsupported-language"),
         (request_body("Hello.", "zz", "de"), 400, "unsupported-language"),
         (request_body("Hello.", "en", "de", model="none"), 400, "unsupported-option"),
-        (request_body("Hello.", "en", ["de", 7]), 422, "malformed"),
+        (request_body("Hello.", "en", "de") | {"target_lang": ["de", 7]}, 422, "malformed"),
         ({}, 422, "malformed"),
     ],
 )

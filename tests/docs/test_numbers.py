@@ -47,7 +47,7 @@ def sized(raw: dict[str, object], *, d_model: int, layers: int, ffn: int, heads:
         for side in ("encoder", "decoder")
         for name, value in (("layers", layers), ("attention_heads", heads), ("ffn_dim", ffn))
     }
-    vocabulary = {name: vocab for name in ("vocab_size", "decoder_vocab_size") if name in raw}
+    vocabulary: dict[str, object] = {name: vocab for name in ("vocab_size", "decoder_vocab_size") if name in raw}
     special = {"pad_token_id": vocab - 1, "decoder_start_token_id": vocab - 1} if raw is MARIAN else {}
     return ModelConfig.from_dict({**raw, **sides, **vocabulary, **special, "d_model": d_model})
 

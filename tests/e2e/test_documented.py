@@ -74,21 +74,21 @@ DESCRIBED = scripted_app().app
 
 
 @LIMITS
-@given(body=st.one_of(bodies(DESCRIBED, TRANSLATE, **known) for known in (SENSIBLE, {})))
+@given(body=st.one_of([bodies(DESCRIBED, TRANSLATE, **known) for known in (SENSIBLE, {})]))
 def test_every_body_that_the_schema_allows_is_answered(real: RealApp, body: dict[str, Any]) -> None:
     event(str(real.run(check_body(real.app, TRANSLATE, body)).status))
     real.run(real.wait_idle())
 
 
 @LIMITS
-@given(query=st.one_of(queries(DESCRIBED, STREAM, **known) for known in (SENSIBLE, {})))
+@given(query=st.one_of([queries(DESCRIBED, STREAM, **known) for known in (SENSIBLE, {})]))
 def test_every_query_that_the_schema_allows_is_answered(real: RealApp, query: bytes) -> None:
     event(str(real.run(check_query(real.app, STREAM, query)).status))
     real.run(real.wait_idle())
 
 
 @LIMITS
-@given(body=st.one_of(bodies(DESCRIBED, EXPLAIN, **known) for known in (SENSIBLE, {})))
+@given(body=st.one_of([bodies(DESCRIBED, EXPLAIN, **known) for known in (SENSIBLE, {})]))
 def test_every_explanation_that_the_schema_allows_is_answered(real: RealApp, body: dict[str, Any]) -> None:
     event(str(real.run(check_body(real.app, EXPLAIN, body)).status))
     real.run(real.wait_idle())

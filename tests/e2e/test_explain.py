@@ -1,5 +1,7 @@
 """What `/v1/explain` shows is what the model computed."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -15,7 +17,7 @@ from tests.support.server_starter import ServerStarter
 BODY = {"text": "I saw a dog.", "source_lang": "en", "target_lang": "ja", "k": 3}
 
 
-def explain(server: RunningServer, **change: object) -> dict[str, object]:
+def explain(server: RunningServer, **change: object) -> dict[str, Any]:
     answer = server.client.post("/v1/explain", json={**BODY, **change})
     assert answer.status_code == 200, answer.text
     return dict(answer.json())

@@ -13,7 +13,7 @@ from tests.support.oracle import Oracle, sentences
 from tests.support.server import RunningServer, running_server
 
 BUNDLED_NAME = "kakehashi-bundled"
-OPTIONS = {"max_new_tokens": 30, "repetition_guard": False}
+OPTIONS: dict[str, Any] = {"max_new_tokens": 30, "repetition_guard": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,8 @@ def test_a_pair_goes_to_the_first_checkpoint_that_has_it(models: Models) -> None
 
 def test_a_request_goes_to_the_checkpoint_that_it_names(models: Models, server: RunningServer) -> None:
     texts = sentences("en", most=5)
-    for options in ({}, {"beam_size": 3}):
+    choices: list[dict[str, Any]] = [{}, {"beam_size": 3}]
+    for options in choices:
         named = models.server.translate(texts, "en", "de", model=BUNDLED_NAME, **options)
         assert named["model"] == BUNDLED_NAME
         assert named["translations"] == server.translate(texts, "en", "de", **options)["translations"]
@@ -103,7 +104,7 @@ def test_a_model_or_a_pair_that_it_lacks_is_refused(
 
 
 @pytest.mark.parametrize("options", [{}, {"beam_size": 4}, {"seed": 7}], ids=["greedy", "beams", "sampled"])
-def test_a_pivot_over_two_checkpoints_is_translating_twice(models: Models, options: dict[str, int]) -> None:
+def test_a_pivot_over_two_checkpoints_is_translating_twice(models: Models, options: dict[str, Any]) -> None:
     for text in sentences("fr", most=3):
         middle = models.server.text(text, "fr", "en", **options)
         (through,) = models.server.translate(text, "fr", "de", **options)["translations"]

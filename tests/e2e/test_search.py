@@ -11,7 +11,7 @@ from tests.support.client import deltas, is_whole, request_body, translate, tran
 from tests.support.oracle import Oracle, sentences
 from tests.support.server import RunningServer, running_server
 
-ALL = {"return": ["tokens", "top_tokens", "alignment"]}
+ALL: dict[str, Any] = {"return": ["tokens", "top_tokens", "alignment"]}
 SCORE_TOLERANCE = 2e-4  # scores are said with four digits
 PROBABILITY_TOLERANCE = 1e-4
 KINDS: list[dict[str, Any]] = [
@@ -55,7 +55,7 @@ def test_beams_of_a_random_checkpoint_equal_the_oracles(looping_server: RunningS
     oracle = Oracle(random_checkpoint)
     texts = [text for text in sentences("en", most=40) if oracle.tokenizer.count_tokens(text) < 30][:8]
     expected = oracle.search(texts, "en", "de", max_new_tokens=30, beam_size=2)
-    options = {"max_new_tokens": 30, "repetition_guard": False, "num_hypotheses": 2, "beam_size": 2}
+    options: dict[str, Any] = {"max_new_tokens": 30, "repetition_guard": False, "num_hypotheses": 2, "beam_size": 2}
     answer = looping_server.translate(texts, "en", "de", **options)
     for translation, hypotheses in zip(answer["translations"], expected, strict=True):
         check_hypotheses(translation["hypotheses"], hypotheses)
@@ -73,7 +73,7 @@ def test_hypotheses_come_best_first_and_the_first_is_the_text(server: RunningSer
 
 
 @pytest.mark.parametrize("options", [{"beam_size": 4}, {"beam_size": 8}, {"seed": 3}], ids=str)
-def test_joined_deltas_of_a_search_equal_the_plain_text(server: RunningServer, options: dict[str, int]) -> None:
+def test_joined_deltas_of_a_search_equal_the_plain_text(server: RunningServer, options: dict[str, Any]) -> None:
     texts = [*sentences("en", most=10), "  " + " ".join(sentences("en", most=5)) + "\n\nIt is raining.\n"]
     events = server.stream(texts, "en", ["de", "ja"], **options)
     assert is_whole(events)
@@ -121,7 +121,7 @@ def test_sampling_from_one_token_is_greedy(server: RunningServer) -> None:
 @pytest.mark.parametrize("options", [{}, {"beam_size": 4}, {"seed": 2}], ids=["greedy", "beams", "sampled"])
 @pytest.mark.parametrize(("target", "prefix"), [("de", "Ich sah"), ("de", "☃ Nun,"), ("ja", "私は"), ("de", "Gest")])
 def test_a_translation_starts_with_its_prefix(
-    server: RunningServer, target: str, prefix: str, options: dict[str, int]
+    server: RunningServer, target: str, prefix: str, options: dict[str, Any]
 ) -> None:
     for text in ("I saw a dog.", "I saw a dog. It was big."):
         (plain,) = server.translate(text, "en", target, prefix=prefix, **options)["translations"]
@@ -157,7 +157,7 @@ def test_a_beam_as_wide_as_the_batch_is_served_and_a_wider_one_refused(looping_s
 
 
 @pytest.mark.parametrize("options", [{}, {"beam_size": 3}, {"seed": 4}], ids=["greedy", "beams", "sampled"])
-def test_tokens_come_with_their_rivals_and_alignment(server: RunningServer, options: dict[str, int]) -> None:
+def test_tokens_come_with_their_rivals_and_alignment(server: RunningServer, options: dict[str, Any]) -> None:
     answer = server.translate(" ".join(sentences("en", most=3)), "en", "de", **ALL, **options)
     (translation,) = answer["translations"]
     tokens, sources = translation["tokens"], translation["source_tokens"]
@@ -187,7 +187,7 @@ def test_a_stream_tells_the_same_of_its_tokens(server: RunningServer) -> None:
 
 @pytest.mark.parametrize("asked", [[], ["tokens"], ["top_tokens"], ["alignment"]], ids=str)
 def test_what_was_not_asked_for_is_absent(server: RunningServer, asked: list[str]) -> None:
-    options = {"return": asked}
+    options: dict[str, Any] = {"return": asked}
     (translation,) = server.translate("I saw a dog.", "en", "de", **options)["translations"]
     assert ("tokens" in translation) == ("source_tokens" in translation) == bool(asked)
     told = [event.data for event in server.stream("I saw a dog.", "en", "de", **options) if event.name == "token"]

@@ -7,6 +7,7 @@ import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file, save_file
@@ -45,7 +46,7 @@ def test_what_cannot_be_loaded_stops_the_start_and_is_named(
     second = without_tensor(random_checkpoint, tmp_path / "second")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        expected = [
+        expected: list[tuple[dict[str, object], int, list[str]]] = [
             ({"MODEL": first}, 1, [str(first), "model.safetensors"]),
             ({"MODEL": f"{random_checkpoint},{second}"}, 1, [f"cannot serve {second}: ", TENSOR]),
             ({"MODEL": random_checkpoint, "DEVICE": "cuda:63"}, 1, ["cannot serve"]),
@@ -90,7 +91,7 @@ def test_another_checkpoint_is_served_as_the_oracle_translates(
         texts = [text for text in sentences("en", most=60) if oracle.tokenizer.count_tokens(text) < 30][:16]
         expected = [oracle.translate(text, "en", "de", max_new_tokens=40) for text in texts]
         assert len(set(expected)) > 10
-        options = {"max_new_tokens": 40, "repetition_guard": False, "model": str(checkpoint)}
+        options: dict[str, Any] = {"max_new_tokens": 40, "repetition_guard": False, "model": str(checkpoint)}
         answer = server_of_others.translate(texts, "en", "de", **options)
         assert [each["text"] for each in answer["translations"]] == expected
         assert answer["model"] == str(checkpoint)

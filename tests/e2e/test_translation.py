@@ -114,7 +114,7 @@ def test_usage_counts_the_tokens_that_a_stream_shows(server: RunningServer) -> N
 
 def test_stream_by_get_equals_stream_by_post(server: RunningServer) -> None:
     texts, targets = sentences("en", most=3), ["de", "fr"]
-    query = {"text": texts, "source_lang": "en", "target_lang": targets, "max_new_tokens": 20}
+    query: dict[str, Any] = {"text": texts, "source_lang": "en", "target_lang": targets, "max_new_tokens": 20}
     server.translate(texts, "en", targets)  # so that both find the sources in the cache
     with server.client.stream("GET", "/v1/translations/stream", params=query) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")

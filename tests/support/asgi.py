@@ -54,7 +54,7 @@ class Exchange:
             "server": ("127.0.0.1", 2),
             "state": {},
         }
-        self._task = asyncio.ensure_future(app(scope, self._receive, self._send))  # type: ignore[arg-type]
+        self._task = asyncio.ensure_future(app(scope, self._receive, self._send))
 
     def send_body(self, body: bytes) -> None:
         self._inbox.put_nowait({"type": "http.request", "body": body, "more_body": False})

@@ -11,7 +11,7 @@ from service.cache.observer import Operation, Tier, WriteResult
 class CacheRecorder:
     memory_lookups: Counter[str] = field(default_factory=lambda: Counter(hit=0, miss=0))
     redis_lookups: Counter[str] = field(default_factory=lambda: Counter(hit=0, miss=0, error=0))
-    writes: Counter[WriteResult] = field(default_factory=lambda: Counter(ok=0, error=0, dropped=0))
+    writes: Counter[WriteResult] = field(default_factory=lambda: Counter({"ok": 0, "error": 0, "dropped": 0}))
     operations: Counter[Operation] = field(default_factory=Counter)
     open_circuits: set[Operation] = field(default_factory=set)
     used_bytes: Counter[Tier] = field(default_factory=Counter)

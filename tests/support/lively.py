@@ -1,5 +1,6 @@
 """Random checkpoints of which beams compete and targets end early, late and never."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ SOFTNESS = 0.6
 END_GAIN = 1.2
 """On top of the end token's gain in the random checkpoints."""
 # The seeds were picked for targets of many lengths.
-BUILDS = {
+BUILDS: dict[str, tuple[Callable[..., Path], int, Shape]] = {
     "m2m100": (random_m2m100, 20, Shape()),
     "m2m100-odd": (
         random_m2m100,

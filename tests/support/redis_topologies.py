@@ -47,7 +47,7 @@ def running_sentinel(service_name: str, *, password: str) -> Iterator[tuple[Redi
 def running_cluster() -> Iterator[list[RedisServer]]:
     """Three masters that share the slots."""
     with ExitStack() as stack:
-        nodes = []
+        nodes: list[RedisServer] = []
         for first, last in ((0, 5460), (5461, 10922), (10923, 16383)):
             settings = {"cluster-enabled": "yes", "cluster-port": str(bus_port := free_port())}
             node = stack.enter_context(running_redis(settings))

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 from model.checkpoint.generation_config import GenerationConfig
 from model.decoding.generate import generate
@@ -15,7 +16,7 @@ Rules = dict[str, object]
 
 def theirs(pair: Pair, rules: Rules, *, num_beams: int, prompt: list[int] | None = None) -> list[Output]:
     """The best output for each source."""
-    options = {"max_length": MAX_LENGTH, "early_stopping": num_beams > 1} | rules
+    options: dict[str, Any] = {"max_length": MAX_LENGTH, "early_stopping": num_beams > 1} | rules
     options["use_cache"] = (
         "t5" not in pair.checkpoint.config.model_type
     )  # its cache has a layer for each of the encoder
@@ -32,8 +33,11 @@ def outputs_without_rules(pair: Pair) -> list[list[int]]:
 def check(pair: Pair, rules: Rules, *, prompt: list[int] | None = None) -> list[list[int]]:
     """Compare greedy and beam outputs, ours in one mixed batch. Returns their token ids."""
     greedy, beams = (theirs(pair, rules, num_beams=num_beams, prompt=prompt) for num_beams in (1, BEAM_SIZE))
-    own = {"max_length": MAX_LENGTH} | {"forced_eos_token_id": pair.checkpoint.generation.forced_eos_token_id}
-    own |= {"bad_words_ids": [list(word) for word in pair.checkpoint.generation.bad_words_ids]}
+    own: Rules = {
+        "max_length": MAX_LENGTH,
+        "forced_eos_token_id": pair.checkpoint.generation.forced_eos_token_id,
+        "bad_words_ids": [list(word) for word in pair.checkpoint.generation.bad_words_ids],
+    }
     generation = GenerationConfig.from_dict(own | rules, pair.checkpoint.config)
     prompt = prompt or prompts_of(pair, 1)[0]
     specs = [
@@ -67,7 +71,7 @@ def rules_of(name: str, pair: Pair, said: list[list[int]]) -> Rules:
     words = [word for n in (1, 2, 3) for word in frequent(said, n, pair)]
     tokens = [word[0] for word in frequent(said, 1, pair)]
     first = list({ids[0] for ids in said if ids[0] != eos})
-    return {
+    rules: dict[str, Rules] = {
         "bad_words": {"bad_words_ids": [*words, [eos]]},
         "bad_pairs": {"bad_words_ids": [[eos, tokens[0]], *frequent(said, 2, pair, count=8)]},
         "suppress": {"suppress_tokens": tokens},
@@ -97,7 +101,8 @@ def rules_of(name: str, pair: Pair, said: list[list[int]]) -> Rules:
             "renormalize_logits": True,
         },
         "summary": {"no_repeat_ngram_size": 3, "min_length": 10, "forced_eos_token_id": eos, "length_penalty": 2.0},
-    }[name]
+    }
+    return rules[name]
 
 
 NAMES = [

@@ -1,5 +1,6 @@
 """Laws of what the load tests send: the same texts for the same seed, of many lengths, with the stated repeats."""
 
+from collections.abc import Sequence
 from random import Random
 
 import pytest
@@ -20,7 +21,7 @@ def questions(count: int, *, seed: str = "1", repeats: float = 0.3) -> list[Ques
     return [source.one_text() for _ in range(count)]
 
 
-def share_repeated(texts: list[tuple[str, object]]) -> float:
+def share_repeated(texts: Sequence[tuple[str, object]]) -> float:
     return 1 - len(set(texts)) / len(texts)
 
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,10 @@ def directory(pair: Pair, tmp_path: Path) -> Path:
 
 def copy(pair: Pair, parent: Path) -> Path:
     return Path(shutil.copytree(pair.checkpoint.directory, parent / "copy"))
+
+
+def move_to_output(name: str, tensors: Tensors) -> None:
+    tensors["lm_head.weight"] = tensors.pop(name)
 
 
 def rewrite(directory: Path, change: Callable[[Tensors], object]) -> None:
@@ -125,7 +130,7 @@ def test_tied_weights_under_any_one_name_are_found(t5: Pair, m2m100: Pair, tmp_p
     for pair, name in ((t5, "shared.weight"), (m2m100, "model.shared.weight")):
         directory = copy(pair, tmp_path / name)
         original = load(directory)
-        rewrite(directory, lambda tensors, name=name: tensors.update({"lm_head.weight": tensors.pop(name)}))
+        rewrite(directory, partial(move_to_output, name))
         assert_same_weights(load(directory), original)
 
 
@@ -174,7 +179,9 @@ def test_stored_sinusoids_are_accepted_only_as_they_should_be(
     directory = copy(request.getfixturevalue(family), tmp_path)
     model = load(directory)
     offset = model.config.position_offset
-    table = torch.cat([torch.zeros(offset, model.config.d_model), model.source_positions.table]).half()
+    sinusoids = model.source_positions.table
+    assert isinstance(sinusoids, torch.Tensor)
+    table = torch.cat([torch.zeros(offset, model.config.d_model), sinusoids]).half()
     name = "model.decoder.embed_positions.weight"
     rewrite(directory, lambda tensors: tensors.update({name: table}))
     assert_same_weights(load(directory), model)

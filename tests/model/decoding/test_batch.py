@@ -1,6 +1,7 @@
 """The batch owns its rows: decodes enter all together or not at all, and rows are free when nobody uses them."""
 
 from collections.abc import Sequence
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -141,7 +142,7 @@ def test_everything_is_free_again_after_a_failed_step(m2m100: Pair, monkeypatch:
     assert run(batch) == {index: alone(m2m100, spec) for index, spec in enumerate(specs)}
 
 
-REFUSED = {
+REFUSED: dict[str, dict[str, Any]] = {
     "9 rows are needed, 6 are free": {"beam_size": 8},
     "source_ids has 41 tokens, more than 40": {"source_ids": (10,) * 41},
     "the target may get 62 tokens, more than 60": {"max_new_tokens": 60},
@@ -165,7 +166,7 @@ def test_add_refuses_all_decodes_if_one_cannot_be_run(m2m100: Pair, message: str
     assert run(batch) == dict.fromkeys((7, 8), alone(pair, running))
 
 
-def _fields(spec: DecodeSpec) -> dict[str, object]:
+def _fields(spec: DecodeSpec) -> dict[str, Any]:
     return {name: getattr(spec, name) for name in DecodeSpec.__slots__}
 
 

@@ -56,7 +56,8 @@ def test_graphed_steps_equal_plain_ones_as_rows_come_and_go(pair: Pair) -> None:
         state = torch.stack([token_ids, positions, lengths])[:, :num_rows]
         cache.view(0, MAX_ROWS, **whole).self_kv.copy_(plain.view(0, MAX_ROWS, **whole).self_kv)  # as rows enter
         sizes = {"self_tokens": int(state[1].max()) + 1, "source_tokens": int(state[2].max())}
-        expected = transformer.decode_step(*state, plain.view(0, num_rows, **sizes))
+        last_ids, places, source_lengths = state
+        expected = transformer.decode_step(last_ids, places, source_lengths, plain.view(0, num_rows, **sizes))
         torch.testing.assert_close(graphed(state, **sizes), expected, rtol=1e-4, atol=1e-4)
     assert recorder.num_recorded < 20
 

@@ -5,6 +5,7 @@ On CUDA the transformer is not packed, and its step is captured as it is exporte
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -42,8 +43,14 @@ class Exported:
     def __init__(self, pair: Pair) -> None:
         self.step = Step(load_unpacked(pair.checkpoint, dtype=torch.float32, device=CPU))
         input_ids, self.lengths = padded(random_sources(pair, NUM_ROWS, seed=3), pair)
-        sizes = {"max_rows": NUM_ROWS, "max_target_tokens": NUM_TOKENS, "max_source_tokens": input_ids.shape[1]}
-        cache = KVCache(pair.checkpoint.config, **sizes, dtype=torch.float32, device=CPU)
+        cache = KVCache(
+            pair.checkpoint.config,
+            max_rows=NUM_ROWS,
+            max_target_tokens=NUM_TOKENS,
+            max_source_tokens=input_ids.shape[1],
+            dtype=torch.float32,
+            device=CPU,
+        )
         with torch.no_grad():
             cache.write_cross(0, self.step.transformer.cross_kv(self.step.transformer.encode(input_ids, self.lengths)))
         self.view = cache.view(0, NUM_ROWS, self_tokens=NUM_TOKENS, source_tokens=input_ids.shape[1])
@@ -108,10 +115,14 @@ class Made(TorchDispatchMode):
         self.tensors: Counter[tuple[str, tuple[int, ...]]] = Counter()
 
     def __torch_dispatch__(
-        self, func: Callable[..., object], types: object, args: tuple[object, ...] = (), kwargs: object = None
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
     ) -> object:
         known = {tensor.untyped_storage()._cdata for tensor in dense_tensors((args, kwargs))}
-        results = func(*args, **(kwargs or {}))  # type: ignore[dict-item]
+        results = func(*args, **(kwargs or {}))
         for tensor in dense_tensors(results):
             if tensor.untyped_storage()._cdata not in known:
                 self.tensors[str(func), tuple(tensor.shape)] += 1
@@ -127,7 +138,7 @@ class Steps:
 
     def __init__(self, pair: Pair) -> None:
         pair = pair.ruled(min_length=LATE + 4)
-        sizes = {"max_rows": NUM_ROWS, "max_source_tokens": 40, "max_target_tokens": LATE + 4}
+        sizes: dict[str, Any] = {"max_rows": NUM_ROWS, "max_source_tokens": 40, "max_target_tokens": LATE + 4}
         self._batch = DecodingBatch(pair.ours, pair.checkpoint, **sizes)
         prompts = prompts_of(pair, NUM_ROWS)
         self._num_prompt_tokens = len(prompts[0])

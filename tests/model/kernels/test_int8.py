@@ -4,8 +4,11 @@ Both sum in different orders, which differs by a few roundings of float32. Seldo
 between two bytes, or between two bfloat16 of the cache: the row then differs by a step of these coarser grids.
 """
 
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 import torch
@@ -26,7 +29,7 @@ from tests.support.pairs import CPU, Pair, load_pair, make_spec, padded, prompts
 
 pytestmark = pytest.mark.needs("kernels")
 
-CHECKPOINTS = {
+CHECKPOINTS: dict[str, tuple[Callable[..., Path], Any]] = {
     "m2m100": (random_m2m100, Shape()),
     "m2m100-odd": (
         random_m2m100,
@@ -260,7 +263,7 @@ def copied_caches(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     seen: list[bool] = []
     run = DecoderKernel.__call__
 
-    def spy(self: DecoderKernel, *args: object, **options: object) -> Tensor:
+    def spy(self: DecoderKernel, *args: Any, **options: Any) -> Tensor:
         seen.append(any(isinstance(each, KVView) and each.indirection is not None for each in args))
         return run(self, *args, **options)
 

@@ -85,6 +85,7 @@ def test_linear_rounds_half_to_even() -> None:
 @pytest.mark.parametrize("value", [0.0, -0.0, 1e-40, -1e-40])
 def test_rows_of_nothing_give_the_bias(value: float) -> None:
     weights = Weights.random(37, 70)
+    assert weights.bias is not None
     inputs = torch.full((3, 37), value)
     torch.testing.assert_close(weights.kernel(inputs), weights.bias.expand(3, 70), rtol=0, atol=1e-30)
 

@@ -66,8 +66,8 @@ def assert_varied(outputs: list[list[Output]]) -> None:
 
 def test_beams_equal_generate_on_the_bundled_checkpoint(bundled: Pair, bundled_tokenizer: M2M100Tokenizer) -> None:
     by_prompt: dict[tuple[int, ...], list[list[int]]] = {}
-    for source, prompt in zip(*encode_sources(bundled_tokenizer), strict=True):
-        by_prompt.setdefault(tuple(prompt), []).append(source)
+    for source, token_ids in zip(*encode_sources(bundled_tokenizer), strict=True):
+        by_prompt.setdefault(tuple(token_ids), []).append(source)
     for prompt, all_sources in by_prompt.items():
         sources = all_sources[:6]
         for beam_size, early_stopping in ((4, True), (5, False), (2, "never")):

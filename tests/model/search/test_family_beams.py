@@ -1,6 +1,7 @@
 """Beams of every family equal those of `transformers`' `generate`, as in `test_beam_parity.py` for two of them."""
 
 from itertools import product
+from typing import Any
 
 from model.decoding.generate import generate
 from tests.support.pairs import Pair, assert_equal_outputs, make_spec, prompts_of, random_sources, their_outputs
@@ -14,7 +15,7 @@ def test_beams_of_a_family_equal_generate(family: Pair) -> None:
     (prompt,) = prompts_of(family, 1)
     best = set()
     for beam_size, length_penalty, early_stopping in SETTINGS:
-        options = {"length_penalty": length_penalty, "early_stopping": early_stopping}
+        options: dict[str, Any] = {"length_penalty": length_penalty, "early_stopping": early_stopping}
         theirs = their_outputs(
             family,
             sources,

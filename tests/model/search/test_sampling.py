@@ -140,7 +140,7 @@ def test_each_row_is_drawn_as_it_is_alone() -> None:
 )
 def test_sampling_out_of_bounds_is_refused(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=name):
-        Sampling(**{"seed": 0, name: value})
+        Sampling(**{"seed": 0, name: value})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("temperature", [MIN_TEMPERATURE, MAX_TEMPERATURE])

@@ -1,6 +1,7 @@
 """A step gives each row its token, the model's own log-probability, and the most probable tokens if asked."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -164,7 +165,7 @@ def test_target_that_may_get_too_long_is_refused(checkpoint: Checkpoint) -> None
         ("num_uncounted_tokens", {"num_uncounted_tokens": 3}),
     ],
 )
-def test_spec_that_makes_no_sense_is_refused(name: str, options: dict[str, object]) -> None:
+def test_spec_that_makes_no_sense_is_refused(name: str, options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=name):
         spec_of(**options)
 

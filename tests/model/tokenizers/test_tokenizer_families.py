@@ -5,6 +5,7 @@ import subprocess
 import sys
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sentencepiece
@@ -187,14 +188,14 @@ def test_vocabulary_larger_than_the_embeddings_is_refused(tmp_path: Path) -> Non
     [("t5", "spiece.model", T5Tokenizer), ("mbart-50", "sentencepiece.bpe.model", MBart50Tokenizer)],
 )
 def test_older_checkpoints_have_a_sentencepiece_model_instead(
-    family: str, file: str, their_class: type, tmp_path: Path
+    family: str, file: str, their_class: Any, tmp_path: Path
 ) -> None:
     pytest.importorskip("google.protobuf", reason="transformers reads these files with it")
     build, _ = BACKENDS[family]
     directory = build(tmp_path / "checkpoint", seed=1)
     (directory / "tokenizer.json").unlink()
     model = BytesIO()
-    ids = {"pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1} if family == "t5" else {}
+    ids: dict[str, Any] = {"pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1} if family == "t5" else {}
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(source.text for source in read_sources() if source.source_lang in ("en", "de")),
         model_writer=model,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ class Both:
 
     def __init__(self, pair: Pair, random: Random) -> None:
         sizes = {"max_rows": MAX_ROWS, "max_target_tokens": MAX_TOKENS, "max_source_tokens": MAX_SOURCE}
-        options = {"dtype": torch.float32, "device": CPU, **sizes}
+        options: dict[str, Any] = {"dtype": torch.float32, "device": CPU, **sizes}
         self.caches = [KVCache(pair.checkpoint.config, **options, has_indirection=each) for each in (True, False)]
         self.random = random
         self.generator = torch.Generator().manual_seed(random.randrange(2**32))

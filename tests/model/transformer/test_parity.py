@@ -6,8 +6,10 @@ target, which no trained checkpoint says, `transformers`' M2M-100 counts positio
 another without.
 """
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -55,7 +57,7 @@ T5_SHAPES = {
         d_model=28, encoder_layers=1, decoder_layers=3, decoder_heads=2, num_buckets=32, max_distance=128, tied=False
     ),
 }
-FAMILIES = {
+FAMILIES: dict[str, tuple[Callable[..., Path], dict[str, Any]]] = {
     "bart": (random_bart, ODD_SHAPES),
     "m2m_100": (random_m2m100, ODD_SHAPES),
     "marian": (random_marian, ODD_SHAPES | MARIAN_ONLY),
@@ -128,7 +130,7 @@ def test_full_forward_logits_agree_with_transformers(family: dict[str, Pair]) ->
         low, high = 3, pair.checkpoint.config.decoder_vocab_size - 1
         decoder_input_ids = torch.randint(low, high, (8, 23), generator=generator)
         ours, theirs = both_logits(pair, input_ids, lengths, decoder_input_ids)
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4, msg=partial("{}: {}".format, name))
 
 
 def test_full_forward_logits_agree_with_transformers_on_the_bundled_checkpoint(

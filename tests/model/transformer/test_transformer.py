@@ -1,5 +1,7 @@
 """Cached decoding equals the full forward, whatever else is in the batch, and its step can be exported."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -10,7 +12,7 @@ from tests.support.exportable import Step
 from tests.support.pairs import CPU, Pair, padded, random_sources
 
 NUM_ROWS, NUM_TOKENS = 5, 12
-TOLERANCE = {"rtol": 0, "atol": 1e-4}
+TOLERANCE: dict[str, Any] = {"rtol": 0, "atol": 1e-4}
 
 
 class Decoding:

@@ -44,21 +44,21 @@ def document(scripted: ScriptedApp) -> dict[str, Any]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(body=st.one_of(bodies(SERVED.app, TRANSLATE, **known) for known in (SENSIBLE, BEAMS, {})))
+@given(body=st.one_of([bodies(SERVED.app, TRANSLATE, **known) for known in (SENSIBLE, BEAMS, {})]))
 async def test_every_body_that_the_schema_allows_gets_a_documented_answer(body: dict[str, Any]):
     event(str((await check_body(SERVED.app, TRANSLATE, body)).status))
     assert SERVED.is_idle()
 
 
 @settings(max_examples=100, deadline=None)
-@given(query=st.one_of(queries(SERVED.app, STREAM, **known) for known in (SENSIBLE, BEAMS, {})))
+@given(query=st.one_of([queries(SERVED.app, STREAM, **known) for known in (SENSIBLE, BEAMS, {})]))
 async def test_every_query_that_the_schema_allows_gets_a_documented_answer(query: bytes):
     event(str((await check_query(SERVED.app, STREAM, query)).status))
     assert SERVED.is_idle()
 
 
 @settings(max_examples=100, deadline=None)
-@given(body=st.one_of(bodies(SERVED.app, EXPLAIN, **known) for known in (SENSIBLE_TO_EXPLAIN, {})))
+@given(body=st.one_of([bodies(SERVED.app, EXPLAIN, **known) for known in (SENSIBLE_TO_EXPLAIN, {})]))
 async def test_every_explanation_that_the_schema_allows_gets_a_documented_answer(body: dict[str, Any]):
     event(str((await check_body(SERVED.app, EXPLAIN, body)).status))
     assert SERVED.is_idle()
@@ -105,7 +105,7 @@ def test_streams_are_described_as_such(document: dict[str, Any]):
 
 
 def test_every_reference_leads_somewhere_and_nothing_is_left_over(document: dict[str, Any]):
-    found = set()
+    found: set[str] = set()
 
     def look(value: Any) -> None:
         if isinstance(value, dict):

@@ -1,6 +1,8 @@
 """Laws: three failures in a row open, a pause later one operation probes, and no hang-up leaves the circuit stuck."""
 
 import random
+from collections.abc import Callable
+from functools import partial
 
 from service.cache.breaker import CircuitBreaker, Permit
 
@@ -103,9 +105,8 @@ def test_it_is_never_stuck_whatever_its_operations_come_to():
             running.append(permit)
         for permit in chance.sample(running, chance.randint(0, len(running))):
             running.remove(permit)
-            chance.choice(
-                [breaker.succeed, breaker.abandon, lambda permit, now=now: breaker.fail(permit, now=now)],
-            )(permit)
+            ends: list[Callable[[Permit], object]] = [breaker.succeed, breaker.abandon, partial(breaker.fail, now=now)]
+            chance.choice(ends)(permit)
     for permit in running:
         breaker.abandon(permit)
     assert breaker.admit(now=10_000) is not None

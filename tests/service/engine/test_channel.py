@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections.abc import Iterator
 from threading import Thread
 
 import pytest
@@ -10,7 +11,7 @@ from service.engine.channel import Channel, frame, read_payloads
 
 
 @pytest.fixture
-def ends() -> tuple[Channel, socket.socket]:
+def ends() -> Iterator[tuple[Channel, socket.socket]]:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         yield Channel(ours), theirs

@@ -1,5 +1,7 @@
 """Laws of placement, with workers that only take notes."""
 
+from typing import Any
+
 import pytest
 
 from service.engine.decode import Decode
@@ -22,6 +24,11 @@ def workers() -> list[NotingWorker]:
 
 @pytest.fixture
 def dispatcher(workers: list[NotingWorker], in_flight: InFlight) -> Dispatcher:
+    return dispatcher_to(workers, in_flight)
+
+
+def dispatcher_to(workers: list[Any], in_flight: InFlight) -> Dispatcher:
+    """Of workers that only take notes, which a `Dispatcher` takes for handles."""
     return Dispatcher(workers, in_flight)
 
 
@@ -30,7 +37,7 @@ def end(in_flight: InFlight, dispatcher: Dispatcher, decode: Decode) -> None:
     dispatcher.release(decode)
 
 
-def die(worker: NotingWorker, dispatcher: Dispatcher, *, aboard: list[Decode]) -> None:
+def die(worker: Any, dispatcher: Dispatcher, *, aboard: list[Decode]) -> None:
     """The worker dies with these aboard, and is back, empty, before its work is placed again."""
     for decode in aboard:
         decode.is_aboard = True
@@ -104,7 +111,7 @@ def test_a_worker_that_takes_no_work_gets_none(
 
 def test_large_encoder_outputs_are_sent_in_several_messages(in_flight: InFlight):
     worker = NotingWorker("0")
-    dispatcher = Dispatcher([worker], in_flight)
+    dispatcher = dispatcher_to([worker], in_flight)
     decodes = [open_decode(in_flight, (each, 2)) for each in range(5)]
     for decode in decodes:
         decode.encoder_output = bytes(MAX_MESSAGE_BYTES // 2)
@@ -138,7 +145,7 @@ def test_work_of_a_dead_worker_that_was_not_aboard_goes_to_the_others(
 
 def test_suspects_are_replayed_one_by_one_alone_on_a_worker(in_flight: InFlight):
     worker = NotingWorker("0")
-    dispatcher = Dispatcher([worker], in_flight)
+    dispatcher = dispatcher_to([worker], in_flight)
     suspects = [open_decode(in_flight, (each, 2)) for each in range(3)]
     dispatcher.place(suspects)
     worker.messages.clear()
@@ -167,13 +174,12 @@ def test_a_suspect_waits_until_its_host_has_nothing_else_while_others_work_on(
     assert len(hosts) == 1
     for decode in [decode for decode in running if decode.worker is hosts[0]]:
         end(in_flight, dispatcher, decode)
-    assert suspects[0].worker is hosts[0]
-    assert suspects[1].worker is None
+    assert [suspect.worker for suspect in suspects[:2]] == [hosts[0], None]
 
 
 def test_a_suspect_that_is_cancelled_is_forgotten(in_flight: InFlight):
     worker = NotingWorker("0")
-    dispatcher = Dispatcher([worker], in_flight)
+    dispatcher = dispatcher_to([worker], in_flight)
     suspects = [open_decode(in_flight, (each, 2)) for each in range(2)]
     dispatcher.place(suspects)
     die(worker, dispatcher, aboard=suspects)

@@ -25,9 +25,10 @@ def kill_when_entering(engine: Engine, *, times: int) -> None:
         pass_on(worker, decode_ids)
         if left:
             left -= 1
+            assert worker.pid is not None
             os.kill(worker.pid, signal.SIGKILL)
 
-    engine.on_entering = on_entering
+    engine.on_entering = on_entering  # type: ignore[method-assign]
 
 
 async def test_decodes_side_by_side_give_what_each_gives_alone(running, expected: list[list[int]]):

@@ -1,6 +1,7 @@
 """The size of an answer is bounded before the work, and while it is done."""
 
 from random import Random
+from typing import Any
 
 import msgspec
 import pytest
@@ -9,7 +10,7 @@ from service.errors import TooLargeError
 from tests.support.fake_engine import EOS, FakeEngine
 from tests.support.translator_bench import MAX_ANSWER_BYTES, Bench
 
-EXTRAS = {"with_tokens": True, "num_top_tokens": 5, "with_alignment": True}
+EXTRAS: dict[str, Any] = {"with_tokens": True, "num_top_tokens": 5, "with_alignment": True}
 LETTERS = "".join(Random(7).choices("abcdefghijklmnopqrstuvwxyz", k=25_000))
 
 
@@ -31,7 +32,7 @@ async def test_an_alignment_that_would_be_too_large_is_refused_before_the_work()
     ids=["kept text", "targets", "hypotheses", "tokens"],
 )
 async def test_whatever_makes_an_answer_too_large_is_refused(
-    texts: tuple[str, ...], targets: tuple[str, ...], options: dict[str, object]
+    texts: tuple[str, ...], targets: tuple[str, ...], options: dict[str, Any]
 ) -> None:
     with pytest.raises(TooLargeError, match="the answer would have more than"):
         await Bench().start(*texts, targets=targets, **options)
@@ -48,7 +49,7 @@ async def test_an_answer_that_outgrows_its_limit_is_ended() -> None:
 
 
 @pytest.mark.parametrize("extras", [{}, {"with_tokens": True}, EXTRAS], ids=["plain", "tokens", "all"])
-async def test_the_estimate_is_of_the_answer_and_not_below_it(extras: dict[str, object]) -> None:
+async def test_the_estimate_is_of_the_answer_and_not_below_it(extras: dict[str, Any]) -> None:
     text = "\n".join(f"The old man {number} went to the market, and bought some bread." for number in range(50))
     num_bytes = len(msgspec.json.encode(await Bench().plain(text, **extras)))
     with pytest.raises(TooLargeError):

@@ -77,6 +77,7 @@ async def test_tokens_come_in_reading_order_and_then_the_translation() -> None:
 async def test_a_text_without_words_is_kept_without_a_decode() -> None:
     bench = Bench()
     (token, translation) = await bench.events("---\n…")
+    assert isinstance(token, TokenEvent)
     assert (token.text, token.token_id) == (translation.text, None) == ("---\n…", None)
     assert bench.engine.specs == []
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import threading
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -45,7 +47,7 @@ async def test_a_prepared_translation_shows_its_route_and_sentences_before_it_is
     ],
 )
 async def test_an_option_that_is_not_served_is_refused_by_name(
-    change: dict[str, object], error: type[Exception], message: str
+    change: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     request = replace(TranslationRequest((LONG,), "en", ("de",)), **change)
     with pytest.raises(error, match=message):
@@ -116,6 +118,7 @@ async def test_a_frame_may_depend_on_the_target() -> None:
 async def test_cancelling_stops_the_work_in_the_threads_and_drops_what_waits() -> None:
     model, is_running, may_go_on = bundled_model(), threading.Event(), threading.Event()
     tokenized: list[str] = []
+    others = set(threading.enumerate())
 
     def piece_ids(piece: str) -> list[int]:
         tokenized.append(piece)
@@ -134,16 +137,16 @@ async def test_cancelling_stops_the_work_in_the_threads_and_drops_what_waits() -
     may_go_on.set()
     bench.translator.close()
     assert all(task.cancelled() for task in tasks)
-    assert await bench_is_idle(bench)
+    assert await end(set(threading.enumerate()) - others)
     assert len(tokenized) <= 4
 
 
-async def bench_is_idle(bench: Bench) -> bool:
-    """Whether the threads end."""
-    threads = [thread for thread in threading.enumerate() if thread.name.startswith("prepare")]
-    for thread in threads:
+async def end(threads: Iterable[threading.Thread]) -> bool:
+    """Whether those that prepare requests end."""
+    preparing = [thread for thread in threads if thread.name.startswith("prepare")]
+    for thread in preparing:
         await asyncio.to_thread(thread.join, 10)
-    return not any(thread.is_alive() for thread in threads)
+    return not any(thread.is_alive() for thread in preparing)
 
 
 async def test_a_decode_that_fails_fails_the_request() -> None:
