@@ -1,6 +1,7 @@
 """Whatever a page names is there: pages, headings, files, targets of make."""
 
 import re
+import subprocess
 
 import pytest
 
@@ -40,3 +41,10 @@ def test_named_benchmarks_exist() -> None:
 
     named = {name for page in PAGES for name in BENCH.findall(page.text)}
     assert named - {"child"} == BENCHES.keys()
+
+
+def test_help_lists_every_target_of_make() -> None:
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert set(re.findall(r"^  make (\w+) +\S", listed, re.MULTILINE)) == set(
+        RULE.findall((ROOT / "Makefile").read_text())
+    )
