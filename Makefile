@@ -14,7 +14,7 @@ help: ## list the targets
 
 install: $(VENV)/.installed ## set up .venv with everything below
 
-$(VENV)/.installed: pyproject.toml model/kernels/native/kernels.cpp $(wildcard model/kernels/native/*.h)
+$(VENV)/.installed: pyproject.toml $(wildcard model/kernels/native/*)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@scripts/install.sh $(BIN)/python "$(TORCH_INDEX)"
 	touch $@
@@ -56,5 +56,5 @@ bench: install tools ## run all benchmarks
 load: install ## run the load test, against LOAD_HOST or a server of its own
 	$(BIN)/python -m loadtests.locust.run $(LOAD_FLAGS)
 
-clean: ## remove .venv, .tools and everything that was built
-	rm -rf $(VENV) $(TOOLS) build dist load-report *.egg-info model/kernels/_kernels*.so
+clean:
+	rm -rf $(VENV) $(TOOLS) build dist load-report *.egg-info model/kernels/_*.so

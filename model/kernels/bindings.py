@@ -1,30 +1,25 @@
-"""Our own kernels for x86-64 CPUs with AVX512-VNNI (`native/`): what torch and oneDNN do in several times the time.
+"""Our own kernels (`native/`): what torch and oneDNN do in several times the time, and otherwise on every CPU.
 
 At one row oneDNN spends 17 to 30 microseconds on a product that takes 3 to 10, and a decode step is a hundred calls;
 here a linear layer quantizes, multiplies, scales, activates and adds in one pass, and a whole stack of layers is one
-call (`stack_kernels.py`). Each row is computed by itself and in a fixed order, so that it does not depend on its batch.
-The structs mirror those of `native/structs.h`; whoever owns one keeps the tensors alive that it points to.
+call (`stacks.py`). Each row is computed by itself and in a fixed order, so that it does not depend on its batch.
+The structs mirror those of `native/structs.h`; whoever owns one keeps the tensors alive that it points to. A change of
+theirs is one of `LAYOUT`, in both places.
 Shapes: B rows, K inputs, N outputs.
 """
 
-import os
-from ctypes import CDLL, POINTER, Structure, byref, c_float, c_int, c_int64, c_long, c_void_p
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import get_args
+from ctypes import Structure, byref, c_float, c_int64, c_void_p
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from model.transformer.compute_types import ISA_VARIABLE, ComputeTypeError, Isa
+from model.kernels.libraries import library
 
-INSTRUCTION_SETS = ("avx512_vnni",)
-"""Those that the kernels are written for, by the names that `torch.cpu.get_capabilities` has for them."""
 _PANEL = 64
 _QUAD = 4
 _ZERO_POINT = 128
+"""Of the instruction sets that multiply unsigned by signed bytes."""
 
 
 class LinearStruct(Structure):
@@ -84,6 +79,20 @@ class EmbeddingStruct(Structure):
     _fields_ = (("tokens", c_void_p), ("positions", c_void_p), ("scale", c_float), ("norm", NormStruct))
 
 
+class SourcesStruct(Structure):
+    _fields_ = (
+        ("token_ids", c_void_p),
+        ("positions", c_void_p),
+        ("hidden_states", c_void_p),
+        ("num_tokens", c_int64),
+        ("lengths", c_void_p),
+        ("num_sources", c_int64),
+        ("bias", c_void_p),
+        ("bias_row_stride", c_int64),
+        ("bias_head_stride", c_int64),
+    )
+
+
 class StepStruct(Structure):
     _fields_ = (
         ("token_ids", c_void_p),
@@ -101,64 +110,8 @@ class StepStruct(Structure):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Kernels:
-    """The loaded library, or why there is none."""
-
-    library: CDLL | None
-    problem: str = ""
-
-
-def library() -> CDLL:
-    """Only where the kernels are available."""
-    loaded = find_kernels().library
-    assert loaded is not None, "there are no kernels here"
-    return loaded
-
-
-def is_available() -> bool:
-    return find_kernels().library is not None
-
-
-def instruction_sets() -> tuple[str, ...]:
-    """Those of `INSTRUCTION_SETS` for which this process has kernels."""
-    return INSTRUCTION_SETS if is_available() else ()
-
-
-def is_switched_on() -> bool:
-    """Whether the kernels run wherever they can. Raises ComputeTypeError for a `KAKEHASHI_ISA` that means nothing."""
-    isa = os.environ.get(ISA_VARIABLE) or "auto"
-    if isa not in get_args(Isa):
-        raise ComputeTypeError(f"{ISA_VARIABLE}: {isa!r} cannot be used: only {' and '.join(get_args(Isa))} can")
-    return isa != "none"
-
-
-@cache
-def find_kernels() -> Kernels:
-    """As `is_switched_on`, for as long as the process lives."""
-    if not is_switched_on():
-        return Kernels(None, f"{ISA_VARIABLE}=none switches them off")
-    paths = sorted(Path(__file__).parent.glob("_kernels*.so"))
-    if not paths:
-        return Kernels(None, "they were not built, for lack of a C++ compiler")
-    try:
-        loaded = CDLL(str(paths[0]))
-    except OSError as error:
-        return Kernels(None, f"{paths[0].name} cannot be loaded: {error}")
-    loaded.kakehashi_supported.restype = c_int
-    if not loaded.kakehashi_supported():
-        return Kernels(None, "this CPU lacks AVX512-VNNI")
-    loaded.linear_int8.argtypes = (POINTER(LinearStruct), c_void_p, c_long, c_void_p)
-    loaded.encode_stack.argtypes = (POINTER(StackStruct), c_void_p, c_void_p, c_long, c_void_p, c_long, c_long)
-    loaded.decode_stack.argtypes = (POINTER(StackStruct), POINTER(EmbeddingStruct), POINTER(StepStruct))
-    loaded.choose.argtypes = (c_void_p, c_long, c_long, c_long, c_void_p, c_void_p, c_void_p, c_void_p)
-    for function in (loaded.linear_int8, loaded.encode_stack, loaded.decode_stack, loaded.choose):
-        function.restype = None
-    return Kernels(loaded)
-
-
 class LinearKernel:
-    """int8 weights [N, K] with a scale [N] and a bias [N] for each output, in the order in which VNNI takes them."""
+    """int8 weights [N, K] with a scale [N] and a bias [N] for each output, in the order in which the kernels read them."""
 
     def __init__(self, weight: Tensor, scales: Tensor, bias: Tensor | None) -> None:
         num_outputs, num_inputs = weight.shape
@@ -187,7 +140,8 @@ class LinearKernel:
 def choose(logits: Tensor, *, block: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Of logits [B, N] float32: argmax [B] int64, max and logsumexp [B], and the max of each `block` columns [B, C].
 
-    `block` is a multiple of 16. Of equal logits the first is the largest.
+    `block` is a multiple of 16. Of equal logits the first is the largest. Where a logit is NaN or infinite, the logsumexp
+    is NaN.
     """
     logits = logits.contiguous()
     num_rows, num_columns = logits.shape

@@ -23,10 +23,11 @@ from model.kernels.bindings import (
     LinearKernel,
     LinearStruct,
     NormStruct,
+    SourcesStruct,
     StackStruct,
     StepStruct,
-    library,
 )
+from model.kernels.libraries import library
 from model.transformer.attention import CrossWeights
 from model.transformer.kv_cache import KVView
 from model.transformer.layers import DecoderLayer, EncoderLayer
@@ -37,8 +38,8 @@ _ACTIVATIONS = (None, "relu", "silu", "gelu", "gelu_tanh")
 
 
 @dataclass(frozen=True, slots=True)
-class DecoderEmbedding:
-    """The parts of the decoder's input, all in float32."""
+class InputEmbedding:
+    """The parts of X, all in float32."""
 
     tokens: Tensor
     """[N, D]"""
@@ -48,24 +49,36 @@ class DecoderEmbedding:
 
 
 class EncoderKernel:
-    def __init__(self, config: ModelConfig, layers: Sequence[EncoderLayer], final_norm: nn.Module) -> None:
+    def __init__(
+        self, config: ModelConfig, embedding: InputEmbedding, layers: Sequence[EncoderLayer], final_norm: nn.Module
+    ) -> None:
         """`layers` are of int8, and the kernels are available."""
         self._function = library().encode_stack
-        self._alive = (layers, final_norm)
+        self._alive = (embedding, layers, final_norm)
+        self._d_model = config.d_model
         self._layers = (EncoderLayerStruct * len(layers))(*map(_encoder_layer, layers))
         heads = (config.encoder_heads, config.encoder_head_dim)
         self._stack = _stack(config, self._layers, final_norm, heads=heads)
-        self._pointer = byref(self._stack)
+        self._embedding = _embedding(config, embedding)
+        self._sources = SourcesStruct()
+        self._arguments = (byref(self._stack), byref(self._embedding), byref(self._sources))
 
-    def __call__(self, hidden_states: Tensor, source_lengths: Tensor, bias: Tensor | None) -> Tensor:
-        """hidden_states [P, D], source after source and changed in place, source_lengths [B] -> [P, D].
+    def __call__(
+        self, input_ids: Tensor, positions: Tensor, source_lengths: Tensor, bias: Tensor | None
+    ) -> Tensor:
+        """input_ids and positions [P], source after source, source_lengths [B] -> [P, D].
 
         `bias` [H, S, S] is added to the scores.
         """
-        strides = (0, 0) if bias is None else (bias.stride(1), bias.stride(0))
-        pointer = None if bias is None else bias.data_ptr()
-        lengths = source_lengths.data_ptr()
-        self._function(self._pointer, hidden_states.data_ptr(), lengths, len(source_lengths), pointer, *strides)
+        sources = self._sources
+        input_ids, positions, source_lengths = input_ids.contiguous(), positions.contiguous(), source_lengths.contiguous()
+        hidden_states = torch.empty(len(input_ids), self._d_model)
+        sources.token_ids, sources.positions = input_ids.data_ptr(), positions.data_ptr()
+        sources.hidden_states, sources.num_tokens = hidden_states.data_ptr(), len(hidden_states)
+        sources.lengths, sources.num_sources = source_lengths.data_ptr(), len(source_lengths)
+        sources.bias = None if bias is None else bias.data_ptr()
+        sources.bias_row_stride, sources.bias_head_stride = (0, 0) if bias is None else (bias.stride(1), bias.stride(0))
+        self._function(*self._arguments)
         return hidden_states
 
 
@@ -73,7 +86,7 @@ class DecoderKernel:
     def __init__(
         self,
         config: ModelConfig,
-        embedding: DecoderEmbedding,
+        embedding: InputEmbedding,
         layers: Sequence[DecoderLayer],
         final_norm: nn.Module,
         *,
@@ -86,12 +99,7 @@ class DecoderKernel:
         self._layers = (DecoderLayerStruct * len(layers))(*map(_decoder_layer, layers))
         heads = (config.decoder_heads, config.decoder_head_dim)
         self._stack = _stack(config, self._layers, final_norm, heads=heads)
-        self._embedding = EmbeddingStruct(
-            embedding.tokens.data_ptr(),
-            None if embedding.positions is None else embedding.positions.data_ptr(),
-            config.embed_scale,
-            _norm(embedding.norm),
-        )
+        self._embedding = _embedding(config, embedding)
         self._step = StepStruct()
         if bias is not None:
             self._step.self_bias = BiasStruct(bias.data_ptr(), bias.shape[1])
@@ -147,6 +155,15 @@ def _stack(config: ModelConfig, layers: object, final_norm: nn.Module, *, heads:
         is_pre_norm=config.norm_position == "pre",
         is_gated=config.gated_ffn,
         scale=head_dim**-0.5 if config.attention_scale is None else config.attention_scale,
+    )
+
+
+def _embedding(config: ModelConfig, embedding: InputEmbedding) -> EmbeddingStruct:
+    return EmbeddingStruct(
+        embedding.tokens.data_ptr(),
+        None if embedding.positions is None else embedding.positions.data_ptr(),
+        config.embed_scale,
+        _norm(embedding.norm),
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.kernels import bindings as kernels
+from model.kernels import bindings, libraries
 
 _BLOCK = 128
 
@@ -92,8 +92,8 @@ class Choices:
     @classmethod
     def of(cls, logits: Tensor) -> "Choices":
         """Of logits [B, N] float32."""
-        if logits.device.type == "cpu" and kernels.is_available():
-            token_ids, largest, normalizers, maxima = kernels.choose(logits, block=_BLOCK)
+        if logits.device.type == "cpu" and libraries.is_available():
+            token_ids, largest, normalizers, maxima = bindings.choose(logits, block=_BLOCK)
             return cls(BlockwiseScores(logits, maxima), token_ids, largest, normalizers)
         blockwise = BlockwiseScores.of(logits)
         return cls(blockwise, blockwise.first_argmax(), blockwise.maxima.amax(dim=1), logits.logsumexp(dim=1))

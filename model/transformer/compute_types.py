@@ -7,8 +7,10 @@ EncoderDtype = Literal["float32", "bfloat16", "float16"]
 """What an encoder's output is made of: float32 in float32, else a type of two bytes."""
 ComputeTypeChoice = Literal[ComputeType, "auto"]
 """`auto`: what is fastest on the device, see `hardware.py`."""
-Isa = Literal["auto", "none"]
-"""The instruction set of our own kernels: the best one that the CPU has, or none of them."""
+LoadedIsa = Literal["none", "avx512_vnni", "avx_vnni", "avx2", "neon_dotprod", "scalar"]
+"""The instruction set of the kernels that a process uses: the same numbers with all but `none`."""
+Isa = Literal["auto", LoadedIsa]
+"""`auto`: the best one that the CPU has. `none`: no kernels. `scalar`: plain arithmetic, to compare with."""
 ISA_VARIABLE = "KAKEHASHI_ISA"
 """The environment variable with an `Isa`, read when a process first needs the kernels.
 

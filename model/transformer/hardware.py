@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import torch
 
 from model.checkpoint.config import ModelConfig
-from model.kernels import bindings as kernels
+from model.kernels import libraries as kernels
 from model.transformer.compute_types import ComputeType, ComputeTypeError
 
 _BFLOAT16_ON_CPU = (("avx512_bf16",), ("amx_bf16",), ("avx_ne_convert", "avx_vnni_int8"), ("bf16",))

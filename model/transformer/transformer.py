@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from model.checkpoint.config import ModelConfig
-from model.kernels.stacks import DecoderEmbedding, DecoderKernel, EncoderKernel
+from model.kernels.stacks import DecoderKernel, EncoderKernel, InputEmbedding
 from model.transformer.attention import CrossWeights, causal_mask, source_mask
 from model.transformer.kv_cache import KVView, LayerSelfKV
 from model.transformer.layers import DecoderLayer, EncoderLayer, make_norm
@@ -65,14 +65,13 @@ class Transformer(nn.Module):
         """Let our own kernels run both stacks. The weights are loaded and all linear layers are of int8."""
         encoder_layers = [layer for layer in self.encoder_layers if isinstance(layer, EncoderLayer)]
         decoder_layers = [layer for layer in self.decoder_layers if isinstance(layer, DecoderLayer)]
-        self.encoder_kernel = EncoderKernel(self.config, encoder_layers, self.encoder_norm)
-        embedding = DecoderEmbedding(
-            self.target_embed_tokens.weight, self.target_positions.rows, self.target_embed_norm
-        )
+        source = InputEmbedding(self.source_embed_tokens.weight, self.source_positions.rows, self.source_embed_norm)
+        target = InputEmbedding(self.target_embed_tokens.weight, self.target_positions.rows, self.target_embed_norm)
+        self.encoder_kernel = EncoderKernel(self.config, source, encoder_layers, self.encoder_norm)
         bias = None
         if self.decoder_bias is not None:
             bias = self.decoder_bias.farthest_first(self.config.max_positions).detach()
-        self.decoder_kernel = DecoderKernel(self.config, embedding, decoder_layers, self.decoder_norm, bias=bias)
+        self.decoder_kernel = DecoderKernel(self.config, target, decoder_layers, self.decoder_norm, bias=bias)
 
     @property
     def kv_dtype(self) -> torch.dtype:
@@ -98,7 +97,8 @@ class Transformer(nn.Module):
         bias = None if self.encoder_bias is None else self.encoder_bias(places[None], num_tokens)
         if self.encoder_kernel is not None:
             return self._encode_unpadded(self.encoder_kernel, input_ids, source_lengths, bias)
-        hidden_states = self._embed_source(input_ids, places)
+        hidden_states = self.source_embed_tokens(input_ids).mul_(self.config.embed_scale)
+        hidden_states = self.source_embed_norm(self.source_positions(hidden_states, places))
         mask = self._source_mask(source_lengths, num_tokens, bias=bias)
         for layer in self.encoder_layers:
             hidden_states = layer(hidden_states, mask)
@@ -111,16 +111,11 @@ class Transformer(nn.Module):
         """As `encode`, with zeros in the padding."""
         places = torch.arange(input_ids.shape[1])
         is_token = places < source_lengths[:, None]
-        hidden_states = self._embed_source(input_ids[is_token], places.expand_as(is_token)[is_token])
-        encoded = kernel(hidden_states, source_lengths, None if bias is None else bias[0].contiguous())
+        positions = places.expand_as(is_token)[is_token]
+        bias = None if bias is None else bias[0].contiguous()
+        encoded = kernel(input_ids[is_token], positions, source_lengths, bias)
         output = torch.zeros(*input_ids.shape, self.config.d_model, dtype=self.encoder_dtype)
         output[is_token] = encoded.to(self.encoder_dtype)
-        return output
-
-    def _embed_source(self, input_ids: Tensor, positions: Tensor) -> Tensor:
-        """X = E * embed_scale + positions, and its norm: [...] and [... or T] -> [..., D]."""
-        hidden_states = self.source_embed_tokens(input_ids).mul_(self.config.embed_scale)
-        output: Tensor = self.source_embed_norm(self.source_positions(hidden_states, positions))
         return output
 
     def cross_kv(self, encoder_hidden_states: Tensor) -> Tensor:

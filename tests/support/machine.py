@@ -20,16 +20,16 @@ def find_means(name: str) -> Means:
     """Kernels that could run and were not built are no reason to leave a test out: it fails."""
     import torch  # which many runs of a few tests do without
 
-    from model.kernels import bindings as kernels
+    from model.kernels import libraries
     from model.transformer.compute_types import ComputeTypeError
     from model.transformer.hardware import check_compute_type
 
     if name == "kernels":
-        has_instructions = any(torch.cpu.get_capabilities().get(each) for each in kernels.INSTRUCTION_SETS)
-        is_to_fail = has_instructions and kernels.is_switched_on()
-        return Means(
-            ", ".join(kernels.instruction_sets()) or "not built", "" if is_to_fail else kernels.find_kernels().problem
-        )
+        capabilities = torch.cpu.get_capabilities()
+        has_instructions = any(capabilities.get(each) for each in ("avx2", "asimddp"))
+        is_to_fail = has_instructions and libraries.wanted_isa() != "none"
+        found = libraries.find_kernels()
+        return Means(found.isa if found.library else "not built", "" if is_to_fail else found.problem)
     assert name == "bfloat16", f"no test needs {name}"
     try:
         check_compute_type("bfloat16", torch.device("cpu"))

@@ -15,26 +15,22 @@ constexpr long AHEAD_TOKENS = 4;  // how far to prefetch caches: out of memory i
 
 // softmax of scores [C] (+ bias [C] or none), in place.
 void softmax(float* scores, long num_tokens, const float* bias) {
-    __m512 largest = splat(-INFINITY), sum = _mm512_setzero_ps();
+    Floats largest = splat(-INFINITY), total = splat(0.0f);
     for (long i = 0; i < num_tokens; i += LANES) {
-        const __mmask16 mask = first_lanes(num_tokens - i);
-        __m512 x = load(scores + i, mask);
-        if (bias) x = _mm512_add_ps(x, load(bias + i, mask));
-        store(scores + i, x, mask);
-        largest = _mm512_mask_max_ps(largest, mask, largest, x);
+        Floats x = load(scores + i, num_tokens - i, -INFINITY);
+        if (bias) x = x + load(bias + i, num_tokens - i);
+        store(scores + i, x, num_tokens - i);
+        largest = larger(x, largest);
     }
-    const __m512 max = splat(_mm512_reduce_max_ps(largest));
+    const Floats max = splat(largest_lane(largest));
     for (long i = 0; i < num_tokens; i += LANES) {
-        const __mmask16 mask = first_lanes(num_tokens - i);
-        const __m512 e = _mm512_maskz_mov_ps(mask, exp_ps(_mm512_sub_ps(load(scores + i, mask), max)));
-        store(scores + i, e, mask);
-        sum = _mm512_add_ps(sum, e);
+        const Floats e = exp(load(scores + i, num_tokens - i, -INFINITY) - max);
+        store(scores + i, e, num_tokens - i);
+        total = total + e;
     }
-    const __m512 inverse = splat(1.0f / _mm512_reduce_add_ps(sum));
-    for (long i = 0; i < num_tokens; i += LANES) {
-        const __mmask16 mask = first_lanes(num_tokens - i);
-        store(scores + i, _mm512_mul_ps(load(scores + i, mask), inverse), mask);
-    }
+    const Floats inverse = splat(1.0f / sum(total));
+    for (long i = 0; i < num_tokens; i += LANES)
+        store(scores + i, load(scores + i, num_tokens - i) * inverse, num_tokens - i);
 }
 
 // K and V of a row's tokens, each [2, H, d].
@@ -52,19 +48,9 @@ struct Tokens {
     __attribute__((always_inline)) void prefetch(long token, long size) const {
         if (sizeof(T) != sizeof(uint16_t)) return;  // float32 was computed just now
         const char* start = reinterpret_cast<const char*>(at(token));
-        for (long i = 0; i < size * static_cast<long>(sizeof(T)); i += 64) _mm_prefetch(start + i, _MM_HINT_T1);
+        for (long i = 0; i < size * static_cast<long>(sizeof(T)); i += 64) __builtin_prefetch(start + i, 0, 2);
     }
 };
-
-// The sums over each of four vectors.
-inline __m128 reduce_add(__m512 a, __m512 b, __m512 c, __m512 d) {
-    const __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
-    const __m512 cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
-    const __m512 low = _mm512_shuffle_ps(ab, cd, 0x44), high = _mm512_shuffle_ps(ab, cd, 0xee);
-    const __m512 sums = _mm512_add_ps(low, high);  // of each vector's four lanes, in four places
-    const __m256 halves = _mm256_add_ps(_mm512_castps512_ps256(sums), _mm512_extractf32x8_ps(sums, 1));
-    return _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps(halves, 1));
-}
 
 constexpr long GROUP = 4;  // tokens whose scores, and vectors of a head whose weighted sums, are computed side by side
 
@@ -89,7 +75,6 @@ struct Attention {
 
     // QK^T, scaled.
     void score() const {
-        const __m128 scale = _mm_set1_ps(stack.scale);
         for (long token = 0; token < num_tokens; token += GROUP) {
             const T* k[GROUP];
             for (long i = 0; i < GROUP; ++i) {
@@ -97,28 +82,27 @@ struct Attention {
                 if (token + i + AHEAD_TOKENS < num_tokens) tokens.prefetch(token + i + AHEAD_TOKENS, 2 * width());
             }
             for (long head = 0; head < stack.num_heads; ++head) {
-                __m512 sums[QUERIES][GROUP];
+                Floats sums[QUERIES][GROUP];
 #pragma GCC unroll 4
                 for (int query = 0; query < QUERIES; ++query)
 #pragma GCC unroll 4
-                    for (long j = 0; j < GROUP; ++j) sums[query][j] = _mm512_setzero_ps();
+                    for (long j = 0; j < GROUP; ++j) sums[query][j] = splat(0.0f);
                 for (long i = 0; i < stack.head_dim; i += LANES) {
-                    const __mmask16 mask = first_lanes(stack.head_dim - i);
-                    const long at = head * stack.head_dim + i;
-                    __m512 keys[GROUP];
+                    const long at = head * stack.head_dim + i, left = stack.head_dim - i;
+                    Floats keys[GROUP];
 #pragma GCC unroll 4
-                    for (long j = 0; j < GROUP; ++j) keys[j] = load(k[j] + at, mask);
+                    for (long j = 0; j < GROUP; ++j) keys[j] = load(k[j] + at, left);
 #pragma GCC unroll 4
                     for (int query = 0; query < QUERIES; ++query) {
-                        const __m512 x = load(q + query * q_stride + at, mask);
+                        const Floats x = load(q + query * q_stride + at, left);
 #pragma GCC unroll 4
-                        for (long j = 0; j < GROUP; ++j) sums[query][j] = _mm512_fmadd_ps(x, keys[j], sums[query][j]);
+                        for (long j = 0; j < GROUP; ++j) sums[query][j] = fma(x, keys[j], sums[query][j]);
                     }
                 }
 #pragma GCC unroll 4
                 for (int query = 0; query < QUERIES; ++query) {
-                    const __m512* s = sums[query];
-                    _mm_storeu_ps(row(query, head) + token, _mm_mul_ps(reduce_add(s[0], s[1], s[2], s[3]), scale));
+                    const Floats* s = sums[query];
+                    store_sums(row(query, head) + token, s[0], s[1], s[2], s[3], stack.scale);
                 }
             }
         }
@@ -129,33 +113,32 @@ struct Attention {
         for (long head = 0; head < stack.num_heads; ++head)
             for (long start = 0; start < stack.head_dim; start += GROUP * LANES) {
                 const long at = head * stack.head_dim + start;
-                __mmask16 masks[GROUP];
-                __m512 sums[QUERIES][GROUP];
+                long left[GROUP];
+                Floats sums[QUERIES][GROUP];
 #pragma GCC unroll 4
                 for (long i = 0; i < GROUP; ++i) {
-                    const long left = stack.head_dim - start - i * LANES;
-                    masks[i] = left > 0 ? first_lanes(left) : 0;
+                    left[i] = stack.head_dim - start - i * LANES;
 #pragma GCC unroll 4
-                    for (int query = 0; query < QUERIES; ++query) sums[query][i] = _mm512_setzero_ps();
+                    for (int query = 0; query < QUERIES; ++query) sums[query][i] = splat(0.0f);
                 }
                 for (long token = 0; token < num_tokens; ++token) {
                     const T* v = tokens.at(token) + width() + at;
-                    __m512 values[GROUP];
+                    Floats values[GROUP];
 #pragma GCC unroll 4
-                    for (long i = 0; i < GROUP; ++i) values[i] = load(v + i * LANES, masks[i]);
+                    for (long i = 0; i < GROUP; ++i) values[i] = load(v + i * LANES, left[i]);
 #pragma GCC unroll 4
                     for (int query = 0; query < QUERIES; ++query) {
-                        const __m512 weight = splat(row(query, head)[token]);
+                        const Floats weight = splat(row(query, head)[token]);
 #pragma GCC unroll 4
                         for (long i = 0; i < GROUP; ++i)
-                            sums[query][i] = _mm512_fmadd_ps(weight, values[i], sums[query][i]);
+                            sums[query][i] = fma(weight, values[i], sums[query][i]);
                     }
                 }
 #pragma GCC unroll 4
                 for (int query = 0; query < QUERIES; ++query)
 #pragma GCC unroll 4
                     for (long i = 0; i < GROUP; ++i)
-                        store(outputs + query * width() + at + i * LANES, sums[query][i], masks[i]);
+                        store(outputs + query * width() + at + i * LANES, sums[query][i], left[i]);
             }
     }
 
@@ -228,7 +211,7 @@ struct CachedAttention {
         std::memset(mean, 0, weights_stride * sizeof(float));
         for (long head = 0; head < num_heads; ++head)
             for (long token = 0; token < num_tokens; ++token)
-                mean[token] += scores[head * scores_stride(num_tokens) + token] / num_heads;
+                mean[token] += scores[head * scores_stride(num_tokens) + token] / static_cast<float>(num_heads);
     }
 };
 
@@ -259,10 +242,8 @@ void write_kv(const float* values, long stride, long width, const Cache& cache, 
         const long row = rows ? rows[token] : token, position = positions[token];
         if (cache.indirection) cache.indirection[row * cache.indirection_stride + position] = static_cast<int32_t>(row);
         uint16_t* target = cache.kv + layer * cache.layer_stride + row * cache.row_stride + position * width;
-        for (long i = 0; i < width; i += LANES) {
-            const __mmask16 mask = first_lanes(width - i);
-            store(target + i, load(values + token * stride + i, mask), mask);
-        }
+        for (long i = 0; i < width; i += LANES)
+            store(target + i, load(values + token * stride + i, width - i), width - i);
     }
 }
 

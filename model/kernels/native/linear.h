@@ -2,33 +2,38 @@
 // Shapes: B rows, K inputs, N outputs, D model size.
 #pragma once
 
-#include <cmath>
-#include <cstring>
 #include <vector>
 
+#include "dot.h"
 #include "structs.h"
-#include "vectors.h"
 
 namespace {
 
-constexpr long PANEL = 4 * LANES;  // outputs of a panel of weights
-constexpr long TILE_ROWS = 5;      // 5 x 4 sums, 4 vectors of weights and the broadcast inputs fit in 32 registers
-constexpr long BLOCK_ROWS = 160;   // quantized inputs of so many rows stay in the second-level cache
-constexpr int ZERO_POINT = 128;    // VNNI multiplies unsigned by signed bytes: activations are stored as q + 128
+constexpr long PANEL_PARTS = 4;
+constexpr long PANEL = PANEL_PARTS * LANES;  // outputs of a panel of weights
+constexpr long TILE_ROWS = 5;
+constexpr long BLOCK_ROWS = 160;  // quantized inputs of so many rows stay in the second-level cache
 constexpr long PARALLEL_PRODUCTS = 1 << 19;  // for fewer, waking the other threads takes longer than the work
 constexpr long AHEAD_WEIGHTS = 8192;  // bytes: beyond the page, where the processor's own prefetching stops
 
-// One row of inputs as bytes q + 128 with q = round(x / scale), scale = max|x| / 127. Returns the scale.
+// How many vectors of sums a tile of so many rows has side by side: as many as fit in the registers.
+constexpr int tile_parts(int num_rows) { return PARTS == 1 || num_rows == 1 ? 4 : num_rows == 2 ? 2 : 1; }
+
+// One row of inputs as bytes q + ZERO_POINT with q = round(x / scale), scale = max|x| / 127. Returns the scale: NaN for
+// a row that is not finite, so that all that is computed of it is NaN.
 float quantize(const float* inputs, long num_inputs, uint8_t* quantized) {
-    __m512 largest = _mm512_setzero_ps();
+    Bits largest = {};
     for (long i = 0; i < num_inputs; i += LANES)
-        largest = _mm512_max_ps(largest, _mm512_abs_ps(load(inputs + i, first_lanes(num_inputs - i))));
-    const float max = _mm512_reduce_max_ps(largest);
-    const __m512 inverse = splat(max > 0 ? 127.0f / max : 0.0f);
+        largest = larger(absolute(load(inputs + i, num_inputs - i)), largest);
+    const float max = largest_lane(largest);
+    if (!(max <= 3.4028234e38f)) {
+        std::memset(quantized, 0, num_inputs);
+        return __builtin_nanf("");
+    }
+    const Floats inverse = splat(max > 1e-36f ? 127.0f / max : 0.0f);  // of less it would be infinite
     for (long i = 0; i < num_inputs; i += LANES) {
-        const __m512 x = _mm512_mul_ps(load(inputs + i, first_lanes(num_inputs - i)), inverse);
-        const __m512i q = _mm512_add_epi32(_mm512_cvtps_epi32(x), _mm512_set1_epi32(ZERO_POINT));
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(quantized + i), _mm512_cvtepi32_epi8(q));
+        const Floats x = load(inputs + i, num_inputs - i) * inverse;
+        store_low_bytes(quantized + i, bits_of(x + splat(ROUNDING)), ZERO_POINT);
     }
     return max / 127.0f;
 }
@@ -40,61 +45,70 @@ struct Epilogue {
     float* outputs;
 };
 
-// One panel's outputs of ROWS rows. Unrolled so that all sums stay in registers.
-template <int ROWS>
-void tile(const Linear& linear, long panel, const uint8_t* quantized, long stride, const float* row_scales,
-          const Epilogue& epilogue) {
+// The outputs of ROWS rows by COLUMNS vectors of a panel from the `first` on. Unrolled so that all sums stay in
+// registers.
+template <int ROWS, int COLUMNS>
+KAKEHASHI_INLINE void tile(const Linear& linear, long panel, long first, const uint8_t* quantized, long stride,
+                           const float* row_scales, const Epilogue& epilogue) {
     const long num_quads = (linear.num_inputs + 3) / 4;
-    const int8_t* quads = linear.panels + panel * num_quads * PANEL * 4;
-    __m512i sums[ROWS][4];
+    const int8_t* quads = linear.panels + (panel * num_quads * PANEL + first * LANES) * 4;
+    Ints sums[ROWS][COLUMNS];
 #pragma GCC unroll 8
     for (int row = 0; row < ROWS; ++row)
 #pragma GCC unroll 4
-        for (int part = 0; part < 4; ++part) sums[row][part] = _mm512_setzero_si512();
+        for (int column = 0; column < COLUMNS; ++column) sums[row][column] = {};
     for (long quad = 0; quad < num_quads; ++quad, quads += PANEL * 4) {
         if (ROWS < TILE_ROWS)  // few rows wait for memory
-            for (int part = 0; part < 4; ++part) _mm_prefetch(quads + AHEAD_WEIGHTS + part * 64, _MM_HINT_T0);
-        __m512i weights[4];
 #pragma GCC unroll 4
-        for (int part = 0; part < 4; ++part) weights[part] = _mm512_loadu_si512(quads + part * 64);
+            for (int column = 0; column < COLUMNS; ++column)
+                __builtin_prefetch(quads + AHEAD_WEIGHTS + column * LANES * 4);
+        Ints weights[COLUMNS];
+#pragma GCC unroll 4
+        for (int column = 0; column < COLUMNS; ++column) weights[column] = load_ints(quads + column * LANES * 4);
 #pragma GCC unroll 8
         for (int row = 0; row < ROWS; ++row) {
-            int32_t bytes;
-            std::memcpy(&bytes, quantized + row * stride + quad * 4, 4);
-            const __m512i x = _mm512_set1_epi32(bytes);
+            const Inputs inputs(quantized + row * stride + quad * 4);
 #pragma GCC unroll 4
-            for (int part = 0; part < 4; ++part)
-                sums[row][part] = _mm512_dpbusd_epi32(sums[row][part], x, weights[part]);
+            for (int column = 0; column < COLUMNS; ++column)
+                KAKEHASHI_EACH_PART inputs.add_products(sums[row][column].parts[part], weights[column].parts[part]);
         }
     }
 #pragma GCC unroll 4
-    for (int part = 0; part < 4; ++part) {
-        const long output = panel * PANEL + part * LANES;
-        if (output >= linear.num_outputs) break;
-        const __mmask16 mask = first_lanes(linear.num_outputs - output);
-        const __m512 scales = _mm512_loadu_ps(linear.scales + output);
-        const __m512 bias = _mm512_loadu_ps(linear.bias + output);
-        const __m512i offsets = _mm512_loadu_si512(linear.offsets + output);
+    for (int column = 0; column < COLUMNS; ++column) {
+        const long output = panel * PANEL + (first + column) * LANES, left = linear.num_outputs - output;
+        if (left <= 0) break;
+        const Floats scales = load(linear.scales + output, LANES), bias = load(linear.bias + output, LANES);
+        const Ints offsets = ZERO_POINT ? load_ints(linear.offsets + output) : Ints{};
 #pragma GCC unroll 8
         for (int row = 0; row < ROWS; ++row) {
             const long at = row * linear.num_outputs + output;
-            const __m512 products = _mm512_cvtepi32_ps(_mm512_sub_epi32(sums[row][part], offsets));
-            __m512 result = _mm512_fmadd_ps(products, _mm512_mul_ps(scales, splat(row_scales[row])), bias);
+            Floats products;
+            KAKEHASHI_EACH_PART products.parts[part] =
+                __builtin_convertvector(sums[row][column].parts[part] - offsets.parts[part], Part);
+            Floats result = fma(products, scales * splat(row_scales[row]), bias);
             result = activated(result, epilogue.activation);
-            if (epilogue.residual) result = _mm512_add_ps(result, load(epilogue.residual + at, mask));
-            store(epilogue.outputs + at, result, mask);
+            if (epilogue.residual) result = result + load(epilogue.residual + at, left);
+            store(epilogue.outputs + at, result, left);
         }
     }
+}
+
+template <int ROWS>
+void panel_of(const Linear& linear, long panel, const uint8_t* quantized, long stride, const float* row_scales,
+              const Epilogue& epilogue) {
+    constexpr int COLUMNS = tile_parts(ROWS);
+    for (long first = 0; first < PANEL_PARTS; first += COLUMNS)
+        tile<ROWS, COLUMNS>(linear, panel, first, quantized, stride, row_scales, epilogue);
 }
 
 void tiles(long num_rows, const Linear& linear, long panel, const uint8_t* quantized, long stride,
            const float* row_scales, const Epilogue& epilogue) {
     switch (num_rows) {
-        case 1: return tile<1>(linear, panel, quantized, stride, row_scales, epilogue);
-        case 2: return tile<2>(linear, panel, quantized, stride, row_scales, epilogue);
-        case 3: return tile<3>(linear, panel, quantized, stride, row_scales, epilogue);
-        case 4: return tile<4>(linear, panel, quantized, stride, row_scales, epilogue);
-        default: return tile<TILE_ROWS>(linear, panel, quantized, stride, row_scales, epilogue);
+        case 1: return panel_of<1>(linear, panel, quantized, stride, row_scales, epilogue);
+        case 2: return panel_of<2>(linear, panel, quantized, stride, row_scales, epilogue);
+        case 3: return panel_of<3>(linear, panel, quantized, stride, row_scales, epilogue);
+        case 4: return panel_of<4>(linear, panel, quantized, stride, row_scales, epilogue);
+        default: return panel_of<TILE_ROWS>(linear, panel, quantized, stride, row_scales, epilogue);
     }
 }
 
@@ -129,22 +143,21 @@ void multiply(const Linear& linear, const float* inputs, long num_rows, const Ep
 
 // LayerNorm, or RMSNorm where there is no bias, of [B, D]. Inputs and outputs may be the same.
 void normalize(const Norm& norm, const float* inputs, long num_rows, long width, float* outputs) {
+    const float size = static_cast<float>(width);
     for (long row = 0; row < num_rows; ++row, inputs += width, outputs += width) {
-        __m512 sum = _mm512_setzero_ps(), squares = _mm512_setzero_ps();
+        Floats total = splat(0.0f), squares = splat(0.0f);
         if (norm.bias)
-            for (long i = 0; i < width; i += LANES) sum = _mm512_add_ps(sum, load(inputs + i, first_lanes(width - i)));
-        const __m512 mean = splat(_mm512_reduce_add_ps(sum) / width);
+            for (long i = 0; i < width; i += LANES) total = total + load(inputs + i, width - i);
+        const float mean = sum(total) / size;
         for (long i = 0; i < width; i += LANES) {
-            const __mmask16 mask = first_lanes(width - i);
-            const __m512 x = _mm512_maskz_sub_ps(mask, load(inputs + i, mask), mean);
-            squares = _mm512_fmadd_ps(x, x, squares);
+            const Floats x = load(inputs + i, width - i, mean) - splat(mean);
+            squares = fma(x, x, squares);
         }
-        const __m512 inverse = splat(1.0f / std::sqrt(_mm512_reduce_add_ps(squares) / width + norm.eps));
+        const float inverse = 1.0f / __builtin_sqrtf(sum(squares) / size + norm.eps);
         for (long i = 0; i < width; i += LANES) {
-            const __mmask16 mask = first_lanes(width - i);
-            __m512 x = _mm512_mul_ps(_mm512_sub_ps(load(inputs + i, mask), mean), inverse);
-            x = _mm512_mul_ps(x, load(norm.weight + i, mask));
-            store(outputs + i, norm.bias ? _mm512_add_ps(x, load(norm.bias + i, mask)) : x, mask);
+            Floats x = (load(inputs + i, width - i) - splat(mean)) * splat(inverse);
+            x = x * load(norm.weight + i, width - i);
+            store(outputs + i, norm.bias ? x + load(norm.bias + i, width - i) : x, width - i);
         }
     }
 }

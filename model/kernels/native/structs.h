@@ -6,10 +6,13 @@
 
 namespace {
 
+constexpr int64_t LAYOUT = 2;      // of all that crosses: as in `bindings.py`, or the library is refused
+constexpr int64_t ARITHMETIC = 1;  // of the last bits: encoder outputs are shared among equal numbers
+
 struct Linear {
     const int8_t* panels;    // [ceil(N / 64)][ceil(K / 4)][64][4]
     const float* scales;     // [N], as all that follow up to whole panels
-    const int32_t* offsets;  // [N]: 128 times the sum of an output's weights
+    const int32_t* offsets;  // [N]: 128 times the sum of an output's weights, for the sets with ZERO_POINT
     const float* bias;       // [N]
     int64_t num_inputs, num_outputs;
 };
@@ -58,6 +61,32 @@ struct Cache {
 struct Bias {
     const float* values;
     int64_t num_positions;
+};
+
+// What the encoder is given: P tokens, source after source.
+struct Sources {
+    const int64_t* token_ids;  // [P]
+    const int64_t* positions;  // [P]
+    float* hidden_states;      // [P, D], out
+    int64_t num_tokens;
+    const int64_t* lengths;  // of each source
+    int64_t num_sources;
+    const float* bias;  // [H, S, S] on the scores, or none
+    int64_t bias_row_stride, bias_head_stride;
+};
+
+// What a step of the decoder is given: P tokens.
+struct Step {
+    const int64_t* token_ids;  // [P]
+    float* hidden_states;      // [P, D], out
+    int64_t num_tokens;
+    Cache self_kv, cross_kv;
+    const int64_t* rows;            // [P]: of the caches, or none: the p-th token is that of row p
+    const int64_t* positions;       // [P]: where K and V of these tokens go
+    const int64_t* source_lengths;  // [P]
+    Bias self_bias;
+    float* cross_weights;  // [P, S] or none
+    int64_t cross_weights_stride, cross_weights_layer;
 };
 
 }  // namespace

@@ -12,8 +12,8 @@ from model.checkpoint.config import read_checkpoint
 from model.decoding.oracle import decode_alone
 from model.evaluation.parallel_text import EvaluationError, read_test_sets
 from model.evaluation.scoring import Evaluator
-from model.kernels import bindings
-from model.kernels.bindings import Kernels
+from model.kernels import libraries
+from model.kernels.libraries import Kernels
 from model.tokenizers.loading import load_tokenizer
 from service.cli import main
 from tests.support.checkpoints import BUNDLED
@@ -142,7 +142,7 @@ def test_serving_does_not_load_torch() -> None:
 def test_compute_type_that_the_machine_lacks_is_named(
     data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bindings, "find_kernels", lambda: Kernels(None, "there is no compiler"))
+    monkeypatch.setattr(libraries, "find_kernels", lambda: Kernels(None, "there is no compiler"))
     status, out, err = evaluated(capsys, data, "--compute-type", "int8")
     assert (status, out) == (1, "")
     assert err == "kakehashi: compute type int8 needs our own kernels, and there is no compiler; use float32\n"

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from model.kernels import bindings as kernels
+from model.kernels import libraries
 from model.kernels.bindings import LinearKernel
 
 pytestmark = pytest.mark.needs("kernels")
@@ -34,7 +35,7 @@ class Weights:
 
     @property
     def kernel(self) -> LinearKernel:
-        assert kernels.is_available()
+        assert libraries.is_available()
         return LinearKernel(self.weight, self.scales, self.bias)
 
     def exact(self, inputs: Tensor) -> tuple[Tensor, Tensor]:

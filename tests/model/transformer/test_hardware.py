@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from model.checkpoint.config import read_checkpoint
-from model.kernels import bindings
-from model.kernels.bindings import Kernels
+from model.kernels import libraries
+from model.kernels.libraries import Kernels
 from model.transformer import hardware
 from model.transformer.compute_types import ISA_VARIABLE, ComputeType, ComputeTypeError
 from model.transformer.hardware import check_compute_type, fastest_compute_type, has_bfloat16, has_float16
@@ -23,8 +23,8 @@ AVX512 = AVX2 | dict.fromkeys(("avx512_f", "avx512_bw", "avx512_vl", "avx512_dq"
 @pytest.fixture(params=["no kernels", "kernels"])
 def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether the machine is taken to have them."""
-    found = Kernels(None, "this CPU lacks AVX512-VNNI") if request.param == "no kernels" else Kernels(CDLL(None))
-    monkeypatch.setattr(bindings, "find_kernels", lambda: found)
+    found = Kernels(None, "this CPU lacks AVX512-VNNI") if request.param == "no kernels" else Kernels(object())
+    monkeypatch.setattr(libraries, "find_kernels", lambda: found)
     return found.library is not None
 
 
@@ -116,10 +116,10 @@ def test_bfloat16_is_refused_on_an_older_gpu(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_kernels_that_are_switched_off_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ISA_VARIABLE, "none")
-    assert bindings.find_kernels.__wrapped__() == Kernels(None, "KAKEHASHI_ISA=none switches them off")
+    assert libraries.find_kernels.__wrapped__() == Kernels(None, "KAKEHASHI_ISA=none switches them off")
 
 
 def test_an_unknown_set_of_kernels_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ISA_VARIABLE, "mmx")
     with pytest.raises(ComputeTypeError, match=r"KAKEHASHI_ISA: 'mmx' cannot be used: only auto and none can"):
-        bindings.find_kernels.__wrapped__()
+        libraries.find_kernels.__wrapped__()

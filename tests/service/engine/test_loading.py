@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.kernels import bindings
-from model.kernels.bindings import Kernels
+from model.kernels import libraries
+from model.kernels.libraries import Kernels
 from model.transformer.compute_types import ComputeTypeChoice, ComputeTypeError
 from service.engine import loading
 from service.engine.loading import LoadedCheckpoint, load_checkpoint
@@ -27,7 +27,7 @@ def load(
 
 @pytest.fixture
 def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bindings, "find_kernels", lambda: Kernels(None, "there is no compiler"))
+    monkeypatch.setattr(libraries, "find_kernels", lambda: Kernels(None, "there is no compiler"))
 
 
 def test_files_are_hashed_only_where_the_fingerprint_is_needed(

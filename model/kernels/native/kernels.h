@@ -1,29 +1,16 @@
-// The bulk of decoding, for x86-64 CPUs with AVX512-VNNI: int8 linear layers, the encoder and the decoder as whole
-// stacks, and the choice of a token. `bindings.py` loads this library and mirrors its structs.
+// The bulk of decoding: int8 linear layers, the encoder and the decoder as whole stacks, and the choice of a token. Each
+// source file beside this one compiles it for one instruction set; `bindings.py` loads one of these libraries and
+// mirrors the structs.
 //
-// Every row is computed by itself and in one order, whatever stands beside it: a row's result never depends on the
-// batch. Arrays are dense in their last axis; strides are counted in elements. With more than one thread (OpenMP's, of
-// which torch sets the number), rows and panels are shared out among them.
+// The numbers are the same on every instruction set, bit for bit: products of bytes add up exactly, everything else
+// happens in one fixed order. Whoever changes them raises ARITHMETIC, and whoever changes what crosses the border to
+// Python raises LAYOUT, both in `structs.h`.
+//
+// Every row is computed by itself, whatever stands beside it: a row's result never depends on the batch. A row that is
+// not finite ends in logits that are NaN. Arrays are dense in their last axis; strides are counted in elements. With
+// more than one thread (OpenMP's, of which torch sets the number), rows and panels are shared out among them.
 // Shapes: B rows, P tokens of several rows, K inputs, N outputs, H heads, d head size, C tokens in a cache.
-
-#if defined(__x86_64__)
-
-// Before the pragma: inlined functions of the standard library must run on every CPU.
-#include <immintrin.h>
-
-#include <cmath>
-#include <cstdint>
-#include <cstring>
-#include <vector>
-
-extern "C" int kakehashi_supported() {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vnni");
-}
-
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma")
+#pragma once
 
 #include "attention.h"
 #include "linear.h"
@@ -34,9 +21,8 @@ namespace {
 void gate(const float* hidden, long num_rows, long width, int activation, float* outputs) {
     for (long row = 0; row < num_rows; ++row, hidden += 2 * width, outputs += width)
         for (long i = 0; i < width; i += LANES) {
-            const __mmask16 mask = first_lanes(width - i);
-            const __m512 x = activated(load(hidden + i, mask), activation);
-            store(outputs + i, _mm512_mul_ps(x, load(hidden + width + i, mask)), mask);
+            const Floats x = activated(load(hidden + i, width - i), activation);
+            store(outputs + i, x * load(hidden + width + i, width - i), width - i);
         }
 }
 
@@ -83,10 +69,9 @@ void embed(const Embedding& embedding, const int64_t* token_ids, const int64_t* 
            float* outputs) {
     for (long row = 0; row < num_rows; ++row)
         for (long i = 0; i < width; i += LANES) {
-            const __mmask16 mask = first_lanes(width - i);
-            __m512 x = _mm512_mul_ps(load(embedding.tokens + token_ids[row] * width + i, mask), splat(embedding.scale));
-            if (embedding.positions) x = _mm512_add_ps(x, load(embedding.positions + positions[row] * width + i, mask));
-            store(outputs + row * width + i, x, mask);
+            Floats x = load(embedding.tokens + token_ids[row] * width + i, width - i) * splat(embedding.scale);
+            if (embedding.positions) x = x + load(embedding.positions + positions[row] * width + i, width - i);
+            store(outputs + row * width + i, x, width - i);
         }
     if (embedding.norm.weight) normalize(embedding.norm, outputs, num_rows, width, outputs);
 }
@@ -99,40 +84,29 @@ void finish(const Stack& stack, float* hidden_states, long num_rows) {
 
 extern "C" {
 
-struct Step {
-    const int64_t* token_ids;  // [P]
-    float* hidden_states;      // [P, D], out
-    int64_t num_tokens;
-    Cache self_kv, cross_kv;
-    const int64_t* rows;            // [P]: of the caches, or none: the p-th token is that of row p
-    const int64_t* positions;       // [P]: where K and V of these tokens go
-    const int64_t* source_lengths;  // [P]
-    Bias self_bias;
-    float* cross_weights;  // [P, S] or none
-    int64_t cross_weights_stride, cross_weights_layer;
-};
+int64_t kakehashi_layout() { return LAYOUT; }
+int64_t kakehashi_arithmetic() { return ARITHMETIC; }
 
 void linear_int8(const Linear* linear, const float* inputs, long num_rows, float* outputs) {
     multiply(*linear, inputs, num_rows, {NONE, nullptr, outputs});
 }
 
-void encode_stack(const Stack* stack_pointer, float* hidden_states, const int64_t* lengths, long num_sources,
-                  const float* bias, long bias_row_stride, long bias_head_stride) {
+void encode_stack(const Stack* stack_pointer, const Embedding* embedding, const Sources* sources_pointer) {
     const Stack& stack = *stack_pointer;
+    const Sources& sources = *sources_pointer;
     Scratch& scratch = Scratch::of_thread();
-    const long width = stack.num_heads * stack.head_dim;
-    long num_rows = 0;
-    for (long source = 0; source < num_sources; ++source) num_rows += lengths[source];
+    const long width = stack.num_heads * stack.head_dim, num_rows = sources.num_tokens;
+    float* hidden_states = sources.hidden_states;
+    embed(*embedding, sources.token_ids, sources.positions, num_rows, stack.d_model, hidden_states);
     for (long index = 0; index < stack.num_layers; ++index) {
         const EncoderLayer& layer = static_cast<const EncoderLayer*>(stack.layers)[index];
         const Residual self{stack, layer.self_norm, hidden_states, num_rows};
         float* qkv = at_least(scratch.projected, num_rows * 3 * width);
         float* heads = at_least(scratch.heads, num_rows * width);
         multiply(layer.qkv, self.enter(), num_rows, {NONE, nullptr, qkv});
-        for (long source = 0, start = 0; source < num_sources; start += lengths[source++]) {
-            attend_source(stack, qkv + start * 3 * width, lengths[source], bias, bias_row_stride, bias_head_stride,
-                          heads + start * width);
-        }
+        for (long source = 0, start = 0; source < sources.num_sources; start += sources.lengths[source++])
+            attend_source(stack, qkv + start * 3 * width, sources.lengths[source], sources.bias,
+                          sources.bias_row_stride, sources.bias_head_stride, heads + start * width);
         self.leave(layer.out, heads);
         feed_forward(stack, layer.fc1, layer.fc2, layer.ffn_norm, hidden_states, num_rows);
     }
@@ -180,34 +154,25 @@ void choose(const float* all_logits, long num_rows, long num_columns, long block
         const float* logits = all_logits + row * num_columns;
         float* maxima = all_maxima + row * num_blocks;
         float max = -INFINITY;
+        long best = 0;  // block
         for (long index = 0; index < num_blocks; ++index) {
             const long stop = (index + 1) * block < num_columns ? (index + 1) * block : num_columns;
-            __m512 largest = splat(-INFINITY);
-            for (long i = index * block; i < stop; i += LANES) {
-                const __mmask16 mask = first_lanes(stop - i);
-                largest = _mm512_mask_max_ps(largest, mask, largest, load(logits + i, mask));
-            }
-            maxima[index] = _mm512_reduce_max_ps(largest);
-            max = maxima[index] > max ? maxima[index] : max;
+            Floats largest = splat(-INFINITY);
+            for (long i = index * block; i < stop; i += LANES) largest = larger(load(logits + i, stop - i, -INFINITY), largest);
+            maxima[index] = largest_lane(largest);
+            if (!(maxima[index] > max)) continue;
+            max = maxima[index];
+            best = index;
         }
-        __m512 sum = _mm512_setzero_ps();
-        long column = -1;
-        for (long i = 0; i < num_columns; i += LANES) {
-            const __mmask16 mask = first_lanes(num_columns - i);
-            const __m512 x = load(logits + i, mask);
-            const __mmask16 equal = _mm512_mask_cmpeq_ps_mask(mask, x, splat(max));
-            if (column < 0 && equal) column = i + __builtin_ctz(equal);
-            sum = _mm512_mask_add_ps(sum, mask, sum, exp_ps(_mm512_sub_ps(x, splat(max))));
-        }
-        columns[row] = column < 0 ? 0 : column;  // all are NaN
+        long column = best * block;
+        while (column < num_columns && logits[column] != max) ++column;
+        Floats total = splat(0.0f);
+        for (long i = 0; i < num_columns; i += LANES)
+            total = total + exp(load(logits + i, num_columns - i, -INFINITY) - splat(max));
+        columns[row] = column < num_columns ? column : 0;  // some are NaN
         largest_of_row[row] = max;
-        normalizers[row] = max + std::log(_mm512_reduce_add_ps(sum));
+        normalizers[row] = max + log_of(sum(total));  // NaN where a logit is NaN, or infinite
     }
 }
 
 }  // extern "C"
-
-#pragma GCC pop_options
-#else
-extern "C" int kakehashi_supported() { return 0; }
-#endif

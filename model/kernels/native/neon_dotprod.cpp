@@ -1,0 +1,2 @@
+// For Arm with dot products; compiled with the flags for it (`pyproject.toml`).
+#include "kernels.h"

@@ -1,0 +1,310 @@
+// Runs the kernels it is linked with on made-up weights and inputs of odd shapes, and prints a line for each case: its
+// name and a hash of the bits that came out. All instruction sets have to print the same. Everything made up consists
+// of integers and powers of two, so that it is the same on every machine.
+
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "structs.h"
+
+extern "C" {
+void linear_int8(const Linear* linear, const float* inputs, long num_rows, float* outputs);
+void encode_stack(const Stack* stack, const Embedding* embedding, const Sources* sources);
+void decode_stack(const Stack* stack, const Embedding* embedding, const Step* step);
+void choose(const float* logits, long num_rows, long num_columns, long block, int64_t* columns, float* largest,
+            float* normalizers, float* maxima);
+}
+
+namespace {
+
+constexpr long PANEL = 64;
+constexpr long NUM_TOKENS = 40;  // in the vocabulary
+
+struct Random {
+    uint64_t state;
+
+    uint32_t next() {  // splitmix64
+        uint64_t z = state += 0x9e3779b97f4a7c15;
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+        z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+        return static_cast<uint32_t>((z ^ (z >> 31)) >> 32);
+    }
+    long below(long bound) { return static_cast<long>(next() % static_cast<uint64_t>(bound)); }
+    float within(float size) { return (static_cast<float>(next() >> 8) / 8388608.0f - 1.0f) * size; }
+    std::vector<float> floats(long count, float size) {
+        std::vector<float> values(count);
+        for (float& each : values) each = within(size);
+        return values;
+    }
+};
+
+struct Hash {
+    uint64_t value = 0xcbf29ce484222325;
+
+    void add(uint32_t bits) { value = (value ^ bits) * 0x100000001b3; }
+    void add(const std::vector<float>& values) {
+        for (float each : values) {
+            uint32_t bits;
+            std::memcpy(&bits, &each, sizeof(bits));
+            add(each == each ? bits : 0x7fc00000);  // processors differ in the bits of NaN
+        }
+    }
+    void print(const std::string& name) const { std::printf("%s %016llx\n", name.c_str(), (unsigned long long)value); }
+};
+
+struct Weights {
+    std::vector<int8_t> panels;
+    std::vector<int32_t> offsets;
+    std::vector<float> scales, bias;
+    Linear linear;
+
+    Weights(Random& random, long num_inputs, long num_outputs, float size) {
+        const long num_panels = (num_outputs + PANEL - 1) / PANEL, num_quads = (num_inputs + 3) / 4;
+        panels.resize(num_panels * num_quads * PANEL * 4);
+        offsets.resize(num_panels * PANEL);
+        scales = random.floats(num_panels * PANEL, size / 64 / static_cast<float>(num_inputs));
+        bias = random.floats(num_panels * PANEL, 0.25f);
+        for (long output = 0; output < num_outputs; ++output)
+            for (long input = 0; input < num_inputs; ++input) {
+                const long weight = random.below(255) - 127;
+                panels[((output / PANEL * num_quads + input / 4) * PANEL + output % PANEL) * 4 + input % 4] =
+                    static_cast<int8_t>(weight);
+                offsets[output] += static_cast<int32_t>(128 * weight);
+            }
+        linear = {panels.data(), scales.data(), offsets.data(), bias.data(), num_inputs, num_outputs};
+    }
+};
+
+// Rows of very different sizes, of which some are nothing, denormal, huge or not finite.
+std::vector<float> odd_rows(Random& random, long num_rows, long width) {
+    std::vector<float> rows;
+    for (long row = 0; row < num_rows; ++row) {
+        const float sizes[] = {1.0f, 0.0f, 1e-40f, 3e38f, 0.001f, 1000.0f, 1e-37f, 7.0f};
+        for (float each : random.floats(width, sizes[row % 8])) rows.push_back(each);
+        if (row % 23 == 11) rows[row * width + random.below(width)] = __builtin_nanf("");
+        if (row % 23 == 17) rows[row * width + random.below(width)] = -__builtin_inff();
+    }
+    return rows;
+}
+
+void linears(Random& random) {
+    const long inputs[] = {1, 3, 37, 64, 130, 515}, outputs[] = {1, 15, 64, 70, 200};
+    for (long num_inputs : inputs)
+        for (long num_outputs : outputs) {
+            Hash hash;
+            const Weights weights(random, num_inputs, num_outputs, 1.0f);
+            const bool is_every_count = num_inputs == 37 && num_outputs == 70;
+            for (long num_rows = 1; num_rows <= 70; num_rows += is_every_count || num_rows < 6 ? 1 : 16) {
+                const std::vector<float> rows = odd_rows(random, num_rows, num_inputs);
+                std::vector<float> results(num_rows * num_outputs);
+                linear_int8(&weights.linear, rows.data(), num_rows, results.data());
+                hash.add(results);
+            }
+            hash.print("linear " + std::to_string(num_inputs) + " x " + std::to_string(num_outputs));
+        }
+}
+
+void choices(Random& random) {
+    const long widths[] = {1, 15, 16, 17, 129, 1000};
+    for (long width : widths) {
+        Hash hash;
+        const long num_rows = 9, num_blocks = (width + 127) / 128;
+        std::vector<float> logits = random.floats(num_rows * width, 16.0f);
+        for (long i = 0; i < width; ++i) {
+            logits[width + i] = static_cast<float>(random.below(3));          // ties
+            if (random.below(4)) logits[2 * width + i] = -__builtin_inff();   // forbidden
+            logits[3 * width + i] *= 1e30f;
+            logits[4 * width + i] = -__builtin_inff();
+        }
+        logits[5 * width + random.below(width)] = __builtin_nanf("");
+        logits[6 * width + random.below(width)] = __builtin_inff();
+        std::vector<int64_t> columns(num_rows);
+        std::vector<float> largest(num_rows), normalizers(num_rows), maxima(num_rows * num_blocks);
+        choose(logits.data(), num_rows, width, 128, columns.data(), largest.data(), normalizers.data(), maxima.data());
+        for (int64_t each : columns) hash.add(static_cast<uint32_t>(each));
+        hash.add(largest);
+        hash.add(normalizers);
+        hash.add(maxima);
+        hash.print("choose " + std::to_string(width));
+    }
+}
+
+struct Shape {
+    const char* name;
+    long d_model, num_heads, head_dim, ffn;
+    long activation;  // as in `vectors.h`
+    bool is_gated, is_pre_norm, is_rms, has_positions, has_embedding_norm, has_bias, has_indirection;
+};
+
+const Shape SHAPES[] = {
+    {"relu", 32, 2, 16, 64, 1, false, true, false, true, false, false, true},
+    {"silu, post-norm", 21, 3, 7, 34, 2, false, false, false, true, false, false, false},
+    {"gelu, embedding norm", 48, 1, 48, 50, 3, false, false, false, true, true, false, true},
+    {"gelu_tanh", 40, 5, 8, 70, 4, false, true, false, true, true, false, false},
+    {"gated gelu_tanh, RMS, bias", 21, 3, 9, 34, 4, true, true, true, false, false, true, true},
+    {"gated silu, RMS, bias", 32, 2, 70, 66, 2, true, true, true, false, false, true, false},
+    {"relu, RMS, bias", 16, 1, 129, 17, 1, false, true, true, false, false, true, true},
+};
+
+// The weights of a stack. Structs point into it.
+struct Model {
+    const Shape& shape;
+    Random& random;
+    std::vector<Weights*> linears;
+    std::vector<std::vector<float>*> vectors;
+
+    Model(const Shape& shape, Random& random) : shape(shape), random(random) {}
+    Model(const Model&) = delete;
+    ~Model() {
+        for (Weights* each : linears) delete each;
+        for (std::vector<float>* each : vectors) delete each;
+    }
+
+    Linear linear(long num_inputs, long num_outputs) {
+        linears.push_back(new Weights(random, num_inputs, num_outputs, 8.0f));
+        return linears.back()->linear;
+    }
+    const float* vector(long count, float size) {
+        vectors.push_back(new std::vector<float>(random.floats(count, size)));
+        return vectors.back()->data();
+    }
+    Norm norm() {
+        const float* weight = vector(shape.d_model, 2.0f);
+        return {weight, shape.is_rms ? nullptr : vector(shape.d_model, 0.5f), 1e-6f};
+    }
+    long width() const { return shape.num_heads * shape.head_dim; }
+    long hidden() const { return shape.is_gated ? 2 * shape.ffn : shape.ffn; }
+    EncoderLayer encoder_layer() {
+        return {linear(shape.d_model, 3 * width()), linear(width(), shape.d_model), linear(shape.d_model, hidden()),
+                linear(shape.ffn, shape.d_model),   norm(),                         norm()};
+    }
+    DecoderLayer decoder_layer() {
+        return {linear(shape.d_model, 3 * width()),
+                linear(width(), shape.d_model),
+                linear(shape.d_model, width()),
+                linear(width(), shape.d_model),
+                linear(shape.d_model, hidden()),
+                linear(shape.ffn, shape.d_model),
+                norm(),
+                norm(),
+                norm()};
+    }
+    Embedding embedding() {
+        Embedding result{vector(NUM_TOKENS * shape.d_model, 1.0f), nullptr, 3.0f, {nullptr, nullptr, 0.0f}};
+        if (shape.has_positions) result.positions = vector(100 * shape.d_model, 1.0f);
+        if (shape.has_embedding_norm) result.norm = norm();
+        return result;
+    }
+    template <typename Layer>
+    Stack stack(const std::vector<Layer>& layers) {
+        return {layers.data(),
+                shape.is_pre_norm ? norm() : Norm{nullptr, nullptr, 0.0f},
+                static_cast<int64_t>(layers.size()),
+                shape.num_heads,
+                shape.head_dim,
+                shape.d_model,
+                shape.activation,
+                shape.is_pre_norm,
+                shape.is_gated,
+                0.375f};
+    }
+};
+
+void encoder(const Shape& shape, Random& random) {
+    Model model(shape, random);
+    const std::vector<EncoderLayer> layers{model.encoder_layer(), model.encoder_layer()};
+    const Stack stack = model.stack(layers);
+    const Embedding embedding = model.embedding();
+    Hash hash;
+    std::vector<int64_t> lengths, ids, positions;
+    for (long length = 1; length <= 70; length = length * 2 + 3)
+        for (long position = lengths.size(), i = (lengths.push_back(length), 0); i < length; ++i) {
+            ids.push_back(random.below(NUM_TOKENS));
+            positions.push_back(i);
+            (void)position;
+        }
+    std::vector<float> states(ids.size() * shape.d_model);
+    const long longest = lengths.back();
+    const float* bias = shape.has_bias ? model.vector(shape.num_heads * longest * longest, 2.0f) : nullptr;
+    const Sources sources{ids.data(),      positions.data(),
+                          states.data(),   static_cast<int64_t>(ids.size()),
+                          lengths.data(),  static_cast<int64_t>(lengths.size()),
+                          bias,            longest,
+                          longest * longest};
+    encode_stack(&stack, &embedding, &sources);
+    hash.add(states);
+    hash.print(std::string("encoder: ") + shape.name);
+}
+
+uint16_t bfloat16(float value) {
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof(bits));
+    return static_cast<uint16_t>(bits >> 16);
+}
+
+// All tokens of some rows at once, then a step of every row.
+void decoder(const Shape& shape, Random& random) {
+    Model model(shape, random);
+    const std::vector<DecoderLayer> layers{model.decoder_layer(), model.decoder_layer()};
+    const Stack stack = model.stack(layers);
+    const Embedding embedding = model.embedding();
+    Hash hash;
+    const long num_rows = 11, self_tokens = 24, source_tokens = 37, pair = 2 * model.width();
+    std::vector<uint16_t> self_kv(layers.size() * num_rows * self_tokens * pair);
+    std::vector<uint16_t> cross_kv(layers.size() * num_rows * source_tokens * pair);
+    for (uint16_t& each : cross_kv) each = bfloat16(random.within(2.0f));
+    std::vector<int32_t> indirection(num_rows * self_tokens);
+    const Cache self{self_kv.data(), num_rows * self_tokens * pair, self_tokens * pair,
+                     shape.has_indirection ? indirection.data() : nullptr, self_tokens};
+    const Cache cross{cross_kv.data(), num_rows * source_tokens * pair, source_tokens * pair, nullptr, 0};
+    const float* bias = shape.has_bias ? model.vector(shape.num_heads * self_tokens, 2.0f) : nullptr;
+    std::vector<int64_t> lengths_of_rows;
+    for (long row = 0; row < num_rows; ++row) lengths_of_rows.push_back(1 + random.below(source_tokens));
+    for (int phase = 0; phase < 2; ++phase) {
+        std::vector<int64_t> ids, rows, positions, source_lengths;
+        for (long row = 0; row < num_rows; ++row)
+            for (long position = phase ? 2 * row : 0; position < (phase ? 2 * row + 1 : 2 * row); ++position) {
+                ids.push_back(random.below(NUM_TOKENS));
+                rows.push_back(row);
+                positions.push_back(position);
+                source_lengths.push_back(lengths_of_rows[row]);
+            }
+        if (phase && shape.has_indirection)  // as after beams have been reordered
+            for (long row = 1; row < num_rows; ++row)
+                for (long position = 0; position < 2 * (row - 1); position += 3)
+                    indirection[row * self_tokens + position] = static_cast<int32_t>(row - 1);
+        std::vector<float> states(ids.size() * shape.d_model), weights(ids.size() * source_tokens);
+        const Step step{ids.data(),
+                        states.data(),
+                        static_cast<int64_t>(ids.size()),
+                        self,
+                        cross,
+                        phase ? nullptr : rows.data(),
+                        positions.data(),
+                        source_lengths.data(),
+                        {bias, self_tokens},
+                        phase ? weights.data() : nullptr,
+                        source_tokens,
+                        phase ? 1 : -1};
+        decode_stack(&stack, &embedding, &step);
+        hash.add(states);
+        hash.add(weights);
+    }
+    for (uint16_t each : self_kv) hash.add(each);
+    hash.print(std::string("decoder: ") + shape.name);
+}
+
+}  // namespace
+
+int main() {
+    Random random{7};
+    linears(random);
+    choices(random);
+    for (const Shape& shape : SHAPES) {
+        encoder(shape, random);
+        decoder(shape, random);
+    }
+}
