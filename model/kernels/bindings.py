@@ -111,7 +111,7 @@ class StepStruct(Structure):
 
 
 class LinearKernel:
-    """int8 weights [N, K] with a scale [N] and a bias [N] for each output, in the order in which the kernels read them."""
+    """int8 weights [N, K], with a scale [N] and a bias [N] for each output, in the order in which kernels read them."""
 
     def __init__(self, weight: Tensor, scales: Tensor, bias: Tensor | None) -> None:
         num_outputs, num_inputs = weight.shape
@@ -140,8 +140,8 @@ class LinearKernel:
 def choose(logits: Tensor, *, block: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Of logits [B, N] float32: argmax [B] int64, max and logsumexp [B], and the max of each `block` columns [B, C].
 
-    `block` is a multiple of 16. Of equal logits the first is the largest. Where a logit is NaN or infinite, the logsumexp
-    is NaN.
+    `block` is a multiple of 16. Of equal logits the first is the largest. A logit that is NaN or +inf makes the
+    logsumexp NaN.
     """
     logits = logits.contiguous()
     num_rows, num_columns = logits.shape

@@ -63,15 +63,17 @@ class EncoderKernel:
         self._sources = SourcesStruct()
         self._arguments = (byref(self._stack), byref(self._embedding), byref(self._sources))
 
-    def __call__(
-        self, input_ids: Tensor, positions: Tensor, source_lengths: Tensor, bias: Tensor | None
-    ) -> Tensor:
-        """input_ids and positions [P], source after source, source_lengths [B] -> [P, D].
+    def __call__(self, input_ids: Tensor, positions: Tensor, source_lengths: Tensor, bias: Tensor | None) -> Tensor:
+        """input_ids and positions [P], source after source, source_lengths [B], all dense -> [P, D].
 
         `bias` [H, S, S] is added to the scores.
         """
         sources = self._sources
-        input_ids, positions, source_lengths = input_ids.contiguous(), positions.contiguous(), source_lengths.contiguous()
+        input_ids, positions, source_lengths = (
+            input_ids.contiguous(),
+            positions.contiguous(),
+            source_lengths.contiguous(),
+        )
         hidden_states = torch.empty(len(input_ids), self._d_model)
         sources.token_ids, sources.positions = input_ids.data_ptr(), positions.data_ptr()
         sources.hidden_states, sources.num_tokens = hidden_states.data_ptr(), len(hidden_states)

@@ -1,16 +1,20 @@
 """The position of a token: added to its embedding, as sinusoids or learned, or as a bias on self-attention scores.
 
+Tables are the same on every machine, bit for bit: they are computed by additions and multiplications, and in decimal
+arithmetic, since the libraries of different processors round functions differently.
 Shapes: B rows, T tokens, C columns, H heads, P positions, D model size.
 """
 
 import math
 from collections.abc import Callable, Mapping
+from decimal import Context, Decimal
 from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
 
 from model.checkpoint.config import ModelConfig, Positions, RelativePositions
+from model.transformer.sines import cos, sin
 
 
 class SinusoidalPositions(nn.Module):
@@ -105,7 +109,9 @@ def distance_buckets(relative: RelativePositions, *, bidirectional: bool) -> Ten
     num_buckets = relative.num_buckets // 2 if bidirectional else relative.num_buckets
     lengths = distances.abs() if bidirectional else (-distances).clamp(min=0)
     num_exact = num_buckets // 2
-    share = torch.log(lengths.clamp(min=1).float() / num_exact) / math.log(relative.max_distance / num_exact)
+    quotients = (lengths.clamp(min=1).float() / num_exact).tolist()
+    logarithms = torch.tensor([math.log(each) for each in quotients])  # rounded from float64, which leaves no doubt
+    share = logarithms / math.log(relative.max_distance / num_exact)
     in_ranges = (num_exact + (share * (num_buckets - num_exact)).long()).clamp(max=num_buckets - 1)
     buckets = torch.where(lengths < num_exact, lengths, in_ranges)
     return buckets + (distances > 0) * num_buckets if bidirectional else buckets
@@ -119,20 +125,22 @@ def positions_table(config: ModelConfig, *, num_positions: int | None = None) ->
 
 def _sinusoidal(rows: int, offset: int, d_model: int) -> Tensor:
     """Section 3.5 of "Attention Is All You Need", sines before cosines instead of taking turns; in float64."""
-    columns = torch.arange(d_model, dtype=torch.float64)
-    wavelengths = 10000.0 ** (2 * (columns // 2) / d_model)
+    exponents = [2 * (column // 2) / d_model for column in range(d_model)]
+    wavelengths = torch.tensor([float(_DECIMAL.power(10000, Decimal(each))) for each in exponents], dtype=torch.float64)
     angles = torch.arange(offset, offset + rows, dtype=torch.float64)[:, None] / wavelengths
-    return torch.cat([angles[:, 0::2].sin(), angles[:, 1::2].cos()], dim=1).float()
+    return torch.cat([sin(angles[:, 0::2]), cos(angles[:, 1::2])], dim=1).float()
 
 
 def _sinusoidal_t2t(rows: int, offset: int, d_model: int) -> Tensor:
     """As in tensor2tensor and fairseq: wavelengths from 1 to 10000 inclusive, zero in a last odd column; in float32."""
     half = d_model // 2
-    frequencies = torch.exp(torch.arange(half).float() * -(math.log(10000) / (half - 1)))
-    angles = torch.arange(offset, offset + rows).float()[:, None] * frequencies
-    return torch.cat([angles.sin(), angles.cos(), torch.zeros(rows, d_model % 2)], dim=1)
+    exponents = (torch.arange(half).float() * -(math.log(10000) / (half - 1))).tolist()
+    frequencies = torch.tensor([float(_DECIMAL.exp(Decimal(each))) for each in exponents])
+    angles = (torch.arange(offset, offset + rows).float()[:, None] * frequencies).double()
+    return torch.cat([sin(angles).float(), cos(angles).float(), torch.zeros(rows, d_model % 2)], dim=1)
 
 
+_DECIMAL = Context(prec=30)
 _TABLES: Mapping[Positions, Callable[[int, int, int], Tensor]] = MappingProxyType(
     {"sinusoidal": _sinusoidal, "sinusoidal_t2t": _sinusoidal_t2t}
 )

@@ -6,6 +6,7 @@ for ever, and then agreement with another implementation proves nothing.
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from io import BytesIO
@@ -174,16 +175,20 @@ def random_marian(
     return directory
 
 
-def enliven(model: PreTrainedModel, *, seed: int) -> None:
+def gaussian(seed: int) -> Callable[[torch.Size], torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return lambda shape: torch.randn(shape, generator=generator)
+
+
+def enliven(model: PreTrainedModel, draw: Callable[[torch.Size], torch.Tensor]) -> None:
     """Redraw all weights so that greedy outputs vary, and some end for the end token's wider row.
 
-    Sharp attention over wide embeddings makes each step depend on what was said, and norm weights of either sign keep
+    `draw` gives numbers of mean 0 and variance 1. Sharp attention over wide embeddings makes each step depend on what was said, and norm weights of either sign keep
     a token's own embedding, on its way through the residual path, from voting for that token again.
     """
-    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, tensor in model.state_dict().items():
-            noise = torch.randn(tensor.shape, generator=generator)
+            noise = draw(tensor.shape)
             if "embed_positions" in name and model.config.model_type not in LEARNED_POSITIONS:
                 continue
             if "norm" in name and name.endswith("weight"):
@@ -212,7 +217,7 @@ def _gain(name: str, tensor: torch.Tensor, config: PreTrainedConfig) -> float:
 
 
 def save(model: PreTrainedModel, directory: Path, *, seed: int, max_length: int) -> None:
-    enliven(model, seed=seed)
+    enliven(model, gaussian(seed))
     model.generation_config.max_length = max_length
     model.save_pretrained(directory)
 

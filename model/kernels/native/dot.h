@@ -18,6 +18,7 @@ typedef __m256i Register;
 
 // Unsigned by signed bytes: inputs are stored with an offset, whose products with the weights are taken off afterwards.
 constexpr int ZERO_POINT = 128;
+constexpr bool FLIPS_WEIGHTS = false;
 
 struct Inputs {
     IntPart quads;
@@ -35,19 +36,22 @@ struct Inputs {
 #elif defined(__AVX2__) && !defined(KAKEHASHI_SCALAR)
 
 constexpr int ZERO_POINT = 0;
+constexpr bool FLIPS_WEIGHTS = true;
 
-// Unsigned by signed bytes in pairs, which stay within int16: |x| times w with the sign of x.
+// Unsigned by signed bytes in pairs, which stay within int16: |x| times w with the sign of x. Of a negative x that sign
+// is given by flipping all bits of w, to -w - 1, so that the sums lack |x|, which is added afterwards.
 struct Inputs {
-    __m256i quads, magnitudes;
+    __m256i magnitudes, flips;
 
     KAKEHASHI_INLINE explicit Inputs(const uint8_t* bytes) {
         int32_t quad;
         std::memcpy(&quad, bytes, sizeof(quad));
-        quads = _mm256_set1_epi32(quad);
+        const __m256i quads = _mm256_set1_epi32(quad);
         magnitudes = _mm256_abs_epi8(quads);
+        flips = _mm256_cmpgt_epi8(magnitudes, quads);
     }
     KAKEHASHI_INLINE void add_products(IntPart& sums, IntPart weights) const {
-        const __m256i pairs = _mm256_maddubs_epi16(magnitudes, _mm256_sign_epi8((__m256i)weights, quads));
+        const __m256i pairs = _mm256_maddubs_epi16(magnitudes, _mm256_xor_si256((__m256i)weights, flips));
         sums += (IntPart)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
     }
 };
@@ -55,6 +59,7 @@ struct Inputs {
 #elif defined(__ARM_FEATURE_DOTPROD) && !defined(KAKEHASHI_SCALAR)
 
 constexpr int ZERO_POINT = 0;
+constexpr bool FLIPS_WEIGHTS = false;
 
 struct Inputs {
     int8x16_t quads;
@@ -72,6 +77,7 @@ struct Inputs {
 #else
 
 constexpr int ZERO_POINT = 0;
+constexpr bool FLIPS_WEIGHTS = false;
 
 // Of one output, in plain arithmetic: the oracle of the tests.
 struct Inputs {

@@ -11,31 +11,39 @@ namespace {
 
 constexpr long PANEL_PARTS = 4;
 constexpr long PANEL = PANEL_PARTS * LANES;  // outputs of a panel of weights
-constexpr long TILE_ROWS = 5;
+constexpr long TILE_ROWS = PARTS == 1 ? 5 : 3;  // whose sums fit in the registers, beside weights and inputs
 constexpr long BLOCK_ROWS = 160;  // quantized inputs of so many rows stay in the second-level cache
 constexpr long PARALLEL_PRODUCTS = 1 << 19;  // for fewer, waking the other threads takes longer than the work
 constexpr long AHEAD_WEIGHTS = 8192;  // bytes: beyond the page, where the processor's own prefetching stops
 
-// How many vectors of sums a tile of so many rows has side by side: as many as fit in the registers.
-constexpr int tile_parts(int num_rows) { return PARTS == 1 || num_rows == 1 ? 4 : num_rows == 2 ? 2 : 1; }
+// How many vectors of outputs a tile of so many rows has.
+constexpr int tile_columns(int num_rows) { return PARTS == 1 || num_rows == 1 ? 4 : 2; }
 
-// One row of inputs as bytes q + ZERO_POINT with q = round(x / scale), scale = max|x| / 127. Returns the scale: NaN for
-// a row that is not finite, so that all that is computed of it is NaN.
-float quantize(const float* inputs, long num_inputs, uint8_t* quantized) {
+struct Row {
+    float scale;
+    int32_t negatives;  // the sum of |q| over the negative ones, where the product of bytes needs it
+};
+
+// One row of inputs as bytes q + ZERO_POINT with q = round(x / scale), scale = max|x| / 127. The scale is NaN for a row
+// that is not finite, so that all that is computed of it is NaN.
+Row quantize(const float* inputs, long num_inputs, uint8_t* quantized) {
     Bits largest = {};
     for (long i = 0; i < num_inputs; i += LANES)
         largest = larger(absolute(load(inputs + i, num_inputs - i)), largest);
     const float max = largest_lane(largest);
     if (!(max <= 3.4028234e38f)) {
         std::memset(quantized, 0, num_inputs);
-        return __builtin_nanf("");
+        return {__builtin_nanf(""), 0};
     }
     const Floats inverse = splat(max > 1e-36f ? 127.0f / max : 0.0f);  // of less it would be infinite
+    Ints negatives = {};
     for (long i = 0; i < num_inputs; i += LANES) {
         const Floats x = load(inputs + i, num_inputs - i) * inverse;
-        store_low_bytes(quantized + i, bits_of(x + splat(ROUNDING)), ZERO_POINT);
+        const Bits bits = bits_of(x + splat(ROUNDING));
+        store_low_bytes(quantized + i, bits, ZERO_POINT);
+        if (FLIPS_WEIGHTS) negatives = add_below(negatives, bits, bits_of(splat(ROUNDING)));
     }
-    return max / 127.0f;
+    return {max / 127.0f, FLIPS_WEIGHTS ? sum(negatives) : 0};
 }
 
 // The epilogue of a product: the activation, then the addition of `residual` (or none).
@@ -49,7 +57,7 @@ struct Epilogue {
 // registers.
 template <int ROWS, int COLUMNS>
 KAKEHASHI_INLINE void tile(const Linear& linear, long panel, long first, const uint8_t* quantized, long stride,
-                           const float* row_scales, const Epilogue& epilogue) {
+                           const Row* rows, const Epilogue& epilogue) {
     const long num_quads = (linear.num_inputs + 3) / 4;
     const int8_t* quads = linear.panels + (panel * num_quads * PANEL + first * LANES) * 4;
     Ints sums[ROWS][COLUMNS];
@@ -83,9 +91,11 @@ KAKEHASHI_INLINE void tile(const Linear& linear, long panel, long first, const u
         for (int row = 0; row < ROWS; ++row) {
             const long at = row * linear.num_outputs + output;
             Floats products;
-            KAKEHASHI_EACH_PART products.parts[part] =
-                __builtin_convertvector(sums[row][column].parts[part] - offsets.parts[part], Part);
-            Floats result = fma(products, scales * splat(row_scales[row]), bias);
+            KAKEHASHI_EACH_PART {
+                const IntPart exact = sums[row][column].parts[part] - offsets.parts[part] + rows[row].negatives;
+                products.parts[part] = __builtin_convertvector(exact, Part);
+            }
+            Floats result = fma(products, scales * splat(rows[row].scale), bias);
             result = activated(result, epilogue.activation);
             if (epilogue.residual) result = result + load(epilogue.residual + at, left);
             store(epilogue.outputs + at, result, left);
@@ -94,21 +104,21 @@ KAKEHASHI_INLINE void tile(const Linear& linear, long panel, long first, const u
 }
 
 template <int ROWS>
-void panel_of(const Linear& linear, long panel, const uint8_t* quantized, long stride, const float* row_scales,
+void panel_of(const Linear& linear, long panel, const uint8_t* quantized, long stride, const Row* rows,
               const Epilogue& epilogue) {
-    constexpr int COLUMNS = tile_parts(ROWS);
+    constexpr int COLUMNS = tile_columns(ROWS);
     for (long first = 0; first < PANEL_PARTS; first += COLUMNS)
-        tile<ROWS, COLUMNS>(linear, panel, first, quantized, stride, row_scales, epilogue);
+        tile<ROWS, COLUMNS>(linear, panel, first, quantized, stride, rows, epilogue);
 }
 
-void tiles(long num_rows, const Linear& linear, long panel, const uint8_t* quantized, long stride,
-           const float* row_scales, const Epilogue& epilogue) {
-    switch (num_rows) {
-        case 1: return panel_of<1>(linear, panel, quantized, stride, row_scales, epilogue);
-        case 2: return panel_of<2>(linear, panel, quantized, stride, row_scales, epilogue);
-        case 3: return panel_of<3>(linear, panel, quantized, stride, row_scales, epilogue);
-        case 4: return panel_of<4>(linear, panel, quantized, stride, row_scales, epilogue);
-        default: return panel_of<TILE_ROWS>(linear, panel, quantized, stride, row_scales, epilogue);
+void tiles(long num_rows, const Linear& linear, long panel, const uint8_t* quantized, long stride, const Row* rows,
+           const Epilogue& epilogue) {
+    switch (num_rows < TILE_ROWS ? num_rows : TILE_ROWS) {
+        case 1: return panel_of<1>(linear, panel, quantized, stride, rows, epilogue);
+        case 2: return panel_of<2>(linear, panel, quantized, stride, rows, epilogue);
+        case 3: return panel_of<3>(linear, panel, quantized, stride, rows, epilogue);
+        case 4: return panel_of<TILE_ROWS < 4 ? TILE_ROWS : 4>(linear, panel, quantized, stride, rows, epilogue);
+        default: return panel_of<TILE_ROWS>(linear, panel, quantized, stride, rows, epilogue);
     }
 }
 
@@ -119,23 +129,23 @@ void multiply(const Linear& linear, const float* inputs, long num_rows, const Ep
     const long num_panels = (linear.num_outputs + PANEL - 1) / PANEL;
     if (static_cast<long>(of_thread.size()) < BLOCK_ROWS * stride) of_thread.resize(BLOCK_ROWS * stride);
     uint8_t* quantized = of_thread.data();  // of the calling thread, and shared by all
-    float row_scales[BLOCK_ROWS];
+    Row rows[BLOCK_ROWS];
     for (long block = 0; block < num_rows; block += BLOCK_ROWS) {
-        const long rows = num_rows - block < BLOCK_ROWS ? num_rows - block : BLOCK_ROWS;
-#pragma omp parallel if (rows * linear.num_inputs * linear.num_outputs > PARALLEL_PRODUCTS)
+        const long size = num_rows - block < BLOCK_ROWS ? num_rows - block : BLOCK_ROWS;
+#pragma omp parallel if (size * linear.num_inputs * linear.num_outputs > PARALLEL_PRODUCTS)
         {
 #pragma omp for
-            for (long row = 0; row < rows; ++row) {
+            for (long row = 0; row < size; ++row) {
                 const float* values = inputs + (block + row) * linear.num_inputs;
-                row_scales[row] = quantize(values, linear.num_inputs, quantized + row * stride);
+                rows[row] = quantize(values, linear.num_inputs, quantized + row * stride);
             }
 #pragma omp for
             for (long panel = 0; panel < num_panels; ++panel)
-                for (long row = 0; row < rows; row += TILE_ROWS) {
+                for (long row = 0; row < size; row += TILE_ROWS) {
                     const long at = (block + row) * linear.num_outputs;
                     const float* residual = epilogue.residual ? epilogue.residual + at : nullptr;
                     const Epilogue part{epilogue.activation, residual, epilogue.outputs + at};
-                    tiles(rows - row, linear, panel, quantized + row * stride, stride, row_scales + row, part);
+                    tiles(size - row, linear, panel, quantized + row * stride, stride, rows + row, part);
                 }
         }
     }

@@ -197,35 +197,60 @@ KAKEHASHI_INLINE float sum(Floats x) {
     return sums[0];
 }
 
-KAKEHASHI_INLINE float largest_lane(Floats x) {
-    float lanes[LANES];
-    std::memcpy(lanes, &x, sizeof(x));
-    for (long half = LANES / 2; half; half /= 2)
-        for (long i = 0; i < half; ++i) lanes[i] = lanes[i] > lanes[i + half] ? lanes[i] : lanes[i + half];
-    return lanes[0];
-}
-
-// Of the bits of numbers without their sign, of which that of NaN are the largest.
+// Of the bits of numbers without their sign, of which those of NaN are the largest.
 KAKEHASHI_INLINE Bits larger(Bits a, Bits b) {
     KAKEHASHI_EACH_PART b.parts[part] = a.parts[part] > b.parts[part] ? a.parts[part] : b.parts[part];
     return b;
 }
 
-KAKEHASHI_INLINE float largest_lane(Bits x) {
-    uint32_t lanes[LANES];
-    std::memcpy(lanes, &x, sizeof(x));
-    for (long half = LANES / 2; half; half /= 2)
-        for (long i = 0; i < half; ++i) lanes[i] = lanes[i] > lanes[i + half] ? lanes[i] : lanes[i + half];
-    float largest;
-    std::memcpy(&largest, lanes, sizeof(largest));
-    return largest;
+// As `sum`, with `larger`.
+#if defined(__AVX2__) && !defined(KAKEHASHI_SCALAR)
+KAKEHASHI_INLINE float largest_lane(Floats x) {
+#if defined(__AVX512F__)
+    const __m256 half = _mm256_max_ps(_mm512_castps512_ps256(x.parts[0]), _mm512_extractf32x8_ps(x.parts[0], 1));
+#else
+    const __m256 half = _mm256_max_ps(x.parts[0], x.parts[1]);
+#endif
+    const __m128 four = _mm_max_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+    const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
 }
 
-// exp to about 2 units in the last place, and 0 below exp(-80): 2^n * e^r with |r| <= ln(2)/2, e^r as a polynomial
-// (Cephes, expf).
+KAKEHASHI_INLINE float largest_lane(Bits x) {
+#if defined(__AVX512F__)
+    const __m512i all = (__m512i)x.parts[0];
+    const __m256i half = _mm256_max_epu32(_mm512_castsi512_si256(all), _mm512_extracti32x8_epi32(all, 1));
+#else
+    const __m256i half = _mm256_max_epu32((__m256i)x.parts[0], (__m256i)x.parts[1]);
+#endif
+    const __m128i four = _mm_max_epu32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+    const __m128i two = _mm_max_epu32(four, _mm_shuffle_epi32(four, 0xee));
+    return _mm_cvtss_f32(_mm_castsi128_ps(_mm_max_epu32(two, _mm_shuffle_epi32(two, 0x55))));
+}
+#else
+template <typename Lane, typename Vector>
+KAKEHASHI_INLINE Lane largest_of(const Vector& x) {
+    Lane lanes[LANES];
+    std::memcpy(lanes, x.parts, sizeof(lanes));
+    for (long half = LANES / 2; half; half /= 2)
+        for (long i = 0; i < half; ++i) lanes[i] = lanes[i] > lanes[i + half] ? lanes[i] : lanes[i + half];
+    return lanes[0];
+}
+
+KAKEHASHI_INLINE float largest_lane(Floats x) { return largest_of<float>(x); }
+
+KAKEHASHI_INLINE float largest_lane(Bits x) {
+    const uint32_t bits = largest_of<uint32_t>(x);
+    float value;
+    std::memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+#endif
+
+// exp of numbers up to 88 to about 2 units in the last place, and 0 below exp(-80): 2^n * e^r with |r| <= ln(2)/2, e^r
+// as a polynomial (Cephes, expf).
 KAKEHASHI_INLINE Floats exp(Floats x) {
-    const Floats lowest = splat(-80.0f), highest = splat(88.0f);
-    const Floats clamped = where_less(highest, x, highest, larger(lowest, x));
+    const Floats lowest = splat(-80.0f), clamped = larger(lowest, x);
     const Floats shifted = fma(clamped, splat(1.44269504088896341f), splat(ROUNDING));
     const Floats n = shifted - splat(ROUNDING);
     Floats r = fma(n, splat(-0.693359375f), clamped);
@@ -271,7 +296,10 @@ inline float log_of(float x) {
     return __builtin_fmaf(n, 0.693359375f, x + y);
 }
 
-KAKEHASHI_INLINE Floats sigmoid(Floats x) { return splat(1.0f) / (splat(1.0f) + exp(splat(0.0f) - x)); }
+KAKEHASHI_INLINE Floats sigmoid(Floats x) {
+    const Floats lowest = splat(-88.0f);
+    return splat(1.0f) / (splat(1.0f) + exp(splat(0.0f) - larger(lowest, x)));
+}
 
 // erf to 1.5e-7 (Abramowitz and Stegun, 7.1.26).
 KAKEHASHI_INLINE Floats erf(Floats x) {
@@ -324,6 +352,21 @@ KAKEHASHI_INLINE Floats load(const float* values, long count, float fill = 0.0f)
     KAKEHASHI_EACH_PART result.parts[part] = *(const LoosePart*)(values + part * PART_LANES);
     return result;
 #endif
+}
+
+// `sums` and how far `bits` are below `limit`, if they are.
+KAKEHASHI_INLINE Ints add_below(Ints sums, Bits bits, Bits limit) {
+    KAKEHASHI_EACH_PART {
+        const IntPart distance = (IntPart)(limit.parts[part] - bits.parts[part]);
+        sums.parts[part] += distance > 0 ? distance : IntPart{};
+    }
+    return sums;
+}
+
+KAKEHASHI_INLINE int32_t sum(Ints x) {
+    int32_t total = 0;
+    for (long lane = 0; lane < LANES; ++lane) total += x.parts[lane / PART_LANES][lane % PART_LANES];
+    return total;
 }
 
 KAKEHASHI_INLINE Ints load_ints(const void* values) {

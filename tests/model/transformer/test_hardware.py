@@ -10,7 +10,7 @@ from model.checkpoint.config import read_checkpoint
 from model.kernels import libraries
 from model.kernels.libraries import Kernels
 from model.transformer import hardware
-from model.transformer.compute_types import ISA_VARIABLE, ComputeType, ComputeTypeError
+from model.transformer.compute_types import ComputeType, ComputeTypeError
 from model.transformer.hardware import check_compute_type, fastest_compute_type, has_bfloat16, has_float16
 from tests.support.checkpoints import BUNDLED
 from tests.support.pairs import CPU
@@ -112,14 +112,3 @@ def test_auto_on_cuda_is_the_type_that_the_gpu_multiplies(
 def test_bfloat16_is_refused_on_an_older_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
     assert refusal("bfloat16", CUDA).endswith("use float16 or float32")
-
-
-def test_kernels_that_are_switched_off_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(ISA_VARIABLE, "none")
-    assert libraries.find_kernels.__wrapped__() == Kernels(None, "KAKEHASHI_ISA=none switches them off")
-
-
-def test_an_unknown_set_of_kernels_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(ISA_VARIABLE, "mmx")
-    with pytest.raises(ComputeTypeError, match=r"KAKEHASHI_ISA: 'mmx' cannot be used: only auto and none can"):
-        libraries.find_kernels.__wrapped__()

@@ -1,4 +1,6 @@
-"""Position tables equal those of `transformers`, to the last bit."""
+"""Position tables equal those of `transformers`, to the last bit where it computes in float64."""
+
+import math
 
 import pytest
 import torch
@@ -6,13 +8,17 @@ from transformers.models.t5.modeling_t5 import T5Attention
 
 from model.checkpoint.config import RelativePositions
 from model.transformer.positions import RelativeBias, distance_buckets, positions_table
+from model.transformer.sines import cos, sin
 from tests.support.pairs import Pair
+
+ROUNDING = torch.finfo(torch.float32).eps
+"""Of a frequency in float32, which differs by machine; times the position."""
 
 
 def test_m2m100_positions_equal_transformers(m2m100: Pair) -> None:
     theirs = m2m100.theirs.model.encoder.embed_positions.weights
     ours = positions_table(m2m100.checkpoint.config)
-    assert torch.equal(ours, theirs[2 : 2 + len(ours)])
+    torch.testing.assert_close(ours, theirs[2 : 2 + len(ours)], rtol=0, atol=ROUNDING * len(ours))
 
 
 def test_marian_positions_equal_transformers(marian: Pair) -> None:
@@ -53,3 +59,10 @@ def test_longer_table_begins_with_the_shorter_one(family: str, request: pytest.F
     short = positions_table(pair.checkpoint.config)
     longer = positions_table(pair.checkpoint.config, num_positions=len(short) + 5)
     assert torch.equal(longer[: len(short)], short)
+
+
+def test_sines_are_those_of_the_mathematical_library() -> None:
+    angles = torch.cat([torch.arange(0, 2000, 0.37, dtype=torch.float64), torch.tensor([0.0, 1e-9, 30000.0])])
+    exact = [(math.sin(each), math.cos(each)) for each in angles.tolist()]
+    for ours, theirs in zip((sin(angles), cos(angles)), zip(*exact, strict=True), strict=True):
+        torch.testing.assert_close(ours, torch.tensor(theirs, dtype=torch.float64), rtol=0, atol=4e-16)

@@ -1,5 +1,5 @@
 // Runs the kernels it is linked with on made-up weights and inputs of odd shapes, and prints a line for each case: its
-// name and a hash of the bits that came out. All instruction sets have to print the same. Everything made up consists
+// name, how many of how many numbers are finite, and a hash of all bits. All instruction sets have to print the same. Everything made up consists
 // of integers and powers of two, so that it is the same on every machine.
 
 #include <cstdint>
@@ -43,8 +43,13 @@ struct Random {
 
 struct Hash {
     uint64_t value = 0xcbf29ce484222325;
+    long num_finite = 0, num_all = 0;
 
-    void add(uint32_t bits) { value = (value ^ bits) * 0x100000001b3; }
+    void add(uint32_t bits) {
+        value = (value ^ bits) * 0x100000001b3;
+        ++num_all;
+        if ((bits & 0x7f800000) != 0x7f800000) ++num_finite;
+    }
     void add(const std::vector<float>& values) {
         for (float each : values) {
             uint32_t bits;
@@ -52,7 +57,9 @@ struct Hash {
             add(each == each ? bits : 0x7fc00000);  // processors differ in the bits of NaN
         }
     }
-    void print(const std::string& name) const { std::printf("%s %016llx\n", name.c_str(), (unsigned long long)value); }
+    void print(const std::string& name) const {
+        std::printf("%s %ld %ld %016llx\n", name.c_str(), num_finite, num_all, (unsigned long long)value);
+    }
 };
 
 struct Weights {
@@ -220,12 +227,13 @@ void encoder(const Shape& shape, Random& random) {
     const Embedding embedding = model.embedding();
     Hash hash;
     std::vector<int64_t> lengths, ids, positions;
-    for (long length = 1; length <= 70; length = length * 2 + 3)
-        for (long position = lengths.size(), i = (lengths.push_back(length), 0); i < length; ++i) {
+    for (long length : {1, 5, 13, 29, 70}) {
+        lengths.push_back(length);
+        for (long position = 0; position < length; ++position) {
             ids.push_back(random.below(NUM_TOKENS));
-            positions.push_back(i);
-            (void)position;
+            positions.push_back(position);
         }
+    }
     std::vector<float> states(ids.size() * shape.d_model);
     const long longest = lengths.back();
     const float* bias = shape.has_bias ? model.vector(shape.num_heads * longest * longest, 2.0f) : nullptr;

@@ -1,0 +1,36 @@
+"""`tests/model/kernels/native/driver.cpp`, compiled with the kernels of one instruction set, and what it prints."""
+
+import os
+import subprocess
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+from model import kernels
+
+ROOT = Path(__file__).parents[2]
+DRIVER = ROOT / "tests" / "model" / "kernels" / "native" / "driver.cpp"
+NATIVE = Path(kernels.__file__).parent / "native"
+COMPILER = os.environ.get("CXX", "g++")
+
+
+def flags_of(isa: str) -> list[str]:
+    """Those that the installation compiles these kernels with."""
+    modules = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["ext-modules"]
+    (flags,) = [each["extra-compile-args"] for each in modules if each["name"] == f"model.kernels._{isa}"]
+    return [str(flag) for flag in flags]
+
+
+def compile_driver(
+    kernels: Sequence[Path], target: Path, *, flags: Sequence[str], compiler: Sequence[str] = (COMPILER,)
+) -> Path:
+    """`kernels` are sources, or a library."""
+    command = [*compiler, *flags, "-I", NATIVE, DRIVER, *kernels, "-o", target]
+    subprocess.run(command, check=True)
+    return target
+
+
+def run_driver(*command: str | Path) -> list[str]:
+    """A line for each case: its name, and a hash of the bits."""
+    ran = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    return ran.stdout.splitlines()
