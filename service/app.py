@@ -87,6 +87,7 @@ def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Ser
                 model_type=model_type,
                 device=info.device,
                 compute_type=info.compute_type,
+                isa=info.isa,
                 fingerprint=info.fingerprint,
             )
         cache.describe({model.name: _identity(model, by_name[model.name]) for model in models})

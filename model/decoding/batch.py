@@ -269,7 +269,10 @@ class DecodingBatch:
             [copy.source for copy in step.copies],
             self_tokens=sizes["self_tokens"],
         )
-        self.remove(progress.decode_id for progress in step.progress if progress.hypotheses)
+        for progress in step.progress:
+            if progress.problem:  # numbers that are not finite must not be left in slots for others
+                self._cache.clear(self._running[progress.decode_id].slots)
+        self.remove(progress.decode_id for progress in step.progress if progress.is_last)
         return step.progress
 
     @torch.inference_mode()

@@ -19,6 +19,8 @@ def generate(
 ) -> list[tuple[Hypothesis, ...]]:
     """The hypotheses of each spec, best first. The decode of `specs[i]` has the id i.
 
+    Raises ArithmeticError where the checkpoint computes numbers that are not finite.
+
     Decodes enter longest source first, and wait until a quarter of the rows is free, so that several sources are
     encoded at once. `on_step` receives the progress of every running decode after each step.
     """
@@ -49,6 +51,9 @@ def generate(
             ]
         )
         step = batch.step()
+        for progress in step:
+            if progress.problem:
+                raise ArithmeticError(progress.problem)
         finished |= {progress.decode_id: progress.hypotheses for progress in step if progress.hypotheses}
         if on_step is not None:
             on_step(step)

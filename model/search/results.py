@@ -42,9 +42,14 @@ class Progress(NamedTuple):
     """The new tokens of one decode. `hypotheses`, best first, are present once it has finished.
 
     All `tokens` of a decode, joined, are those of its best hypothesis. Tokens of one that is not streamed all come
-    with its end.
+    with its end. A decode that cannot go on ends with a `problem` instead of hypotheses.
     """
 
     decode_id: int
     tokens: list[Token]
     hypotheses: tuple[Hypothesis, ...] = ()
+    problem: str = ""
+
+    @property
+    def is_last(self) -> bool:
+        return bool(self.hypotheses or self.problem)

@@ -8,6 +8,7 @@ Shapes: B rows, N vocabulary, S sampled rows, R slots, T decoder tokens.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import isnan
 
 import torch
 from torch import Tensor
@@ -180,7 +181,13 @@ class Search:
         for row in dict.fromkeys(rows):
             if isinstance(row, SingleSearch):
                 slot = row.slot
-                progress.append(row.advance(next_token_ids[slot], logprobs[slot], details.get(slot)))
+                if isnan(logprobs[slot]):
+                    progress.append(self._not_finite(row))
+                else:
+                    progress.append(row.advance(next_token_ids[slot], logprobs[slot], details.get(slot)))
+                continue
+            if isnan(continuations[row][0].score):  # if any is NaN, the first is
+                progress.append(self._not_finite(row))
                 continue
             own = [details[slot] for slot in row.slots] if row.spec.wants_details else None
             row_progress, row_copies = row.advance(continuations[row], own)
@@ -193,6 +200,14 @@ class Search:
         if self._rules.needs_history:
             self._remember(rows, step)
         return step
+
+    def _not_finite(self, row: Running) -> Progress:
+        """Activations that are not finite make all logits of a row NaN, or their normalizer."""
+        problem = (
+            f"checkpoint {self._checkpoint.name} computes numbers that are not finite: its weights are damaged, "
+            "or too large for this compute type"
+        )
+        return Progress(row.decode_id, [], problem=problem)
 
     def _history_of(self, rows: Sequence[Running]) -> History | None:
         if not self._rules.needs_history:

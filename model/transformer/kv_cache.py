@@ -136,6 +136,11 @@ class KVCache:
         assert self._indirection is not None, "without indirection each row has its own tokens"
         self._indirection[start:stop, :self_tokens] = start
 
+    def clear(self, slots: Sequence[int]) -> None:
+        """Fill slots with zeros, whose values may not be finite."""
+        for cache in (self._self_kv, self._cross_kv):
+            cache[:, slots] = 0
+
     def move(self, moves: Sequence[RowMove]) -> None:
         """Move rows to free slots. No slot is both a source and a target."""
         for source, target, self_tokens, source_tokens in moves:

@@ -62,7 +62,10 @@ class LanguagesAnswer(msgspec.Struct, frozen=True):
 
 
 class ModelEntry(msgspec.Struct, frozen=True):
-    """`kv_bytes` and `max_rows` are a worker's; hits and misses count sentences, as a request's `usage` does."""
+    """`kv_bytes` and `max_rows` are a worker's; hits and misses count sentences, as a request's `usage` does.
+
+    `isa` is the instruction set of the server's own kernels, or `none`.
+    """
 
     id: str
     model_type: str
@@ -70,6 +73,7 @@ class ModelEntry(msgspec.Struct, frozen=True):
     pivot_lang: str | None
     num_parameters: int
     compute_type: str
+    isa: str
     device: str
     workers: int
     max_rows: int

@@ -82,6 +82,7 @@ def _models(catalogue: Catalogue, engine: LoadedCheckpoints) -> ModelsAnswer:
                 pivot_lang=model.tokenizer.pivot_lang,
                 num_parameters=info.num_parameters,
                 compute_type=info.compute_type,
+                isa=info.isa,
                 device=info.device,
                 workers=engine.num_workers,
                 max_rows=info.max_rows,

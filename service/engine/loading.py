@@ -10,7 +10,8 @@ import torch
 from model.checkpoint.config import Checkpoint, read_checkpoint
 from model.checkpoint.fingerprint import fingerprint
 from model.checkpoint.loading import load_transformer
-from model.transformer.compute_types import ComputeType, ComputeTypeChoice
+from model.kernels import libraries
+from model.transformer.compute_types import ComputeType, ComputeTypeChoice, LoadedIsa
 from model.transformer.hardware import fastest_compute_type
 from model.transformer.transformer import Transformer
 
@@ -20,6 +21,8 @@ class LoadedCheckpoint:
     checkpoint: Checkpoint
     compute_type: ComputeType
     transformer: Transformer
+    isa: LoadedIsa
+    """The instruction set of the kernels that compute it; `none`: torch does."""
     fingerprint: str
     """Of the weights and of all else that decides the last bits of an encoder output; empty if nobody needs it."""
 
@@ -44,16 +47,24 @@ def load_checkpoint(
         compute_type = fastest_compute_type(checkpoint.config, torch_device)
     transformer = load_transformer(checkpoint, compute_type=compute_type, device=torch_device)
     return LoadedCheckpoint(
-        checkpoint, compute_type, transformer, _fingerprint(checkpoint, transformer) if needs_fingerprint else ""
+        checkpoint,
+        compute_type,
+        transformer,
+        isa=libraries.find_kernels().isa if transformer.encoder_kernel is not None else "none",
+        fingerprint=_fingerprint(checkpoint, transformer) if needs_fingerprint else "",
     )
 
 
 def _fingerprint(checkpoint: Checkpoint, transformer: Transformer) -> str:
-    """Another release, processor or kernel may round otherwise: what one computes is not handed to the other."""
-    release = importlib.metadata.version("kakehashi")
-    kernel = "torch" if transformer.encoder_kernel is None else "kernels"
-    device = transformer.device
-    on_cpu = device.type == "cpu"
-    processor = torch.backends.cpu.get_cpu_capability() if on_cpu else torch.cuda.get_device_name(device)
-    parts = (fingerprint(checkpoint), release, torch.__version__, device.type, processor, kernel)
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    """What one machine computes is handed to another only where they compute the same bits.
+
+    Our own kernels do on every processor; with torch another release or processor may round otherwise.
+    """
+    if transformer.encoder_kernel is not None:
+        parts = ["kernels", str(libraries.ARITHMETIC)]
+    else:
+        device = transformer.device
+        on_cpu = device.type == "cpu"
+        processor = torch.backends.cpu.get_cpu_capability() if on_cpu else torch.cuda.get_device_name(device)
+        parts = [importlib.metadata.version("kakehashi"), torch.__version__, device.type, processor]
+    return hashlib.sha256("\n".join([fingerprint(checkpoint), *parts]).encode()).hexdigest()

@@ -61,6 +61,7 @@ class Runner:
             max_rows=max_rows,
             num_parameters=transformer.num_parameters,
             kv_bytes=self._batch.kv_bytes,
+            isa=loaded.isa,
             decoder_bias_by_distance=transformer.decoder_bias_by_distance(max_target_tokens),
         )
 
@@ -92,12 +93,17 @@ class Runner:
         return self._batch.step()
 
     def warm_up(self, spec: DecodeSpec, *, max_encode_tokens: int) -> float:
-        """Decode `spec` to its end. Returns an estimate of the longest turn, in seconds."""
+        """Decode `spec` to its end. Returns an estimate of the longest turn, in seconds.
+
+        Raises CheckpointError where that cannot be done.
+        """
         source = (spec.source_ids * MEASURED_TOKENS)[:MEASURED_TOKENS]
         (output,), _ = self.encode([spec.source_ids])
         self.add([(0, spec, output)])
         while self._batch.num_rows:
-            self.step()
+            for progress in self.step():
+                if progress.problem:
+                    raise CheckpointError(progress.problem)
         began = time.monotonic()
         self.encode([source])
         return (time.monotonic() - began) * max(1.0, max_encode_tokens / MEASURED_TOKENS)

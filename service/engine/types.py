@@ -11,7 +11,7 @@ import msgspec
 
 from model.search.results import Progress
 from model.search.spec import DecodeSpec
-from model.transformer.compute_types import ComputeType, ComputeTypeChoice, EncoderDtype, Isa
+from model.transformer.compute_types import ComputeType, ComputeTypeChoice, EncoderDtype, Isa, LoadedIsa
 from service.engine.events import Failed, Started
 from service.observability.log import LogFormat, LogLevel
 
@@ -118,6 +118,8 @@ class CheckpointInfo(msgspec.Struct, frozen=True):
     max_rows: int
     num_parameters: int
     kv_bytes: int
+    isa: LoadedIsa = "none"
+    """The instruction set of the kernels that compute it; `none`: torch does."""
     decoder_bias_by_distance: list[list[float]] | None = None
     """[H][distance]: the relative bias in M; None without relative positions."""
 

@@ -128,7 +128,7 @@ class Metrics:
         self.build_info = Gauge(
             "kakehashi_build_info",
             "What is served, and how",
-            ["version", "model", "compute_type", "device"],
+            ["version", "model", "compute_type", "device", "isa"],
             registry=registry,
         )
         self.model_info = Gauge(
@@ -140,10 +140,10 @@ class Metrics:
         ProcessCollector(namespace="kakehashi", registry=registry)  # of this process, the service's
 
     def describe_build(
-        self, *, version: str, model: str, model_type: str, device: str, compute_type: str, fingerprint: str
+        self, *, version: str, model: str, model_type: str, device: str, compute_type: str, isa: str, fingerprint: str
     ) -> None:
         """A checkpoint that is served."""
-        self.build_info.labels(version, model, compute_type, device).set(1)
+        self.build_info.labels(version, model, compute_type, device, isa).set(1)
         self.model_info.labels(model, model_type, compute_type, fingerprint[:FINGERPRINT_DIGITS]).set(1)
 
     def render(self) -> bytes:

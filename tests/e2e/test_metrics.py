@@ -36,7 +36,7 @@ SERIES: list[tuple[str, str, set[str]]] = [
     ("redis_seconds", "histogram", {"operation"}),
     ("coalesced", "counter", {"kind"}),
     ("worker_restarts", "counter", {"worker"}),
-    ("build_info", "gauge", {"version", "model", "compute_type", "device"}),
+    ("build_info", "gauge", {"version", "model", "compute_type", "device", "isa"}),
     ("model_info", "gauge", {"model", "model_type", "compute_type", "fingerprint"}),
     ("kv_bytes", "gauge", {"worker"}),
     ("workers_ready", "gauge", set()),
@@ -129,7 +129,8 @@ def test_the_page_is_prometheus_text_of_this_build(server: RunningServer, famili
     model = server.model()
     assert build.value == 1
     assert build.labels["model"] == model["id"]
-    assert (build.labels["compute_type"], build.labels["device"]) == (model["compute_type"], model["device"])
+    for label in ("compute_type", "device", "isa"):
+        assert build.labels[label] == model[label]
 
 
 def test_every_metric_is_of_the_table_and_has_a_help(families: dict[str, Metric]) -> None:

@@ -183,8 +183,9 @@ def gaussian(seed: int) -> Callable[[torch.Size], torch.Tensor]:
 def enliven(model: PreTrainedModel, draw: Callable[[torch.Size], torch.Tensor]) -> None:
     """Redraw all weights so that greedy outputs vary, and some end for the end token's wider row.
 
-    `draw` gives numbers of mean 0 and variance 1. Sharp attention over wide embeddings makes each step depend on what was said, and norm weights of either sign keep
-    a token's own embedding, on its way through the residual path, from voting for that token again.
+    `draw` gives numbers of mean 0 and variance 1. Sharp attention over wide embeddings makes each step depend on what
+    was said, and norm weights of either sign keep a token's own embedding, on its way through the residual path, from
+    voting for that token again.
     """
     with torch.no_grad():
         for name, tensor in model.state_dict().items():

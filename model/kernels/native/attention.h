@@ -13,14 +13,16 @@ namespace {
 
 constexpr long AHEAD_TOKENS = 4;  // how far to prefetch caches: out of memory it made attention 3.5 times as fast
 
-// softmax of scores [C] (+ bias [C] or none), in place.
+// softmax of scores [C] (+ bias [C] or none), in place. NaN if a score is not finite, -inf included.
 void softmax(float* scores, long num_tokens, const float* bias) {
-    Floats largest = splat(-INFINITY), total = splat(0.0f);
+    Floats largest = splat(-LARGEST), total = splat(0.0f);
+    Bits magnitude = {};
     for (long i = 0; i < num_tokens; i += LANES) {
-        Floats x = load(scores + i, num_tokens - i, -INFINITY);
+        Floats x = load(scores + i, num_tokens - i, -LARGEST);
         if (bias) x = x + load(bias + i, num_tokens - i);
         store(scores + i, x, num_tokens - i);
         largest = larger(x, largest);
+        magnitude = larger(absolute(x), magnitude);
     }
     const Floats max = splat(largest_lane(largest));
     for (long i = 0; i < num_tokens; i += LANES) {
@@ -28,7 +30,7 @@ void softmax(float* scores, long num_tokens, const float* bias) {
         store(scores + i, e, num_tokens - i);
         total = total + e;
     }
-    const Floats inverse = splat(1.0f / sum(total));
+    const Floats inverse = splat(largest_lane(magnitude) <= LARGEST ? 1.0f / sum(total) : __builtin_nanf(""));
     for (long i = 0; i < num_tokens; i += LANES)
         store(scores + i, load(scores + i, num_tokens - i) * inverse, num_tokens - i);
 }

@@ -31,7 +31,7 @@ Row quantize(const float* inputs, long num_inputs, uint8_t* quantized) {
     for (long i = 0; i < num_inputs; i += LANES)
         largest = larger(absolute(load(inputs + i, num_inputs - i)), largest);
     const float max = largest_lane(largest);
-    if (!(max <= 3.4028234e38f)) {
+    if (!(max <= LARGEST)) {
         std::memset(quantized, 0, num_inputs);
         return {__builtin_nanf(""), 0};
     }
@@ -163,7 +163,8 @@ void normalize(const Norm& norm, const float* inputs, long num_rows, long width,
             const Floats x = load(inputs + i, width - i, mean) - splat(mean);
             squares = fma(x, x, squares);
         }
-        const float inverse = 1.0f / __builtin_sqrtf(sum(squares) / size + norm.eps);
+        const float variance = sum(squares) / size + norm.eps;
+        const float inverse = variance <= LARGEST ? 1.0f / __builtin_sqrtf(variance) : __builtin_nanf("");
         for (long i = 0; i < width; i += LANES) {
             Floats x = (load(inputs + i, width - i) - splat(mean)) * splat(inverse);
             x = x * load(norm.weight + i, width - i);

@@ -142,6 +142,8 @@ KAKEHASHI_INLINE Bits absolute(Floats values) {
     return bits;
 }
 
+constexpr float LARGEST = 3.4028234663852886e38f;  // finite number
+
 // 1.5 * 2^23: added to a number below 2^22 it leaves the nearest integer, the even one half-way, in the lowest bits.
 constexpr float ROUNDING = 12582912.0f;
 
@@ -269,7 +271,7 @@ KAKEHASHI_INLINE Floats exp(Floats x) {
 
 // log of a positive number to about 1 unit in the last place, NaN of one that is not finite (Cephes, logf).
 inline float log_of(float x) {
-    if (!(x <= 3.4028234e38f)) return x - x;
+    if (!(x <= LARGEST)) return x - x;
     int32_t bits;
     std::memcpy(&bits, &x, sizeof(bits));
     int32_t exponent = (bits >> 23) - 126;
@@ -318,7 +320,7 @@ enum Activation { NONE, RELU, SILU, GELU, GELU_TANH };
 
 KAKEHASHI_INLINE Floats activated(Floats x, int activation) {
     switch (activation) {
-        case RELU: return larger(splat(0.0f), x);
+        case RELU: return larger(splat(0.0f), x) + (x - x);  // of -inf NaN
         case SILU: return x * sigmoid(x);
         case GELU: {
             const Floats half = x * splat(0.5f);
@@ -406,14 +408,14 @@ KAKEHASHI_INLINE void store(float* target, Floats values, long count) {
 #endif
 }
 
-KAKEHASHI_INLINE void store(uint16_t* target, Floats values, long count) {  // to the nearest, to even half-way
+KAKEHASHI_INLINE void store(uint16_t* target, Floats values, long count) {  // to the nearest, to even half-way; infinity as NaN
     const Bits bits = bits_of(values);
     ShortPart shorts[PARTS];
     KAKEHASHI_EACH_PART {
         const BitPart odd = (bits.parts[part] >> 16) & 1;
         const BitPart rounded = (bits.parts[part] + (odd + 0x7fff)) >> 16;
-        const IntPart is_nan = values.parts[part] != values.parts[part];
-        shorts[part] = __builtin_convertvector(is_nan ? BitPart{} + 0x7fc0 : rounded, ShortPart);
+        const IntPart is_finite = (IntPart)(bits.parts[part] & 0x7fffffff) < 0x7f7f8000;
+        shorts[part] = __builtin_convertvector(is_finite ? rounded : BitPart{} + 0x7fc0, ShortPart);
     }
     std::memcpy(target, shorts, (count < LANES ? count : LANES) * sizeof(uint16_t));
 }

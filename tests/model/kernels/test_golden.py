@@ -24,6 +24,5 @@ def test_int8_gives_the_golden_bits(
     directory = save_checkpoint(name, tmp_path_factory.mktemp(name))
     expected = (DIRECTORY / f"{name}.txt").read_text().splitlines()
     assert len(expected) == NUM_SENTENCES
-    assert golden_lines(directory, name, num_sentences=num_sentences) == expected[:num_sentences], (
-        "if the arithmetic was changed on purpose, raise ARITHMETIC and write the files anew: see tests/support/golden.py"
-    )
+    lines = golden_lines(directory, name, num_sentences=num_sentences)
+    assert lines == expected[:num_sentences], "a change on purpose raises ARITHMETIC: see tests/support/golden.py"

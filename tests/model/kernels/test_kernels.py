@@ -201,3 +201,24 @@ def test_choice_does_not_depend_on_the_number_of_threads() -> None:
     by_two = kernels.choose(logits, block=128)
     torch.set_num_threads(1)
     assert all(map(torch.equal, kernels.choose(logits, block=128), by_two))
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_rows_that_are_not_finite_give_nothing_but_nan(value: float) -> None:
+    kernel, inputs = Weights.random(37, 70).kernel, random_inputs(6, 37)
+    expected = kernel(inputs)
+    inputs[2, 36] = value
+    outputs = kernel(inputs)
+    assert outputs[2].isnan().all()
+    others = [0, 1, 3, 4, 5]
+    assert torch.equal(outputs[others], expected[others])
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_choice_from_logits_that_are_not_finite_has_no_normalizer(value: float) -> None:
+    logits = random_logits(300, num_rows=2)
+    logits[1, 299] = value
+    columns, _, normalizers, _ = kernels.choose(logits, block=128)
+    assert normalizers[0].isfinite()
+    assert normalizers[1].isnan()
+    assert 0 <= columns[1] < 300

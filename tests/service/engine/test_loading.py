@@ -7,7 +7,7 @@ import torch
 
 from model.kernels import libraries
 from model.kernels.libraries import Kernels
-from model.transformer.compute_types import ComputeTypeChoice, ComputeTypeError
+from model.transformer.compute_types import ComputeTypeChoice, ComputeTypeError, LoadedIsa
 from service.engine import loading
 from service.engine.loading import LoadedCheckpoint, load_checkpoint
 
@@ -59,3 +59,30 @@ def test_auto_is_int8_with_kernels(directory: Path) -> None:
 def test_int8_without_kernels_is_refused_by_name(directory: Path) -> None:
     with pytest.raises(ComputeTypeError, match="int8 needs our own kernels, and there is no compiler; use float32"):
         load(directory, compute_type="int8")
+
+
+@pytest.mark.needs("kernels")
+@pytest.mark.parametrize("isa", libraries.runnable_isas())
+def test_int8_is_computed_by_the_kernels_that_are_named(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, isa: LoadedIsa
+) -> None:
+    monkeypatch.setattr(libraries, "find_kernels", lambda: libraries.load_kernels(isa))
+    assert load(directory, compute_type="int8").isa == isa
+    assert load(directory, compute_type="float32").isa == "none"
+
+
+@pytest.mark.needs("kernels")
+def test_encoder_outputs_in_int8_are_shared_by_all_processors(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fingerprints() -> tuple[str, str]:
+        return tuple(
+            load(directory, compute_type=each, needs_fingerprint=True).fingerprint for each in ("int8", "float32")
+        )
+
+    here = fingerprints()
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "another")
+    monkeypatch.setattr(libraries, "find_kernels", lambda: libraries.load_kernels(libraries.ORACLE))
+    elsewhere = fingerprints()
+    assert elsewhere[0] == here[0]
+    assert elsewhere[1] != here[1]
+    monkeypatch.setattr(libraries, "ARITHMETIC", libraries.ARITHMETIC + 1)
+    assert load(directory, compute_type="int8", needs_fingerprint=True).fingerprint != here[0]

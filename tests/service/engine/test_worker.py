@@ -35,6 +35,8 @@ class ScriptedBatch:
     def __init__(self) -> None:
         self.ends = False
         self.fails_in: str | None = None
+        self.broken: set[int] = set()
+        """Decodes that end with a problem."""
         self.encoded: list[SourceIds] = []
         self.rows: dict[int, DecodeSpec] = {}
         self.outputs: list[object] = []
@@ -75,7 +77,13 @@ class ScriptedBatch:
     def step(self) -> list[Progress]:
         if self.fails_in == "step":
             raise RuntimeError("out of memory")
-        progress = [Progress(decode_id, [TOKEN], (BEST,) if self.ends else ()) for decode_id in self.rows]
+        progress = [
+            Progress(decode_id, [], problem="not finite")
+            if decode_id in self.broken
+            else Progress(decode_id, [TOKEN], (BEST,) if self.ends else ())
+            for decode_id in self.rows
+        ]
+        self.remove([*self.broken])
         if self.ends:
             self.rows.clear()
         return progress
@@ -231,6 +239,18 @@ def test_a_failed_step_fails_its_decodes_and_the_worker_goes_on(worker: Worker, 
     assert report.failed == [Failed(each, "the step failed: RuntimeError") for each in (1, 2)]
     batch.fails_in, batch.ends = None, True
     assert worker.turn().progress == [Progress(3, [TOKEN], (BEST,))]
+    assert worker.is_idle
+
+
+def test_a_decode_that_ends_with_a_problem_fails_alone(worker: Worker, batch: ScriptedBatch):
+    worker.receive(Submit([work(1), work(2)]))
+    worker.turn()
+    batch.broken = {1}
+    report = worker.turn()
+    assert report.failed == [Failed(1, "not finite")]
+    assert [progress.decode_id for progress in report.progress] == [2]
+    batch.ends = True
+    worker.turn()
     assert worker.is_idle
 
 
