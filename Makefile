@@ -25,9 +25,9 @@ serve: install ## serve the bundled model on http://127.0.0.1:8000
 test: install tools ## run every test
 	$(BIN)/python -m pytest
 
-# Tests and benchmarks run real servers. Those that PATH lacks are unpacked into .tools; nothing is installed on the
-# machine.
-tools: ## fetch Redis, Prometheus and nginx for the tests, where they are missing
+# Redis, Prometheus and nginx, and for the kernels a compiler for Arm and an emulator: tests and benchmarks run real ones,
+# and are never skipped. Those that PATH lacks are unpacked into .tools; nothing is installed on the machine.
+tools:
 	@tests/tools.sh
 
 lint: install ## run ruff, mypy and the import contracts

@@ -1,6 +1,7 @@
 #!/bin/sh
-# What the tests run besides Python: Redis, Prometheus and nginx. Those that PATH lacks are unpacked from Debian's
-# packages into .tools, which takes no root: no package is installed, and no service is started or enabled.
+# What the tests run besides Python: Redis, Prometheus and nginx, and for the kernels a compiler for Arm and an emulator.
+# Those that PATH lacks are unpacked from Debian's packages into .tools, which takes no root: no package is installed,
+# and no service is started or enabled.
 set -eu
 cd "$(dirname "$0")/.."
 tools="$PWD/.tools"
@@ -22,6 +23,10 @@ need() { # PACKAGES PROGRAM...
 need "redis-server redis-tools" redis-server
 need "prometheus" prometheus promtool
 need "nginx" nginx
+test "$(uname -m)" = aarch64 || {
+    need "g++-aarch64-linux-gnu" aarch64-linux-gnu-g++
+    need "qemu-user" qemu-aarch64
+}
 test -n "$programs" || exit 0
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
