@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.metadata
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from model.kernels import libraries
 from model.transformer.compute_types import ComputeType, ComputeTypeChoice, LoadedIsa
 from model.transformer.hardware import fastest_compute_type
 from model.transformer.transformer import Transformer
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,9 @@ def load_checkpoint(
     torch_device = torch.device(device)
     if compute_type == "auto":
         compute_type = fastest_compute_type(checkpoint.config, torch_device)
+        if torch_device.type == "cpu" and compute_type != "int8":
+            problem = libraries.find_kernels().problem
+            logger.warning("%s is computed in %s, several times as slowly as in int8: %s", name, compute_type, problem)
     transformer = load_transformer(checkpoint, compute_type=compute_type, device=torch_device)
     return LoadedCheckpoint(
         checkpoint,

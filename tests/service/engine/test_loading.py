@@ -42,8 +42,11 @@ def test_files_are_hashed_only_where_the_fingerprint_is_needed(
 
 
 @pytest.mark.usefixtures("without_kernels")
-def test_auto_is_float32_without_kernels(directory: Path) -> None:
+def test_auto_is_float32_without_kernels_and_says_what_that_costs(
+    directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     loaded = load(directory, compute_type="auto")
+    assert "test is computed in float32, several times as slowly as in int8: there is no compiler" in caplog.text
     assert loaded.compute_type == "float32"
     assert loaded.transformer.dtype == torch.float32
 
