@@ -90,7 +90,8 @@ struct Attention {
 #pragma GCC unroll 4
                     for (long j = 0; j < GROUP; ++j) sums[query][j] = splat(0.0f);
                 for (long i = 0; i < stack.head_dim; i += LANES) {
-                    const long at = head * stack.head_dim + i, left = stack.head_dim - i;
+                    const long at = head * stack.head_dim + i;
+                    const Lanes left(stack.head_dim - i);
                     Floats keys[GROUP];
 #pragma GCC unroll 4
                     for (long j = 0; j < GROUP; ++j) keys[j] = load(k[j] + at, left);
@@ -115,11 +116,11 @@ struct Attention {
         for (long head = 0; head < stack.num_heads; ++head)
             for (long start = 0; start < stack.head_dim; start += GROUP * LANES) {
                 const long at = head * stack.head_dim + start;
-                long left[GROUP];
+                Lanes left[GROUP];
                 Floats sums[QUERIES][GROUP];
 #pragma GCC unroll 4
                 for (long i = 0; i < GROUP; ++i) {
-                    left[i] = stack.head_dim - start - i * LANES;
+                    left[i] = Lanes(stack.head_dim - start - i * LANES);
 #pragma GCC unroll 4
                     for (int query = 0; query < QUERIES; ++query) sums[query][i] = splat(0.0f);
                 }

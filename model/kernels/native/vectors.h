@@ -334,20 +334,31 @@ KAKEHASHI_INLINE Floats activated(Floats x, int activation) {
     }
 }
 
+// The first `count` of sixteen numbers, none where it is below 1.
+struct Lanes {
 #if defined(__AVX512F__) && !defined(KAKEHASHI_SCALAR)
-KAKEHASHI_INLINE __mmask16 first_lanes(long count) {
-    return count >= LANES ? 0xffff : count <= 0 ? 0 : static_cast<__mmask16>((1u << count) - 1);
-}
-#endif
+    __mmask16 mask;
 
-// The first `count` of sixteen numbers, and `fill` in the lanes that are left.
-KAKEHASHI_INLINE Floats load(const float* values, long count, float fill = 0.0f) {
+    Lanes() = default;
+    KAKEHASHI_INLINE Lanes(long count)
+        : mask(count >= LANES ? 0xffff : count <= 0 ? 0 : static_cast<__mmask16>((1u << count) - 1)) {}
+#else
+    long count;
+
+    Lanes() = default;
+    KAKEHASHI_INLINE Lanes(long count) : count(count) {}
+    KAKEHASHI_INLINE bool are_all() const { return __builtin_expect(count >= LANES, 1); }
+#endif
+};
+
+// With `fill` in the lanes that are left.
+KAKEHASHI_INLINE Floats load(const float* values, Lanes lanes, float fill = 0.0f) {
 #if defined(__AVX512F__) && !defined(KAKEHASHI_SCALAR)
-    return {_mm512_mask_loadu_ps(_mm512_set1_ps(fill), first_lanes(count), values)};
+    return {_mm512_mask_loadu_ps(_mm512_set1_ps(fill), lanes.mask, values)};
 #else
     float padded[LANES];
-    if (__builtin_expect(count < LANES, 0)) {
-        for (long i = 0; i < LANES; ++i) padded[i] = i < count ? values[i] : fill;
+    if (!lanes.are_all()) {
+        for (long i = 0; i < LANES; ++i) padded[i] = i < lanes.count ? values[i] : fill;
         values = padded;
     }
     Floats result;
@@ -377,14 +388,14 @@ KAKEHASHI_INLINE Ints load_ints(const void* values) {
     return result;
 }
 
-KAKEHASHI_INLINE Floats load(const uint16_t* values, long count) {  // bfloat16 is the upper half of a float32
+KAKEHASHI_INLINE Floats load(const uint16_t* values, Lanes lanes) {  // bfloat16 is the upper half of a float32
     Bits bits;
 #if defined(__AVX512F__) && !defined(KAKEHASHI_SCALAR)
-    bits.parts[0] = (BitPart)_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(first_lanes(count), values));
+    bits.parts[0] = (BitPart)_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes.mask, values));
 #else
     uint16_t padded[LANES];
-    if (__builtin_expect(count < LANES, 0)) {
-        for (long i = 0; i < LANES; ++i) padded[i] = i < count ? values[i] : 0;
+    if (!lanes.are_all()) {
+        for (long i = 0; i < LANES; ++i) padded[i] = i < lanes.count ? values[i] : 0;
         values = padded;
     }
     KAKEHASHI_EACH_PART {
@@ -396,19 +407,20 @@ KAKEHASHI_INLINE Floats load(const uint16_t* values, long count) {  // bfloat16 
     return floats_of(bits);
 }
 
-KAKEHASHI_INLINE void store(float* target, Floats values, long count) {
+KAKEHASHI_INLINE void store(float* target, Floats values, Lanes lanes) {
 #if defined(__AVX512F__) && !defined(KAKEHASHI_SCALAR)
-    _mm512_mask_storeu_ps(target, first_lanes(count), values.parts[0]);
+    _mm512_mask_storeu_ps(target, lanes.mask, values.parts[0]);
 #else
     float padded[LANES];
-    float* whole = __builtin_expect(count < LANES, 0) ? padded : target;
+    float* whole = lanes.are_all() ? target : padded;
     KAKEHASHI_EACH_PART *(LoosePart*)(whole + part * PART_LANES) = values.parts[part];
-    if (__builtin_expect(count < LANES, 0))
-        for (long i = 0; i < count; ++i) target[i] = padded[i];
+    if (!lanes.are_all())
+        for (long i = 0; i < lanes.count; ++i) target[i] = padded[i];
 #endif
 }
 
-KAKEHASHI_INLINE void store(uint16_t* target, Floats values, long count) {  // to the nearest, to even half-way; infinity as NaN
+// To the nearest, to even half-way; what is not finite then becomes NaN.
+KAKEHASHI_INLINE void store(uint16_t* target, Floats values, long count) {
     const Bits bits = bits_of(values);
     ShortPart shorts[PARTS];
     KAKEHASHI_EACH_PART {
