@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import get_args
 
-from model.transformer.compute_types import ISA_VARIABLE, ComputeTypeError, Isa, LoadedIsa
+from model.transformer.compute_types import ISA_VARIABLE, Isa, IsaError, LoadedIsa
 
 INSTRUCTION_SETS: tuple[LoadedIsa, ...] = ("avx512_vnni", "avx_vnni", "avx2", "neon_dotprod")
 """The fastest first."""
@@ -54,20 +54,20 @@ def is_available() -> bool:
 
 
 def wanted_isa() -> Isa:
-    """What `KAKEHASHI_ISA` asks for. Raises ComputeTypeError if it means nothing."""
+    """What `KAKEHASHI_ISA` asks for. Raises IsaError if it means nothing."""
     isa = os.environ.get(ISA_VARIABLE) or "auto"
     for known in get_args(Isa):
         if isa == known:
             chosen: Isa = known
             return chosen
-    raise ComputeTypeError(f"{ISA_VARIABLE}: {isa!r} cannot be used: only {', '.join(get_args(Isa))} can")
+    raise IsaError(f"{ISA_VARIABLE}: {isa!r} cannot be used: only {', '.join(get_args(Isa))} can")
 
 
 @cache
 def find_kernels() -> Kernels:
     """The same for as long as the process lives.
 
-    Raises ComputeTypeError where `KAKEHASHI_ISA` names an instruction set that cannot be used here.
+    Raises IsaError where `KAKEHASHI_ISA` names an instruction set that cannot be used here.
     """
     isa = wanted_isa()
     if isa == "none":
@@ -75,7 +75,7 @@ def find_kernels() -> Kernels:
     if isa != "auto":
         forced = load_kernels(isa)
         if forced.library is None:
-            raise ComputeTypeError(f"{ISA_VARIABLE}={isa} cannot be used: {forced.problem}")
+            raise IsaError(f"{ISA_VARIABLE}={isa} cannot be used: {forced.problem}")
         return forced
     problem = _problem_of_cpu()
     for each in runnable_isas():

@@ -20,3 +20,7 @@ It reaches what has no settings, too: forked workers, `kakehashi evaluate`, benc
 
 class ComputeTypeError(Exception):
     """A compute type that this machine does not have; the message names it, the reason and an alternative."""
+
+
+class IsaError(ComputeTypeError):
+    """A `KAKEHASHI_ISA` that cannot be used; the message names it and the reason."""

@@ -14,7 +14,7 @@ from model.checkpoint.config import CheckpointError
 from model.decoding.batch import DecodingBatch, NewDecode
 from model.search.results import Progress
 from model.search.spec import DecodeSpec
-from model.transformer.compute_types import ComputeTypeError, EncoderDtype
+from model.transformer.compute_types import ComputeTypeError, EncoderDtype, IsaError
 from service.engine.channel import Channel
 from service.engine.loading import LoadedCheckpoint, load_checkpoint
 from service.engine.scheduler import SourceIds
@@ -150,6 +150,8 @@ def run(channel: Channel, spec: WorkerSpec, loaded: Mapping[CheckpointSpec, Load
 
 def _describe(error: Exception, checkpoint: CheckpointSpec, spec: WorkerSpec) -> str:
     match error:
+        case IsaError():
+            return str(error)
         case ComputeTypeError():
             return f"KAKEHASHI_COMPUTE_TYPE={spec.compute_type} cannot be used: {error}"
         case CheckpointError():

@@ -7,7 +7,7 @@ import pytest
 
 from model.kernels import libraries
 from model.kernels.libraries import Kernels
-from model.transformer.compute_types import ISA_VARIABLE, ComputeTypeError, LoadedIsa
+from model.transformer.compute_types import ISA_VARIABLE, IsaError, LoadedIsa
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ def test_kernels_that_are_switched_off_are_not_there(monkeypatch: pytest.MonkeyP
 
 def test_an_unknown_set_of_kernels_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ISA_VARIABLE, "mmx")
-    with pytest.raises(ComputeTypeError, match=r"KAKEHASHI_ISA: 'mmx' cannot be used: only auto, none, avx512_vnni, "):
+    with pytest.raises(IsaError, match=r"KAKEHASHI_ISA: 'mmx' cannot be used: only auto, none, avx512_vnni, "):
         libraries.find_kernels()
 
 
@@ -76,7 +76,7 @@ def test_kernels_that_are_asked_for_and_do_not_run_are_an_error(
 ) -> None:
     installed["_avx2"] = FakeLibrary("avx2")
     monkeypatch.setenv(ISA_VARIABLE, isa)
-    with pytest.raises(ComputeTypeError, match=f"KAKEHASHI_ISA={isa} cannot be used: {problem}"):
+    with pytest.raises(IsaError, match=f"KAKEHASHI_ISA={isa} cannot be used: {problem}"):
         libraries.find_kernels()
 
 
