@@ -17,7 +17,7 @@ HEADER = Struct(">I")
 READ_BYTES = 1 << 20
 """At a time: encoder outputs are large."""
 FORK_REQUEST = b"w"
-"""The service's request to the fork server, sent with the worker's end of a channel."""
+"""The service's request to the fork server, sent with the worker's end of a channel and its entry log."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,13 +75,13 @@ class CheckpointLoop:
         batch: RunningBatch,
         scheduler: Scheduler,
         *,
-        announce: Callable[[list[int]], None],
+        log_entries: Callable[[list[int]], None],
         clock: Callable[[], float],
     ) -> None:
-        """`announce` is called with the ids of decodes before they get their rows."""
+        """`log_entries` is called with the ids of decodes before they get their rows."""
         self._batch = batch
         self._scheduler = scheduler
-        self._announce = announce
+        self._log_entries = log_entries
         self._clock = clock
         self._work: dict[int, Work] = {}
         self._running: set[int] = set()
@@ -178,7 +178,7 @@ class CheckpointLoop:
         admitted = self._scheduler.admit(now=now, num_free_rows=self._batch.num_free_rows, encoded=self._outputs)
         if not admitted:
             return
-        self._announce([waiting.decode_id for waiting in admitted])
+        self._log_entries([waiting.decode_id for waiting in admitted])
         new_sources = {each.source_ids: each.decode_id for each in reversed(admitted) if not self._is_encoded(each)}
         try:
             self._encode(turn, list(new_sources))

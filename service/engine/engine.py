@@ -228,12 +228,6 @@ class Engine:
             self._has_been_ready.set()
         self._dispatcher.dispatch()
 
-    def on_entering(self, worker: WorkerHandle, decode_ids: list[int]) -> None:
-        for decode_id in decode_ids:
-            decode = self._in_flight.find(decode_id)
-            if decode is not None and decode.worker is worker:
-                decode.is_aboard = True
-
     def on_report(self, worker: WorkerHandle, report: StepReport) -> None:
         self._observer.on_turn(worker.name, report)
         for started in report.started:
@@ -249,8 +243,12 @@ class Engine:
             self._receive(worker, failed.decode_id, failed)
         self._dispatcher.dispatch()
 
-    def on_lost(self, worker: WorkerHandle) -> None:
+    def on_lost(self, worker: WorkerHandle, last_entries: list[int]) -> None:
         self._observer.on_worker_lost(worker.name)
+        for decode_id in last_entries:
+            decode = self._find(worker, decode_id)
+            if decode is not None:
+                decode.is_aboard = True
         again: list[Decode] = []
         for decode in self._dispatcher.take_back(worker):
             decode.replay()
@@ -307,6 +305,7 @@ class Engine:
             return
         if isinstance(event, Started):
             self._in_flight.stop_waiting(decode)
+            decode.is_aboard = True
             if not (decode.has_started or event.encoded or decode.came_with_output):
                 self._observer.on_shared_work("encode")
         news = decode.receive(event)

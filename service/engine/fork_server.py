@@ -1,8 +1,9 @@
 """The fork server: the process that workers are forked from, so that they share Python, torch and the weights.
 
-1. The service process sends one byte and the worker's end of a new channel, whose first message is the WorkerSpec. On
-   CPU the fork server loads the checkpoints, once and with one thread: OpenMP's threads would not survive the fork.
-   CUDA does not survive one either, so there each worker loads its own. While it loads, it sends heartbeats.
+1. The service process sends one byte, the worker's end of a new channel, whose first message is the WorkerSpec, and the
+   worker's entry log. On CPU the fork server loads the checkpoints, once and with one thread: OpenMP's threads would not
+   survive the fork. CUDA does not survive one either, so there each worker loads its own. While it loads, it sends
+   heartbeats.
 2. The child serves the channel, and reports a checkpoint that cannot be loaded. The fork server closes its copy of the
    channel, which then ends with the child, and replies with the child's process id and a pidfd. It opens the pidfd
    before it reaps any child, so that the id cannot have been reused.
@@ -16,7 +17,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ import msgspec
 
 from model.transformer.compute_types import ISA_VARIABLE
 from service.engine.channel import FORK_REQUEST, Channel, ForkReply
+from service.engine.entry_log import EntryLog
 from service.engine.types import CheckpointSpec, WorkerSpec
 from service.observability.log import configure_logging
 
@@ -44,10 +46,11 @@ class ForkServer:
     def serve(self) -> None:
         """Until the service process is gone. Returns in each child too, when it is done."""
         while True:
-            request, descriptors, _, _ = socket.recv_fds(self._control, len(FORK_REQUEST), 1)
+            request, descriptors, _, _ = socket.recv_fds(self._control, len(FORK_REQUEST), 2)
             if not request:
                 return
-            with socket.socket(fileno=descriptors[0]) as connection:
+            connection_descriptor, log_descriptor = descriptors
+            with socket.socket(fileno=connection_descriptor) as connection, closing(EntryLog(log_descriptor)) as log:
                 channel = Channel(connection)
                 with heartbeats(self._control):  # their thread has ended before the fork
                     spec = self._prepare(channel)
@@ -55,7 +58,7 @@ class ForkServer:
                 pid = None if spec is None else os.fork()
                 if spec is not None and pid == 0:
                     self._control.close()
-                    run(channel, spec, self._loaded)
+                    run(channel, log, spec, self._loaded)
                     return
             self._reply(pid)
 

@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 
 from service.engine.channel import FORK_REQUEST, ForkReply
+from service.engine.entry_log import EntryLog
 
 KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
 """glibc would return each large buffer to the system, and the system clear its pages anew for the next: admitting 64
@@ -40,15 +41,15 @@ class ForkServerProcess:
     def pid(self) -> int | None:
         return None if self._process is None else self._process.pid
 
-    async def fork(self, channel: socket.socket) -> Forked | None:
-        """A new worker that serves `channel`; None if the channel has closed meanwhile.
+    async def fork(self, channel: socket.socket, entry_log: EntryLog) -> Forked | None:
+        """A new worker that serves `channel` and writes `entry_log`; None if the channel has closed meanwhile.
 
         Raises WorkerStartError when the fork server ends or does not answer.
         """
         async with self._lock:
             control = self._control or await self._start()
             try:
-                return await self._request(control, channel)
+                return await self._request(control, [channel.fileno(), entry_log.fileno()])
             except TimeoutError:
                 await self._kill()
                 raise WorkerStartError(
@@ -64,8 +65,8 @@ class ForkServerProcess:
     async def aclose(self) -> None:
         await self._close()
 
-    async def _request(self, control: socket.socket, channel: socket.socket) -> Forked | None:
-        socket.send_fds(control, [FORK_REQUEST], [channel.fileno()])
+    async def _request(self, control: socket.socket, descriptors_for_worker: list[int]) -> Forked | None:
+        socket.send_fds(control, [FORK_REQUEST], descriptors_for_worker)
         while True:
             async with asyncio.timeout(self._max_silence_seconds):
                 reply, descriptors = await _receive(control)

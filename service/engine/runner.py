@@ -16,6 +16,7 @@ from model.search.results import Progress
 from model.search.spec import DecodeSpec
 from model.transformer.compute_types import ComputeTypeError, EncoderDtype, IsaError
 from service.engine.channel import Channel
+from service.engine.entry_log import EntryLog
 from service.engine.loading import LoadedCheckpoint, load_checkpoint
 from service.engine.scheduler import SourceIds
 from service.engine.types import CheckpointInfo, CheckpointSpec, Loaded, LoadFailed, WorkerSpec
@@ -121,7 +122,9 @@ def load(checkpoint: CheckpointSpec, spec: WorkerSpec, *, num_threads: int) -> L
     )
 
 
-def run(channel: Channel, spec: WorkerSpec, loaded: Mapping[CheckpointSpec, LoadedCheckpoint]) -> None:
+def run(
+    channel: Channel, entry_log: EntryLog, spec: WorkerSpec, loaded: Mapping[CheckpointSpec, LoadedCheckpoint]
+) -> None:
     """Load what is not in `loaded`, warm up, then serve. Raises SystemExit where a checkpoint cannot be served."""
     runners: dict[str, Runner] = {}
     longest_turn_seconds = 0.0
@@ -139,7 +142,7 @@ def run(channel: Channel, spec: WorkerSpec, loaded: Mapping[CheckpointSpec, Load
     loops = {
         name: make_loop(
             runner,
-            channel,
+            entry_log,
             max_encode_tokens=spec.max_encode_tokens,
             max_bulk_wait_seconds=spec.max_bulk_wait_seconds,
         )

@@ -1,8 +1,7 @@
 """What crosses between the service process and its workers: plain data, encoded as MessagePack by msgspec.
 
-A worker gets `Submit`, `Update` and `Cancel`, and sends `Loaded` or `LoadFailed` once, then `Entering` and
-`StepReport`. Every submitted decode that is not cancelled ends exactly once: in a `Progress` with hypotheses, or in a
-`Failed`.
+A worker gets `Submit`, `Update` and `Cancel`, and sends `Loaded` or `LoadFailed` once, then a `StepReport` a turn. Every
+submitted decode that is not cancelled ends exactly once: in a `Progress` with hypotheses, or in a `Failed`.
 """
 
 from typing import Literal
@@ -140,12 +139,6 @@ class LoadFailed(msgspec.Struct, frozen=True, tag=True):
     detail: str
 
 
-class Entering(msgspec.Struct, frozen=True, tag=True):
-    """Worker to service: these decodes are about to get their rows. If the worker dies, one of them may be why."""
-
-    decode_ids: list[int]
-
-
 class SourceEncoded(msgspec.Struct, frozen=True, array_like=True):
     """The encoder output of that decode's source, [S, D] in the checkpoint's `encoder_dtype`, little-endian."""
 
@@ -175,4 +168,4 @@ class StepReport(msgspec.Struct, frozen=True, tag=True):
     num_free_rows: int
 
 
-FromWorker = Loaded | LoadFailed | Entering | StepReport
+FromWorker = Loaded | LoadFailed | StepReport

@@ -8,7 +8,7 @@ import logging
 from typing import Protocol
 
 from service.engine.fork_server_process import ForkServerProcess, WorkerStartError
-from service.engine.types import CheckpointInfo, Entering, FromWorker, Loaded, LoadFailed, StepReport, WorkerSpec
+from service.engine.types import CheckpointInfo, FromWorker, Loaded, LoadFailed, StepReport, WorkerSpec
 from service.engine.watchdog import Watchdog
 from service.engine.worker_process import WorkerProcess
 
@@ -22,10 +22,9 @@ WATCHES_PER_LIMIT = 40
 
 class WorkerOwner(Protocol):
     def on_ready(self, worker: "WorkerHandle") -> None: ...
-    def on_entering(self, worker: "WorkerHandle", decode_ids: list[int]) -> None: ...
     def on_report(self, worker: "WorkerHandle", report: StepReport) -> None: ...
-    def on_lost(self, worker: "WorkerHandle") -> None:
-        """The process is gone, and with it all work it had."""
+    def on_lost(self, worker: "WorkerHandle", last_entries: list[int]) -> None:
+        """The process is gone, and with it all work it had; `last_entries` last got rows, or were about to."""
 
     def on_restart(self, worker: "WorkerHandle") -> None: ...
     def on_start_failed(self, worker: "WorkerHandle", detail: str) -> bool:
@@ -114,7 +113,7 @@ class WorkerHandle:
             finally:
                 watch.cancel()
                 self._has_loaded, self._process = False, None
-                self._owner.on_lost(self)
+                self._owner.on_lost(self, process.last_entries())
 
     async def _watch(self, process: WorkerProcess) -> None:
         """Kill the worker once it has had work and been silent for too long."""
@@ -143,8 +142,6 @@ class WorkerHandle:
                 self._owner.on_ready(self)
             case LoadFailed(detail):
                 raise WorkerStartError(detail)
-            case Entering(decode_ids):
-                self._owner.on_entering(self, decode_ids)
             case StepReport():
                 self._owner.on_report(self, message)
                 self._watchdog.report(now=now, has_work=self.num_decodes > 0)

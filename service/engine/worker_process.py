@@ -6,12 +6,13 @@ import resource
 import signal
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import msgspec
 
 from service.engine.channel import READ_BYTES, frame, read_payloads
+from service.engine.entry_log import EntryLog
 from service.engine.fork_server_process import EXIT_SECONDS, Forked, ForkServerProcess, WorkerStartError
 from service.engine.types import FromWorker, WorkerSpec
 
@@ -20,8 +21,11 @@ MAX_UNREAD_BYTES = 8 << 20
 
 
 class WorkerProcess:
-    def __init__(self, forked: Forked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, forked: Forked, entry_log: EntryLog, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         self.pid = forked.pid
+        self._entry_log = entry_log
         self._pidfd = forked.pidfd
         self._reader = reader
         self._writer = writer
@@ -34,16 +38,17 @@ class WorkerProcess:
         reader, writer = await asyncio.open_connection(sock=ours, limit=READ_BYTES)
         writer.write(frame(msgspec.msgpack.encode(spec)))
         forked: Forked | None = None
-        try:
-            with theirs:
-                forked = await fork_server.fork(theirs)
-            if forked is None:
-                raise WorkerStartError("the channel closed before the worker was started")
-            yield cls(forked, reader, writer)
-        finally:
-            writer.close()  # and with it the worker ends
-            if forked is not None:
-                await _wait_until_ended(forked.pidfd)
+        with closing(EntryLog.create()) as entry_log:
+            try:
+                with theirs:
+                    forked = await fork_server.fork(theirs, entry_log)
+                if forked is None:
+                    raise WorkerStartError("the channel closed before the worker was started")
+                yield cls(forked, entry_log, reader, writer)
+            finally:
+                writer.close()  # and with it the worker ends
+                if forked is not None:
+                    await _wait_until_ended(forked.pidfd)
 
     @property
     def is_behind(self) -> bool:
@@ -54,6 +59,10 @@ class WorkerProcess:
         """Never blocks. What is sent to a worker that has died is lost, and its end shows in `messages`."""
         if not self._writer.is_closing():  # else uvloop raises, in the moment before the end is noticed
             self._writer.write(frame(message))
+
+    def last_entries(self) -> list[int]:
+        """The decodes that last got rows, or were about to, also if the worker has died."""
+        return self._entry_log.read()
 
     def resident_bytes(self) -> int:
         """Memory of the process, with what it shares with others; 0 where it has just ended.

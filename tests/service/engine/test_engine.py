@@ -11,24 +11,25 @@ from model.search.results import Progress
 from service.engine.engine import Engine
 from service.engine.events import Event, Failed, is_terminal
 from service.engine.subscription import Subscription
+from service.engine.types import StepReport
 from service.engine.worker_handle import WorkerHandle
 from service.errors import DeadlineExceededError, DrainingError, EngineFailedError, NotReadyError, QueueFullError
 from tests.service.engine.engines import SOURCES, EngineLog, drained, spec, submit, tokens_of, until, worker_pids
 
 
-def kill_when_entering(engine: Engine, *, times: int) -> None:
-    """Kill a worker each time that decodes are about to get their rows, so many times."""
-    pass_on, left = engine.on_entering, times
+def kill_when_starting(engine: Engine, *, times: int) -> None:
+    """Kill a worker each time that it reports that decodes got their rows, so many times."""
+    pass_on, left = engine.on_report, times
 
-    def on_entering(worker: WorkerHandle, decode_ids: list[int]) -> None:
+    def on_report(worker: WorkerHandle, report: StepReport) -> None:
         nonlocal left
-        pass_on(worker, decode_ids)
-        if left:
+        pass_on(worker, report)
+        if left and report.started:
             left -= 1
             assert worker.pid is not None
             os.kill(worker.pid, signal.SIGKILL)
 
-    engine.on_entering = on_entering  # type: ignore[method-assign]
+    engine.on_report = on_report  # type: ignore[method-assign]
 
 
 async def test_decodes_side_by_side_give_what_each_gives_alone(running, expected: list[list[int]]):
@@ -51,7 +52,7 @@ async def test_work_of_a_dead_worker_is_replayed_without_a_gap_or_an_echo(runnin
 
 async def test_a_decode_aboard_of_two_deaths_is_refused_and_its_neighbours_are_not(running, expected: list[list[int]]):
     async with running() as engine:
-        kill_when_entering(engine, times=2)
+        kill_when_starting(engine, times=2)
         with submit(engine, *SOURCES[:3]) as subscription:
             events = [each async for each in all_events(subscription)]
         assert [key for key, event in events if isinstance(event, Failed)] == [0]
@@ -79,7 +80,7 @@ async def test_a_stopped_worker_is_killed_and_its_work_done_elsewhere(running, e
 
 
 async def test_a_worker_in_doubt_gets_nothing_new_and_does_not_count_as_ready(running, expected: list[list[int]]):
-    async with running(num_workers=2, max_silence_seconds=20.0) as engine:
+    async with running(num_workers=2, max_silence_seconds=12.0) as engine:
         stopped = engine.workers[0]
         os.kill(stopped.pid, signal.SIGSTOP)
         silent = submit(engine, SOURCES[0])

@@ -108,18 +108,18 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def announced() -> list[list[int]]:
+def entries() -> list[list[int]]:
     return []
 
 
 @pytest.fixture
-def worker(batch: ScriptedBatch, clock: ManualClock, announced: list[list[int]]) -> Worker:
-    return Worker({"model": make_loop(batch, clock, announced)})
+def worker(batch: ScriptedBatch, clock: ManualClock, entries: list[list[int]]) -> Worker:
+    return Worker({"model": make_loop(batch, clock, entries)})
 
 
-def make_loop(batch: ScriptedBatch, clock: ManualClock, announced: list[list[int]]) -> CheckpointLoop:
+def make_loop(batch: ScriptedBatch, clock: ManualClock, entries: list[list[int]]) -> CheckpointLoop:
     scheduler = Scheduler(max_admitted_tokens=100, max_bulk_wait_seconds=5)
-    return CheckpointLoop(batch, scheduler, announce=announced.append, clock=clock)
+    return CheckpointLoop(batch, scheduler, log_entries=entries.append, clock=clock)
 
 
 def work(
@@ -140,12 +140,12 @@ def failed_ids(report: StepReport) -> list[int]:
 
 
 def test_a_decode_starts_and_gets_a_token_in_the_same_turn(
-    worker: Worker, clock: ManualClock, announced: list[list[int]]
+    worker: Worker, clock: ManualClock, entries: list[list[int]]
 ):
     worker.receive(Submit([work(1)]))
     clock.now = 2.5
     report = worker.turn()
-    assert announced == [[1]]
+    assert entries == [[1]]
     assert report.started == [Started(1, 2.5, encoded=True, started_at=2.5)]
     assert report.progress == [Progress(1, [TOKEN])]
     assert (report.steps[0].num_rows, report.steps[0].num_source_tokens, report.steps[0].num_padding_tokens) == (
