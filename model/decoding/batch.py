@@ -22,6 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 from model.checkpoint.config import Checkpoint
 from model.decoding.cuda_graphs import GraphedStep, cuda_graphs
 from model.decoding.length_groups import length_groups
+from model.search.beam_search import BeamSearch
 from model.search.results import Progress
 from model.search.search import Running, Search, aligned_slots
 from model.search.spec import DecodeSpec
@@ -242,13 +243,19 @@ class DecodingBatch:
                 start += spec.beam_size
 
     @torch.inference_mode()
-    def step(self) -> list[Progress]:
-        """Decode one token for every row, and free the rows of decodes that finish. Progress of every running decode.
+    def step(self, *, max_tokens: int = 1) -> list[Progress]:
+        """Decode a token for every row, and free the rows of decodes that finish. Progress of every running decode.
 
-        After an exception the state of the running decodes is undefined: they have to be removed.
+        With `max_tokens`, up to so many tokens are decoded at once where our kernels can run ahead: where all rows are
+        plainly greedy. They are the same tokens. After an exception the state of the running decodes is undefined: they
+        have to be removed.
         """
         if not self._rows:
             return []
+        if max_tokens > 1 and self._transformer.decodes_ahead:
+            num_steps = self._search.num_plain_steps(self._rows, most=max_tokens)
+            if num_steps > 1:
+                return self._step_ahead(num_steps)
         state = self._state[:, : self.num_rows]
         last_token_ids, positions, source_lengths = state
         sizes = {"self_tokens": int(positions.max()) + 1, "source_tokens": int(source_lengths.max())}
@@ -274,6 +281,26 @@ class DecodingBatch:
                 self._cache.clear(self._running[progress.decode_id].slots)
         self.remove(progress.decode_id for progress in step.progress if progress.is_last)
         return step.progress
+
+    def _step_ahead(self, num_steps: int) -> list[Progress]:
+        token_ids, positions, source_lengths = self._state[:, : self.num_rows]
+        view = self._cache.view(
+            0,
+            self.num_rows,
+            self_tokens=int(positions.max()) + num_steps,
+            source_tokens=int(source_lengths.max()),
+        )
+        chosen, logprobs = self._transformer.decode_ahead(
+            token_ids, positions, source_lengths, view, num_steps=num_steps, forbidden=self._search.forbidden
+        )
+        token_ids.copy_(chosen[-1])
+        positions += len(chosen)
+        progress: list[Progress] = []
+        for running, row_ids, row_logprobs in zip(self._rows, chosen.T.tolist(), logprobs.T.tolist(), strict=True):
+            assert not isinstance(running, BeamSearch), "beams take single steps"
+            progress.append(running.advance_ahead(row_ids, row_logprobs))
+        self.remove(each.decode_id for each in progress if each.hypotheses)
+        return progress
 
     @torch.inference_mode()
     def remove(self, decode_ids: Iterable[int]) -> None:

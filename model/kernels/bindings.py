@@ -110,6 +110,19 @@ class StepStruct(Structure):
     )
 
 
+class AheadStruct(Structure):
+    _fields_ = (
+        ("projection", c_void_p),
+        ("scale", c_float),
+        ("num_steps", c_int64),
+        ("end_token_id", c_int64),
+        ("forbidden", c_void_p),
+        ("num_forbidden", c_int64),
+        ("token_ids", c_void_p),
+        ("log_probabilities", c_void_p),
+    )
+
+
 class LinearKernel:
     """int8 weights [N, K], with a scale [N] and a bias [N] for each output, in the order in which kernels read them."""
 

@@ -18,7 +18,7 @@ INSTRUCTION_SETS: tuple[LoadedIsa, ...] = ("avx512_vnni", "avx_vnni", "avx2", "n
 """The fastest first."""
 ORACLE: LoadedIsa = "scalar"
 """The kernels in plain arithmetic: several times as slow as float32, and never chosen unless they are asked for."""
-LAYOUT = 2
+LAYOUT = 3
 ARITHMETIC = 1
 """As in `native/structs.h`, of which the libraries were built."""
 
@@ -27,10 +27,11 @@ _FUNCTIONS = MappingProxyType(
         "linear_int8": (c_void_p, c_void_p, c_long, c_void_p),
         "encode_stack": (c_void_p, c_void_p, c_void_p),
         "decode_stack": (c_void_p, c_void_p, c_void_p),
+        "decode_ahead": (c_void_p, c_void_p, c_void_p, c_void_p),
         "choose": (c_void_p, c_long, c_long, c_long, c_void_p, c_void_p, c_void_p, c_void_p),
     }
 )
-"""Their parameters; they return nothing."""
+"""Their parameters. `decode_ahead` returns a number of steps, the others nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ def load_kernels(isa: LoadedIsa) -> Kernels:
         )
     for name, argument_types in _FUNCTIONS.items():
         function = getattr(loaded, name)
-        function.argtypes, function.restype = argument_types, None
+        function.argtypes, function.restype = argument_types, c_int64 if name == "decode_ahead" else None
     return Kernels(loaded, isa=isa)
 
 

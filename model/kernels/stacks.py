@@ -7,7 +7,7 @@ Shapes: L layers, B rows, S source tokens, P tokens of all rows, T positions, H 
 """
 
 from collections.abc import Sequence
-from ctypes import byref, c_void_p, cast
+from ctypes import addressof, byref, c_void_p, cast
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from model.checkpoint.config import ModelConfig
 from model.kernels.bindings import (
+    AheadStruct,
     BiasStruct,
     CacheStruct,
     DecoderLayerStruct,
@@ -46,6 +47,19 @@ class InputEmbedding:
     positions: Tensor | None
     """[T, D], the offset taken off"""
     norm: nn.Module
+
+
+@dataclass(frozen=True, slots=True)
+class GreedyEnd:
+    """What greedy steps are taken with besides the decoder stack."""
+
+    projection: LinearKernel
+    """W"""
+    scale: float
+    """Of Z' before the projection."""
+    end_token_id: int
+    forbidden: Tensor
+    """[F] int64: tokens that are never chosen."""
 
 
 class EncoderKernel:
@@ -95,7 +109,7 @@ class DecoderKernel:
         bias: Tensor | None,
     ) -> None:
         """As in `EncoderKernel`. `bias` [H, T] is added to the scores of self-attention, the farthest token first."""
-        self._function = library().decode_stack
+        self._function, self._ahead_function = library().decode_stack, library().decode_ahead
         self._alive = (embedding, layers, final_norm, bias)
         self._d_model = config.d_model
         self._layers = (DecoderLayerStruct * len(layers))(*map(_decoder_layer, layers))
@@ -125,13 +139,7 @@ class DecoderKernel:
         """
         step = self._step
         input_ids = input_ids.contiguous()
-        hidden_states = torch.empty(len(input_ids), self._d_model)
-        step.token_ids, step.hidden_states = input_ids.data_ptr(), hidden_states.data_ptr()
-        step.num_tokens = len(hidden_states)
-        step.self_kv, step.cross_kv = _cache(kv.self_kv, kv.indirection), _cache(kv.cross_kv, None)
-        step.rows = None if rows is None else rows.data_ptr()
-        step.positions, step.source_lengths = positions.data_ptr(), source_lengths.data_ptr()
-        step.cross_weights = None
+        hidden_states = self._prepare(input_ids, positions, source_lengths, kv, rows)
         if cross_weights is None:
             self._function(*self._arguments)
             return hidden_states
@@ -141,6 +149,53 @@ class DecoderKernel:
         step.cross_weights_layer = cross_weights.layer % len(self._layers)
         self._function(*self._arguments)
         cross_weights.weights = weights[cross_weights.rows, None]
+        return hidden_states
+
+    def decode_ahead(
+        self,
+        input_ids: Tensor,
+        positions: Tensor,
+        source_lengths: Tensor,
+        kv: KVView,
+        end: GreedyEnd,
+        *,
+        num_steps: int,
+    ) -> tuple[Tensor, Tensor]:
+        """`num_steps` greedy steps of one token a row, in which each chosen token is the next step's input.
+
+        input_ids, positions and source_lengths [B] -> token ids [T, B] int64 and their log-probabilities [T, B]. T is
+        less than `num_steps` if all rows have chosen the end token before. A row that has ended goes on: its further
+        tokens mean nothing, but they are written to its caches, past its end.
+        """
+        input_ids = input_ids.contiguous()
+        hidden_states = self._prepare(input_ids, positions, source_lengths, kv, None)
+        token_ids = torch.empty(num_steps, len(hidden_states), dtype=torch.int64)
+        log_probabilities = torch.empty(num_steps, len(hidden_states))
+        ahead = AheadStruct(
+            projection=addressof(end.projection.struct),
+            scale=end.scale,
+            num_steps=num_steps,
+            end_token_id=end.end_token_id,
+            forbidden=end.forbidden.data_ptr(),
+            num_forbidden=len(end.forbidden),
+            token_ids=token_ids.data_ptr(),
+            log_probabilities=log_probabilities.data_ptr(),
+        )
+        num_taken = self._ahead_function(*self._arguments, byref(ahead))
+        return token_ids[:num_taken], log_probabilities[:num_taken]
+
+    def _prepare(
+        self, input_ids: Tensor, positions: Tensor, source_lengths: Tensor, kv: KVView, rows: Tensor | None
+    ) -> Tensor:
+        """Fill in the step; returns where its output goes, [P, D]."""
+        step = self._step
+        hidden_states = torch.empty(len(input_ids), self._d_model)
+        step.token_ids, step.hidden_states = input_ids.data_ptr(), hidden_states.data_ptr()
+        step.num_tokens = len(hidden_states)
+        step.self_kv, step.cross_kv = _cache(kv.self_kv, kv.indirection), _cache(kv.cross_kv, None)
+        step.rows = None if rows is None else rows.data_ptr()
+        step.positions, step.source_lengths = positions.data_ptr(), source_lengths.data_ptr()
+        step.cross_weights = None
         return hidden_states
 
 

@@ -69,6 +69,24 @@ class LogitsRules:
             generation.repetition_penalty != 1 or generation.no_repeat_ngram_size or self._bad_words
         )
 
+    @property
+    def forbidden(self) -> Tensor:
+        """[F] int64: the tokens that are forbidden in every step."""
+        return torch.cat([self._bad_tokens, self._suppressed])
+
+    def num_plain_steps(self, places: Sequence[Place], *, most: int) -> int:
+        """In how many steps from now on, at most `most`, no rule acts but those of `forbidden`."""
+        generation = self._generation
+        acts_always = self.needs_history or generation.renormalize_logits
+        begins = len(self._begin_suppressed) > 0 and any(map(self._begins, places))
+        is_first = generation.forced_bos_token_id is not None and any(map(_is_first, places))
+        is_short = any(place.length < generation.min_length for place in places)
+        if acts_always or begins or is_first or is_short:
+            return 0
+        if generation.forced_eos_token_id is None:
+            return most
+        return min(most, *(place.max_length - 1 - place.length for place in places))
+
     def act(self, places: Sequence[Place]) -> bool:
         """Whether a rule may change a score in this step."""
         generation = self._generation

@@ -18,7 +18,7 @@ from model.search.beam_search import BeamSearch, Continuation, Copy, best_contin
 from model.search.blockwise import Choices, first_argmax
 from model.search.goal import Goal, Target
 from model.search.logits_rules import History, LogitsRules
-from model.search.results import Details, Progress
+from model.search.results import Details, Progress, Token
 from model.search.sampling import Draw, perturb
 from model.search.spec import DecodeSpec
 
@@ -68,6 +68,16 @@ class SingleSearch:
         score = goal.normalized(sum(target.logprobs), goal.length)
         return Progress(self.decode_id, [token], (target.finished(score, reason),))
 
+    def advance_ahead(self, token_ids: Sequence[int], logprobs: Sequence[float]) -> Progress:
+        """As several `advance`; what lies past the end is dropped."""
+        tokens: list[Token] = []
+        for token_id, logprob in zip(token_ids, logprobs, strict=True):
+            progress = self.advance(token_id, logprob, None)
+            tokens += progress.tokens
+            if progress.hypotheses:
+                return Progress(self.decode_id, tokens, progress.hypotheses)
+        return Progress(self.decode_id, tokens)
+
 
 Running = SingleSearch | BeamSearch
 
@@ -98,6 +108,23 @@ class Search:
             prompt = torch.tensor(spec.decoder_prompt, device=self._device)
             self._history[self._index(slots), : len(prompt)] = prompt
         return SingleSearch(decode_id, goal, slots[0]) if spec.beam_size == 1 else BeamSearch(decode_id, goal, slots)
+
+    @property
+    def forbidden(self) -> Tensor:
+        """[F] int64: the tokens that no step may choose."""
+        return self._rules.forbidden
+
+    def num_plain_steps(self, rows: Sequence[Running], *, most: int) -> int:
+        """How many steps from now on, at most `most`, are plainly greedy for all rows.
+
+        That is: the most probable token that is not `forbidden`, and no row goes past its maximum length.
+        """
+        for row in rows:
+            if isinstance(row, BeamSearch) or row.spec.sampling is not None or row.spec.wants_details:
+                return 0
+        goals = [row.goal for row in rows]
+        most = min(most, *(goal.max_length - goal.length for goal in goals))
+        return self._rules.num_plain_steps(goals, most=most)
 
     def move(self, sources: Sequence[int], targets: Sequence[int]) -> None:
         """The row in each of the slots `sources` continues in that of `targets`. No slot is in both."""

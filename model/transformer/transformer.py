@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from model.checkpoint.config import ModelConfig
-from model.kernels.stacks import DecoderKernel, EncoderKernel, InputEmbedding
+from model.kernels.stacks import DecoderKernel, EncoderKernel, GreedyEnd, InputEmbedding
 from model.transformer.attention import CrossWeights, causal_mask, source_mask
 from model.transformer.kv_cache import KVView, LayerSelfKV
 from model.transformer.layers import DecoderLayer, EncoderLayer, make_norm
@@ -202,6 +202,35 @@ class Transformer(nn.Module):
             decoder_hidden_state = decoder_hidden_state * self.config.output_scale
         logits: Tensor = self.output_projection(decoder_hidden_state)
         return logits
+
+    @property
+    def decodes_ahead(self) -> bool:
+        """Whether `decode_ahead` can be called."""
+        return self.decoder_kernel is not None and isinstance(self.output_projection, Int8Linear)
+
+    def decode_ahead(
+        self,
+        input_ids: Tensor,
+        positions: Tensor,
+        source_lengths: Tensor,
+        kv: KVView,
+        *,
+        num_steps: int,
+        forbidden: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Several greedy steps in one call, as `DecoderKernel.decode_ahead`; `forbidden` [F] is never chosen.
+
+        The view must reach over the last of the tokens.
+        """
+        assert self.decoder_kernel is not None, "only the kernels decode ahead"
+        assert isinstance(self.output_projection, Int8Linear), "only the kernels decode ahead"
+        end = GreedyEnd(
+            self.output_projection.product,
+            scale=self.config.output_scale,
+            end_token_id=self.config.eos_token_id,
+            forbidden=forbidden,
+        )
+        return self.decoder_kernel.decode_ahead(input_ids, positions, source_lengths, kv, end, num_steps=num_steps)
 
     def decode_full(self, input_ids: Tensor, encoder_hidden_states: Tensor, source_lengths: Tensor) -> Tensor:
         """All of the targets [B, T] at once, without a cache -> decoder_hidden_state Z' [B, T, D]."""

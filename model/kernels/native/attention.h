@@ -159,7 +159,8 @@ struct Attention {
 
 // The intermediate results of a stack; they stay allocated.
 struct Scratch {
-    std::vector<float> normed, projected, heads, hidden, gated, scores;
+    std::vector<float> normed, projected, heads, hidden, gated, scores, logits, maxima, largest, normalizers;
+    std::vector<int64_t> positions;
 
     static Scratch& of_thread() {
         static thread_local Scratch scratch;

@@ -12,6 +12,9 @@
 // Shapes: B rows, P tokens of several rows, K inputs, N outputs, H heads, d head size, C tokens in a cache.
 #pragma once
 
+#include <algorithm>
+#include <vector>
+
 #include "attention.h"
 #include "linear.h"
 
@@ -78,6 +81,15 @@ void embed(const Embedding& embedding, const int64_t* token_ids, const int64_t* 
 
 void finish(const Stack& stack, float* hidden_states, long num_rows) {
     if (stack.final_norm.weight) normalize(stack.final_norm, hidden_states, num_rows, stack.d_model, hidden_states);
+}
+
+// Replaces a forbidden choice by the first of the largest that are allowed.
+void choose_allowed(const Ahead& ahead, float* logits, long num_columns, int64_t* token_id, float* largest) {
+    const int64_t* end = ahead.forbidden + ahead.num_forbidden;
+    if (std::find(ahead.forbidden, end, *token_id) == end) return;
+    for (const int64_t* each = ahead.forbidden; each < end; ++each) logits[*each] = -INFINITY;
+    *token_id = std::max_element(logits, logits + num_columns) - logits;
+    *largest = logits[*token_id];
 }
 
 }  // namespace
@@ -173,6 +185,43 @@ void choose(const float* all_logits, long num_rows, long num_columns, long block
         largest_of_row[row] = max;
         normalizers[row] = max + log_of(sum(total));  // NaN where a logit is NaN, or infinite
     }
+}
+
+// The argmax of a step is the input of the next. Returns the number of steps taken.
+int64_t decode_ahead(const Stack* stack, const Embedding* embedding, const Step* first, const Ahead* ahead_pointer) {
+    constexpr long BLOCK = 128;
+    const Ahead& ahead = *ahead_pointer;
+    Scratch& scratch = Scratch::of_thread();
+    const long num_rows = first->num_tokens, num_columns = ahead.projection->num_outputs;
+    float* logits = at_least(scratch.logits, num_rows * num_columns);
+    float* maxima = at_least(scratch.maxima, num_rows * ((num_columns + BLOCK - 1) / BLOCK));
+    float* largest = at_least(scratch.largest, num_rows);
+    float* normalizers = at_least(scratch.normalizers, num_rows);
+    std::vector<int64_t>& positions = scratch.positions;
+    positions.assign(first->positions, first->positions + num_rows);
+    std::vector<bool> has_ended(num_rows);
+    Step step = *first;
+    step.positions = positions.data();
+    for (long index = 0; index < ahead.num_steps; ++index) {
+        decode_stack(stack, embedding, &step);
+        if (ahead.scale != 1.0f)
+            for (long i = 0; i < num_rows * stack->d_model; ++i) step.hidden_states[i] *= ahead.scale;
+        multiply(*ahead.projection, step.hidden_states, num_rows, {NONE, nullptr, logits});
+        int64_t* token_ids = ahead.token_ids + index * num_rows;
+        float* log_probabilities = ahead.log_probabilities + index * num_rows;
+        choose(logits, num_rows, num_columns, BLOCK, token_ids, largest, normalizers, maxima);
+        bool all_ended = true;
+        for (long row = 0; row < num_rows; ++row) {
+            choose_allowed(ahead, logits + row * num_columns, num_columns, token_ids + row, largest + row);
+            log_probabilities[row] = largest[row] - normalizers[row];
+            has_ended[row] = has_ended[row] || token_ids[row] == ahead.end_token_id;
+            all_ended = all_ended && has_ended[row];
+            ++positions[row];
+        }
+        if (all_ended) return index + 1;
+        step.token_ids = token_ids;
+    }
+    return ahead.num_steps;
 }
 
 }  // extern "C"

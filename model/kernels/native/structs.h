@@ -6,7 +6,7 @@
 
 namespace {
 
-constexpr int64_t LAYOUT = 2;      // of all that crosses: as in `bindings.py`, or the library is refused
+constexpr int64_t LAYOUT = 3;      // of all that crosses: as in `bindings.py`, or the library is refused
 constexpr int64_t ARITHMETIC = 1;  // of the last bits: encoder outputs are shared among equal numbers
 
 struct Linear {
@@ -87,6 +87,18 @@ struct Step {
     Bias self_bias;
     float* cross_weights;  // [P, S] or none
     int64_t cross_weights_stride, cross_weights_layer;
+};
+
+// What several greedy steps of B rows are given besides the first step's input: T steps, of which the last do not happen
+// if all rows have ended by then.
+struct Ahead {
+    const Linear* projection;
+    float scale;  // of Z' before the projection
+    int64_t num_steps, end_token_id;
+    const int64_t* forbidden;  // token ids that are never chosen
+    int64_t num_forbidden;
+    int64_t* token_ids;       // [T, B], out
+    float* log_probabilities;  // [T, B], out
 };
 
 }  // namespace
