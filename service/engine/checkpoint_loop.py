@@ -20,6 +20,9 @@ from service.engine.types import SourceEncoded, StepStats, Update, Work
 
 logger = logging.getLogger(__name__)
 
+MAX_TURN_SECONDS = 0.002
+"""Of a turn in which several tokens are decoded at once: a request that arrives meanwhile waits for it."""
+MAX_TOKENS_AHEAD = 16
 MAX_FAILED_STEPS = 3
 """In a row: after so many the process is taken to be broken."""
 
@@ -51,8 +54,8 @@ class RunningBatch(Protocol):
     def remove(self, decode_ids: Sequence[int]) -> None:
         """Free the rows of these decodes; unknown ids are ignored."""
 
-    def step(self) -> list[Progress]:
-        """One token for every row; decodes that finish leave their rows."""
+    def step(self, *, max_tokens: int = 1) -> list[Progress]:
+        """Tokens for every row, at most `max_tokens`; decodes that finish leave their rows."""
 
 
 @dataclass(slots=True)
@@ -63,6 +66,7 @@ class Turn:
     encoded: list[SourceEncoded] = field(default_factory=list)
     progress: list[Progress] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
+    num_steps: int = 0
     num_source_tokens: int = 0
     num_padding_tokens: int = 0
 
@@ -89,6 +93,8 @@ class CheckpointLoop:
         self._held_tokens: dict[int, list[Token]] = {}
         """Of running decodes that are not streamed."""
         self._num_failed_steps = 0
+        self._step_seconds = MAX_TURN_SECONDS
+        """Of one token for every row, in the last turn."""
 
     @property
     def is_idle(self) -> bool:
@@ -157,7 +163,7 @@ class CheckpointLoop:
             self._forget(decode_id)
 
     def turn(self) -> tuple[Turn, StepStats]:
-        """Admit, encode, decode one token, release."""
+        """Admit, encode, decode, release."""
         turn = Turn()
         began = self._clock()
         self._enter(turn, now=began)
@@ -165,10 +171,14 @@ class CheckpointLoop:
         num_rows = self._batch.num_rows
         if num_rows:
             self._step(turn)
+        decode_seconds = self._clock() - encoded
+        if turn.num_steps and decode_seconds > 0:
+            self._step_seconds = decode_seconds / turn.num_steps
         stats = StepStats(
-            decode_seconds=self._clock() - encoded if num_rows else 0.0,
+            decode_seconds=decode_seconds if num_rows else 0.0,
             encode_seconds=encoded - began if turn.num_source_tokens else 0.0,
             num_rows=num_rows,
+            num_steps=turn.num_steps,
             num_source_tokens=turn.num_source_tokens,
             num_padding_tokens=turn.num_padding_tokens,
         )
@@ -220,7 +230,7 @@ class CheckpointLoop:
 
     def _step(self, turn: Turn) -> None:
         try:
-            progress = self._batch.step()
+            progress = self._batch.step(max_tokens=self._num_tokens_ahead())
         except Exception as error:
             logger.exception("a step over %d rows failed", self._batch.num_rows)
             self._num_failed_steps += 1
@@ -229,6 +239,8 @@ class CheckpointLoop:
             self._fail(turn, list(self._running), error)
             return
         self._num_failed_steps = 0
+        single = (len(each.tokens) for each in progress if self._work[each.decode_id].spec.beam_size == 1)
+        turn.num_steps = max(single, default=1)  # a decode of one row gets a token in each step
         for decode_id, tokens, hypotheses in progress:
             held = self._held_tokens.pop(decode_id, None)
             all_tokens = [*held, *tokens] if held else tokens
@@ -243,6 +255,12 @@ class CheckpointLoop:
                     self._held_tokens[decode_id] = held
                 else:
                     self._held_tokens[decode_id] = list(tokens)
+
+    def _num_tokens_ahead(self) -> int:
+        """As many as fit a turn, unless a decode waits for a row, which may be free after the next token."""
+        if self._scheduler.num_waiting:
+            return 1
+        return max(1, min(MAX_TOKENS_AHEAD, int(MAX_TURN_SECONDS / self._step_seconds)))
 
     def _fail(self, turn: Turn, decode_ids: list[int], error: Exception) -> None:
         self._batch.remove(decode_ids)

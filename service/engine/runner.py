@@ -90,8 +90,8 @@ class Runner:
     def remove(self, decode_ids: Sequence[int]) -> None:
         self._batch.remove(decode_ids)
 
-    def step(self) -> list[Progress]:
-        return self._batch.step()
+    def step(self, *, max_tokens: int = 1) -> list[Progress]:
+        return self._batch.step(max_tokens=max_tokens)
 
     def warm_up(self, spec: DecodeSpec, *, max_encode_tokens: int) -> float:
         """Decode `spec` to its end. Returns an estimate of the longest turn, in seconds.

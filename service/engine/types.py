@@ -147,11 +147,15 @@ class SourceEncoded(msgspec.Struct, frozen=True, array_like=True):
 
 
 class StepStats(msgspec.Struct, frozen=True, array_like=True):
-    """One turn of one checkpoint, for the metrics: seconds, rows and tokens."""
+    """One turn of one checkpoint, for the metrics: seconds, rows and tokens.
+
+    `decode_seconds` are those of all `num_steps`; more than one were taken where the batch ran ahead.
+    """
 
     decode_seconds: float
     encode_seconds: float
     num_rows: int
+    num_steps: int
     num_source_tokens: int
     num_padding_tokens: int
 

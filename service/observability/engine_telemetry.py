@@ -66,8 +66,8 @@ class EngineTelemetry:
                 metrics.encode.labels(worker).observe(stats.encode_seconds)
                 metrics.source_tokens.inc(stats.num_source_tokens)
                 metrics.padding_tokens.inc(stats.num_padding_tokens)
-            if stats.num_rows:
-                metrics.decode_step.labels(worker).observe(stats.decode_seconds)
+            for _ in range(stats.num_steps):
+                metrics.decode_step.labels(worker).observe(stats.decode_seconds / stats.num_steps)
                 metrics.batch_rows.labels(worker).observe(stats.num_rows)
         self._set_rows(worker, num_free=report.num_free_rows, num_running=report.num_running)
 

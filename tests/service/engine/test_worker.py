@@ -29,6 +29,14 @@ BEST = Hypothesis((9,), (-0.5,), -0.5, "stop")
 MAX_ROWS = 2
 
 
+class ManualClock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 class ScriptedBatch:
     """Decodes token 9 for ever, or ends where it is told to; fails where it is told to."""
 
@@ -40,6 +48,10 @@ class ScriptedBatch:
         self.encoded: list[SourceIds] = []
         self.rows: dict[int, DecodeSpec] = {}
         self.outputs: list[object] = []
+        self.clock = ManualClock()
+        self.step_seconds = 1.0
+        self.max_tokens: list[int] = []
+        """Of each step."""
 
     @property
     def num_rows(self) -> int:
@@ -74,27 +86,16 @@ class ScriptedBatch:
         for decode_id in decode_ids:
             self.rows.pop(decode_id, None)
 
-    def step(self) -> list[Progress]:
+    def step(self, *, max_tokens: int = 1) -> list[Progress]:
         if self.fails_in == "step":
             raise RuntimeError("out of memory")
-        progress = [
-            Progress(decode_id, [], problem="not finite")
-            if decode_id in self.broken
-            else Progress(decode_id, [TOKEN], (BEST,) if self.ends else ())
-            for decode_id in self.rows
-        ]
-        self.remove([*self.broken])
+        self.max_tokens.append(max_tokens)
+        self.clock.now += self.step_seconds * max_tokens
+        tokens = [TOKEN] * max_tokens
+        progress = [Progress(decode_id, tokens, (BEST,) if self.ends else ()) for decode_id in self.rows]
         if self.ends:
             self.rows.clear()
         return progress
-
-
-class ManualClock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -230,6 +231,36 @@ def test_a_decode_that_becomes_urgent_passes_bulk(worker: Worker):
     worker.receive(Submit([work(each, priority="bulk") for each in (1, 2, 3)]))
     worker.receive(Update(3, "interactive", is_streamed=False))
     assert [event.decode_id for event in worker.turn().started] == [3, 1]
+
+
+def test_a_turn_runs_ahead_for_two_milliseconds(worker: Worker, batch: ScriptedBatch, clock: ManualClock):
+    batch.clock, batch.step_seconds = clock, 0.0003
+    worker.receive(Submit([work(1), work(2)]))
+    stats = [worker.turn().steps[0] for _ in range(3)]
+    assert batch.max_tokens == [1, 6, 6]
+    assert [each.num_steps for each in stats] == [1, 6, 6]
+    assert stats[1].decode_seconds == pytest.approx(0.0018)
+
+
+def test_a_turn_does_not_run_ahead_while_a_decode_waits_for_a_row(
+    worker: Worker, batch: ScriptedBatch, clock: ManualClock
+):
+    batch.clock, batch.step_seconds = clock, 0.0003
+    worker.receive(Submit([work(1), work(2), work(3)]))
+    for _ in range(3):
+        worker.turn()
+    assert batch.max_tokens == [1, 1, 1]
+    worker.receive(Cancel([3]))
+    worker.turn()
+    assert batch.max_tokens[-1] == 6
+
+
+def test_a_slow_batch_takes_one_step_a_turn(worker: Worker, batch: ScriptedBatch, clock: ManualClock):
+    batch.clock, batch.step_seconds = clock, 0.0015
+    worker.receive(Submit([work(1)]))
+    for _ in range(3):
+        worker.turn()
+    assert batch.max_tokens == [1, 1, 1]
 
 
 def test_a_failed_step_fails_its_decodes_and_the_worker_goes_on(worker: Worker, batch: ScriptedBatch):
