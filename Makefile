@@ -25,9 +25,9 @@ serve: install ## serve the bundled model on http://127.0.0.1:8000
 test: install tools ## run every test
 	$(BIN)/python -m pytest
 
-# Redis, Prometheus and nginx, and for the kernels a compiler for Arm and an emulator: tests and benchmarks run real ones,
-# and are never skipped. Those that PATH lacks are unpacked into .tools; nothing is installed on the machine.
-tools:
+# Tests and benchmarks run real servers. Those that PATH lacks are unpacked into .tools; nothing is installed on the
+# machine.
+tools: ## fetch what the tests run besides Python, where it is missing
 	@tests/tools.sh
 
 lint: install ## run ruff, mypy and the import contracts
@@ -56,5 +56,5 @@ bench: install tools ## run all benchmarks
 load: install ## run the load test, against LOAD_HOST or a server of its own
 	$(BIN)/python -m loadtests.locust.run $(LOAD_FLAGS)
 
-clean:
+clean: ## remove .venv, .tools and everything that was built
 	rm -rf $(VENV) $(TOOLS) build dist load-report *.egg-info model/kernels/_*.so

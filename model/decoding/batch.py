@@ -276,10 +276,7 @@ class DecodingBatch:
             [copy.source for copy in step.copies],
             self_tokens=sizes["self_tokens"],
         )
-        for progress in step.progress:
-            if progress.problem:  # numbers that are not finite must not be left in slots for others
-                self._cache.clear(self._running[progress.decode_id].slots)
-        self.remove(progress.decode_id for progress in step.progress if progress.is_last)
+        self._release(step.progress)
         return step.progress
 
     def _step_ahead(self, num_steps: int) -> list[Progress]:
@@ -298,9 +295,16 @@ class DecodingBatch:
         progress: list[Progress] = []
         for running, row_ids, row_logprobs in zip(self._rows, chosen.T.tolist(), logprobs.T.tolist(), strict=True):
             assert not isinstance(running, BeamSearch), "beams take single steps"
-            progress.append(running.advance_ahead(row_ids, row_logprobs))
-        self.remove(each.decode_id for each in progress if each.hypotheses)
+            progress.append(self._search.advance_ahead(running, row_ids, row_logprobs))
+        self._release(progress)
         return progress
+
+    def _release(self, progress: Sequence[Progress]) -> None:
+        """Free the rows of the decodes that have ended."""
+        for each in progress:
+            if each.problem:  # numbers that are not finite must not be left in slots for others
+                self._cache.clear(self._running[each.decode_id].slots)
+        self.remove(each.decode_id for each in progress if each.is_last)
 
     @torch.inference_mode()
     def remove(self, decode_ids: Iterable[int]) -> None:

@@ -68,16 +68,6 @@ class SingleSearch:
         score = goal.normalized(sum(target.logprobs), goal.length)
         return Progress(self.decode_id, [token], (target.finished(score, reason),))
 
-    def advance_ahead(self, token_ids: Sequence[int], logprobs: Sequence[float]) -> Progress:
-        """As several `advance`; what lies past the end is dropped."""
-        tokens: list[Token] = []
-        for token_id, logprob in zip(token_ids, logprobs, strict=True):
-            progress = self.advance(token_id, logprob, None)
-            tokens += progress.tokens
-            if progress.hypotheses:
-                return Progress(self.decode_id, tokens, progress.hypotheses)
-        return Progress(self.decode_id, tokens)
-
 
 Running = SingleSearch | BeamSearch
 
@@ -125,6 +115,18 @@ class Search:
         goals = [row.goal for row in rows]
         most = min(most, *(goal.max_length - goal.length for goal in goals))
         return self._rules.num_plain_steps(goals, most=most)
+
+    def advance_ahead(self, row: SingleSearch, token_ids: Sequence[int], logprobs: Sequence[float]) -> Progress:
+        """Take several tokens of plainly greedy steps; what lies past the end is dropped."""
+        tokens: list[Token] = []
+        for token_id, logprob in zip(token_ids, logprobs, strict=True):
+            if isnan(logprob):
+                return self._not_finite(row)
+            progress = row.advance(token_id, logprob, None)
+            tokens += progress.tokens
+            if progress.hypotheses:
+                return Progress(row.decode_id, tokens, progress.hypotheses)
+        return Progress(row.decode_id, tokens)
 
     def move(self, sources: Sequence[int], targets: Sequence[int]) -> None:
         """The row in each of the slots `sources` continues in that of `targets`. No slot is in both."""

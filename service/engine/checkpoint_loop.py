@@ -55,7 +55,7 @@ class RunningBatch(Protocol):
         """Free the rows of these decodes; unknown ids are ignored."""
 
     def step(self, *, max_tokens: int = 1) -> list[Progress]:
-        """Tokens for every row, at most `max_tokens`; decodes that finish leave their rows."""
+        """Tokens for every row, at most `max_tokens`; decodes that finish, or end with a problem, leave their rows."""
 
 
 @dataclass(slots=True)
@@ -241,7 +241,12 @@ class CheckpointLoop:
         self._num_failed_steps = 0
         single = (len(each.tokens) for each in progress if self._work[each.decode_id].spec.beam_size == 1)
         turn.num_steps = max(single, default=1)  # a decode of one row gets a token in each step
-        for decode_id, tokens, hypotheses in progress:
+        for decode_id, tokens, hypotheses, problem in progress:
+            if problem:
+                logger.error("decode %d failed: %s", decode_id, problem)
+                turn.failed.append(Failed(decode_id, problem))
+                self._forget(decode_id)
+                continue
             held = self._held_tokens.pop(decode_id, None)
             all_tokens = [*held, *tokens] if held else tokens
             if hypotheses:

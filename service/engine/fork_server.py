@@ -1,8 +1,8 @@
 """The fork server: the process that workers are forked from, so that they share Python, torch and the weights.
 
 1. The service process sends one byte, the worker's end of a new channel, whose first message is the WorkerSpec, and the
-   worker's entry log. On CPU the fork server loads the checkpoints, once and with one thread: OpenMP's threads would not
-   survive the fork. CUDA does not survive one either, so there each worker loads its own. While it loads, it sends
+   worker's entry log. On CPU the fork server loads the checkpoints, once and with one thread: OpenMP's threads do not
+   survive a fork. CUDA does not survive one either, so there each worker loads its own. While it loads, it sends
    heartbeats.
 2. The child serves the channel, and reports a checkpoint that cannot be loaded. The fork server closes its copy of the
    channel, which then ends with the child, and replies with the child's process id and a pidfd. It opens the pidfd

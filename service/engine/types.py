@@ -1,6 +1,6 @@
 """What crosses between the service process and its workers: plain data, encoded as MessagePack by msgspec.
 
-A worker gets `Submit`, `Update` and `Cancel`, and sends `Loaded` or `LoadFailed` once, then a `StepReport` a turn. Every
+A worker gets `Submit`, `Update` and `Cancel`. It sends `Loaded` or `LoadFailed` once, then a `StepReport` a turn. Every
 submitted decode that is not cancelled ends exactly once: in a `Progress` with hypotheses, or in a `Failed`.
 """
 

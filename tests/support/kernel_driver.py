@@ -25,7 +25,7 @@ def compile_driver(
     kernels: Sequence[Path], target: Path, *, flags: Sequence[str], compiler: Sequence[str] = (COMPILER,)
 ) -> Path:
     """`kernels` are sources, or a library."""
-    command = [*compiler, *flags, "-I", NATIVE, DRIVER, *kernels, "-o", target]
+    command: list[str | Path] = [*compiler, *flags, "-I", NATIVE, DRIVER, *kernels, "-o", target]
     subprocess.run(command, check=True)
     return target
 

@@ -51,8 +51,11 @@ def add(batch: DecodingBatch, specs: dict[int, DecodeSpec]) -> None:
     batch.add([NewDecode(*item, states) for item, states in zip(specs.items(), encoded, strict=True)])
 
 
-def run_batch(pair: Pair, specs: list[DecodeSpec], random: Random) -> Outcome:
-    """By index. Decodes enter at random steps, beside others that are removed before their end."""
+def run_batch(pair: Pair, specs: list[DecodeSpec], random: Random, *, max_tokens: int = 1) -> Outcome:
+    """By index. Decodes enter at random steps, beside others that are removed before their end.
+
+    `max_tokens` are decoded at once where the batch can run ahead.
+    """
     batch = DecodingBatch(pair.ours, pair.checkpoint, max_rows=23, max_source_tokens=32, max_target_tokens=MAX_NEW + 8)
     waiting = list(range(len(specs)))
     streamed: dict[int, list[Token]] = {}
@@ -69,9 +72,9 @@ def run_batch(pair: Pair, specs: list[DecodeSpec], random: Random) -> Outcome:
             visitors.append(-1 - len(visitors))
             entering[visitors[-1]] = make_spec(specs[0].source_ids, specs[0].decoder_prompt, MAX_NEW, beam_size=4)
         add(batch, entering)
-        for progress in batch.step():
+        for progress in batch.step(max_tokens=max_tokens):
             streamed.setdefault(progress.decode_id, []).extend(progress.tokens)
-            if progress.hypotheses:
+            if progress.hypotheses and progress.decode_id >= 0:
                 outcome[progress.decode_id] = (streamed[progress.decode_id], progress.hypotheses)
         if random.random() < 0.2:
             batch.remove(visitors)

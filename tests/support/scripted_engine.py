@@ -32,19 +32,9 @@ def echo(spec: DecodeSpec) -> list[Token]:
 
 
 @dataclass(frozen=True, slots=True)
-class ScriptedCheckpoint:
-    """The attributes of the engine's CheckpointInfo."""
-
-    name: str = MODEL
-    device: str = "cpu"
-    compute_type: str = "float32"
-    fingerprint: str = "0" * 64
-    encoder_dtype: str = "float32"
-    max_rows: int = 8
-    num_parameters: int = 1
-    kv_bytes: int = 1
-    isa: str = "none"
-    decoder_bias_by_distance: list[list[float]] | None = None
+class PreparedScript:
+    spec: DecodeSpec
+    is_cacheable: bool
 
 
 @dataclass(slots=True, eq=False)

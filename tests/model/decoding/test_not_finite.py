@@ -1,5 +1,7 @@
 """Numbers that are not finite end the decodes they are in with an error, and no other ones, in every compute type."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -18,7 +20,11 @@ COMPUTE_TYPES = [
 ]
 DAMAGED = 20
 """A token whose embedding is damaged."""
-KINDS = {"greedy": {}, "sampled": {"sampling": Sampling(7, 1.0, 0, 1.0)}, "beams": {"beam_size": 2}}
+KINDS: dict[str, dict[str, Any]] = {
+    "greedy": {},
+    "sampled": {"sampling": Sampling(7, 1.0, 0, 1.0)},
+    "beams": {"beam_size": 2},
+}
 
 
 @pytest.fixture(params=COMPUTE_TYPES)

@@ -23,7 +23,7 @@ AVX512 = AVX2 | dict.fromkeys(("avx512_f", "avx512_bw", "avx512_vl", "avx512_dq"
 @pytest.fixture(params=["no kernels", "kernels"])
 def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether the machine is taken to have them."""
-    found = Kernels(None, "this CPU lacks AVX512-VNNI") if request.param == "no kernels" else Kernels(object())
+    found = Kernels(None, "this CPU lacks AVX512-VNNI") if request.param == "no kernels" else Kernels(CDLL(None))
     monkeypatch.setattr(libraries, "find_kernels", lambda: found)
     return found.library is not None
 

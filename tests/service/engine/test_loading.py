@@ -77,9 +77,8 @@ def test_int8_is_computed_by_the_kernels_that_are_named(
 @pytest.mark.needs("kernels")
 def test_encoder_outputs_in_int8_are_shared_by_all_processors(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fingerprints() -> tuple[str, str]:
-        return tuple(
-            load(directory, compute_type=each, needs_fingerprint=True).fingerprint for each in ("int8", "float32")
-        )
+        int8, float32 = (load(directory, compute_type=each, needs_fingerprint=True) for each in ("int8", "float32"))
+        return int8.fingerprint, float32.fingerprint
 
     here = fingerprints()
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "another")

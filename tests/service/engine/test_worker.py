@@ -92,7 +92,13 @@ class ScriptedBatch:
         self.max_tokens.append(max_tokens)
         self.clock.now += self.step_seconds * max_tokens
         tokens = [TOKEN] * max_tokens
-        progress = [Progress(decode_id, tokens, (BEST,) if self.ends else ()) for decode_id in self.rows]
+        progress = [
+            Progress(decode_id, [], problem="not finite")
+            if decode_id in self.broken
+            else Progress(decode_id, tokens, (BEST,) if self.ends else ())
+            for decode_id in self.rows
+        ]
+        self.remove([*self.broken])
         if self.ends:
             self.rows.clear()
         return progress

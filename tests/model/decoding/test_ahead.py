@@ -1,0 +1,73 @@
+"""Running ahead changes no token: several at once are those of single steps, alone and in mixed batches."""
+
+from random import Random
+from typing import Any
+
+import pytest
+
+from model.decoding.batch import DecodingBatch
+from model.search.results import Progress
+from tests.support.mixed_batch import add, random_spec, run_batch
+from tests.support.pairs import Pair, make_spec, prompts_of, random_sources
+
+pytestmark = pytest.mark.needs("kernels")
+
+RULES: dict[str, dict[str, Any]] = {
+    "none": {},
+    "as OPUS-MT": {"bad_words_ids": ((7,),), "suppress_tokens": (30,), "forced_eos_token_id": 5},
+    "minimum length": {"min_length": 8},
+    "repetition penalty": {"repetition_penalty": 1.2},
+}
+
+
+@pytest.fixture(scope="module")
+def int8(m2m100: Pair) -> Pair:
+    return m2m100.computing_in("int8")
+
+
+def make_batch(pair: Pair) -> DecodingBatch:
+    return DecodingBatch(pair.ours, pair.checkpoint, max_rows=8, max_source_tokens=32, max_target_tokens=40)
+
+
+@pytest.mark.parametrize("rules", RULES)
+@pytest.mark.parametrize("max_tokens", [2, 5, 16])
+def test_greedy_decodes_are_the_same_ahead(int8: Pair, rules: str, max_tokens: int) -> None:
+    pair = int8.ruled(**RULES[rules])
+    (prompt,) = prompts_of(pair, 1)
+    specs = [make_spec(source, prompt, 1 + index % 22) for index, source in enumerate(random_sources(pair, 40, seed=4))]
+    expected = run_batch(pair, specs, Random(1))
+    assert run_batch(pair, specs, Random(2), max_tokens=max_tokens) == expected
+
+
+def test_mixed_batches_are_the_same_ahead(int8: Pair) -> None:
+    random = Random(5)
+    (prompt,) = prompts_of(int8, 1)
+    specs = [random_spec(source, prompt, random) for source in random_sources(int8, 60, seed=6)]
+    assert run_batch(int8, specs, Random(1), max_tokens=6) == run_batch(int8, specs, Random(2))
+
+
+def test_several_tokens_come_at_once_only_where_all_rows_are_plainly_greedy(int8: Pair) -> None:
+    (prompt,) = prompts_of(int8, 1)
+    source, other = random_sources(int8, 2, seed=7)
+    batch = make_batch(int8)
+    add(batch, {1: make_spec(source, prompt, 20, repetition_guard=False)})
+    assert num_tokens(batch.step(max_tokens=4))[1] == 4
+    add(batch, {2: make_spec(other, prompt, 20, num_top_tokens=1)})
+    assert num_tokens(batch.step(max_tokens=4)) == {1: 1, 2: 1}
+    batch.remove([2])
+    assert num_tokens(batch.step(max_tokens=4))[1] == 4
+
+
+def test_nothing_is_decoded_past_the_limit(int8: Pair) -> None:
+    (prompt,) = prompts_of(int8, 1)
+    (source,) = random_sources(int8, 1, seed=8)
+    batch = make_batch(int8)
+    add(batch, {1: make_spec(source, prompt, 3, repetition_guard=False)})
+    (progress,) = batch.step(max_tokens=16)
+    assert len(progress.tokens) <= 3
+    assert progress.hypotheses[0].finish_reason in ("length", "stop")
+    assert batch.num_rows == 0
+
+
+def num_tokens(progress: list[Progress]) -> dict[int, int]:
+    return {each.decode_id: len(each.tokens) for each in progress}
