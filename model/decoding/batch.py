@@ -28,7 +28,7 @@ from model.search.search import Running, Search, aligned_slots
 from model.search.spec import DecodeSpec
 from model.transformer.attention import CrossWeights
 from model.transformer.compute_types import EncoderDtype
-from model.transformer.kv_cache import KVCache, RowMove
+from model.transformer.kv_cache import KVCache, RowMove, RowsOfSource
 from model.transformer.transformer import Transformer
 
 ALIGNMENT_LAYER = -1
@@ -203,22 +203,18 @@ class DecodingBatch:
             raise ValueError(f"source_ids has {len(source_ids)} tokens, more than {self._cache.max_source_tokens}")
 
     def _write_sources(self, start: int, stop: int, decodes: Sequence[NewDecode]) -> None:
-        """Fill slots start..stop-1 with K' and V' of the decodes' sources, each computed once, and with their state."""
+        """Give slots start..stop-1 K' and V' of the decodes' sources, each computed once, and their state."""
         sources = {new.spec.source_ids: new.encoder_hidden_states for new in decodes}
         index_of = {source_ids: index for index, source_ids in enumerate(sources)}
-        source_of_row: list[int] = []
+        rows: list[RowsOfSource] = []
         states: list[tuple[int, int, int]] = []
         for _, spec, _ in decodes:
-            source_of_row += [index_of[spec.source_ids]] * spec.beam_size
+            rows.append(RowsOfSource(index_of[spec.source_ids], spec.beam_size))
             state = (spec.decoder_prompt[-1], len(spec.decoder_prompt) - 1, len(spec.source_ids))
             states += [state] * spec.beam_size
         self._state[:, start:stop] = torch.tensor(states).T
-        has_own_source = len(sources) == stop - start
-        self._cache.write_cross(
-            start,
-            self._transformer.cross_kv(pad_sequence(list(sources.values()), batch_first=True)),
-            None if has_own_source else torch.tensor(source_of_row, device=self._device),
-        )
+        cross_kv = self._transformer.cross_kv(pad_sequence(list(sources.values()), batch_first=True))
+        self._cache.write_cross(start, cross_kv, rows)
 
     def _prefill(self, start: int, stop: int, decodes: Sequence[NewDecode]) -> None:
         """Write K and V of all prompt tokens but the last, which the first step takes, to slots start..stop-1.

@@ -68,6 +68,7 @@ class CacheStruct(Structure):
         ("row_stride", c_int64),
         ("indirection", c_void_p),
         ("indirection_stride", c_int64),
+        ("shared", c_void_p),
     )
 
 

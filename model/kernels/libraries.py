@@ -18,7 +18,7 @@ INSTRUCTION_SETS: tuple[LoadedIsa, ...] = ("avx512_vnni", "avx_vnni", "avx2", "n
 """The fastest first."""
 ORACLE: LoadedIsa = "scalar"
 """The kernels in plain arithmetic: several times as slow as float32, and never chosen unless they are asked for."""
-LAYOUT = 3
+LAYOUT = 4
 ARITHMETIC = 1
 """As in `native/structs.h`, of which the libraries were built."""
 

@@ -192,7 +192,8 @@ class DecoderKernel:
         hidden_states = torch.empty(len(input_ids), self._d_model)
         step.token_ids, step.hidden_states = input_ids.data_ptr(), hidden_states.data_ptr()
         step.num_tokens = len(hidden_states)
-        step.self_kv, step.cross_kv = _cache(kv.self_kv, kv.indirection), _cache(kv.cross_kv, None)
+        step.self_kv = _cache(kv.self_kv, indirection=kv.indirection)
+        step.cross_kv = _cache(kv.cross_kv, shared=kv.cross_slots)
         step.rows = None if rows is None else rows.data_ptr()
         step.positions, step.source_lengths = positions.data_ptr(), source_lengths.data_ptr()
         step.cross_weights = None
@@ -224,10 +225,16 @@ def _embedding(config: ModelConfig, embedding: InputEmbedding) -> EmbeddingStruc
     )
 
 
-def _cache(cache: Tensor, indirection: Tensor | None) -> CacheStruct:
+def _cache(cache: Tensor, *, indirection: Tensor | None = None, shared: Tensor | None = None) -> CacheStruct:
     assert cache.dtype == torch.bfloat16, "the kernels' caches are of bfloat16"
-    pointer, stride = (None, 0) if indirection is None else (indirection.data_ptr(), indirection.stride(0))
-    return CacheStruct(cache.data_ptr(), cache.stride(0), cache.stride(1), pointer, stride)
+    return CacheStruct(
+        cache.data_ptr(),
+        cache.stride(0),
+        cache.stride(1),
+        None if indirection is None else indirection.data_ptr(),
+        0 if indirection is None else indirection.stride(0),
+        None if shared is None else shared.data_ptr(),
+    )
 
 
 def _encoder_layer(layer: EncoderLayer) -> EncoderLayerStruct:

@@ -4,7 +4,8 @@ Running rows are slots 0..n-1: new rows are appended, and rows at the end move i
 batch is a narrow view of the caches and never a gathered copy.
 
 Cache indirection: where readers support it, a table names for each row and token the slot that holds K and V. Beams
-then share their common past, and a reordering of beams copies a row of the table instead of K and V.
+then share their common past, and a reordering of beams copies a row of the table instead of K and V. Another table
+names for each row the slot that holds K' and V' of its source, which the rows of a beam search share.
 
 Shapes: L decoder layers, R slots (B in a view), T (S) tokens of the target (source), 2 for K and V, H heads, d head
 size. In this order a token's K and V are one run of memory, as the projections make them, and a row's are another: on
@@ -14,6 +15,7 @@ through the processor's caches in between.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -32,6 +34,8 @@ class KVView:
     """[L, B, S, 2, H, d]"""
     indirection: Tensor | None = None
     """[B, T] int32: the slots that hold K and V of each row's tokens; None: its own. A step writes to the row's own."""
+    cross_slots: Tensor | None = None
+    """[B] int32: the slots that hold K' and V' of each row's source; None: its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,14 @@ class LayerSelfKV:
         """Put K and V of the new tokens [B, T', 2, H, d] in their places and return all [B, T, 2, H, d]."""
         self.kv.index_put_((self.rows, self.token_positions), new_kv)
         return self.kv
+
+
+class RowsOfSource(NamedTuple):
+    """The rows of one decode, side by side."""
+
+    source: int
+    """The index of their source among those that are written."""
+    num_rows: int
 
 
 class RowMove(NamedTuple):
@@ -78,7 +90,7 @@ class KVCache:
         device: torch.device,
         has_indirection: bool = False,
     ) -> None:
-        """`has_indirection`: readers of the self cache follow the table of a view."""
+        """`has_indirection`: readers follow the tables of a view."""
         self.max_rows, self.max_target_tokens, self.max_source_tokens = max_rows, max_target_tokens, max_source_tokens
         layers, heads, head_dim = config.decoder_layers, config.decoder_heads, config.decoder_head_dim
         self._self_kv = torch.zeros(
@@ -89,6 +101,7 @@ class KVCache:
         )
         self._own = torch.arange(max_rows, dtype=torch.int32, device=device)[:, None]
         self._indirection = self._own.repeat(1, max_target_tokens) if has_indirection else None
+        self._cross_slots = self._own[:, 0].clone() if has_indirection else None
 
     @property
     def has_indirection(self) -> bool:
@@ -111,25 +124,42 @@ class KVCache:
 
         `self_tokens` counts the tokens that this step writes. Raises RuntimeError when a slice is out of bounds.
         A view from another slot than 0 on is for rows that have just been filled, and has no indirection: they must
-        have no tokens in other slots.
+        have nothing in other slots.
         """
         return KVView(
             self_kv=self._self_kv.narrow(1, start, stop - start).narrow(2, 0, self_tokens),
             cross_kv=self._cross_kv.narrow(1, start, stop - start).narrow(2, 0, source_tokens),
             indirection=self._indirection if start == 0 else None,
+            cross_slots=self._cross_slots if start == 0 else None,
         )
 
-    def write_cross(self, start: int, cross_kv: Tensor, sources: Tensor | None = None) -> None:
-        """Fill slots from `start` on with `cross_kv` [L, B, S, 2, H, d], for rows without tokens of the target.
+    def write_cross(self, start: int, cross_kv: Tensor, decodes: Sequence[RowsOfSource] | None = None) -> None:
+        """Give rows without tokens of the target, in slots from `start` on, their `cross_kv` [L, B, S, 2, H, d].
 
-        `sources` [n] holds, for each of n slots, the index of its source among the B; None: one slot a source.
+        None as `decodes`: one row a source. With indirection K' and V' are written once a decode, to its first slot.
         """
-        if sources is not None:
-            cross_kv = cross_kv.index_select(1, sources)
-        num_rows, num_tokens = cross_kv.shape[1:3]
-        self._cross_kv.narrow(1, start, num_rows).narrow(2, 0, num_tokens).copy_(cross_kv)
-        if self._indirection is not None:
-            self._indirection[start : start + num_rows] = self._own[start : start + num_rows]
+        num_sources, num_tokens = cross_kv.shape[1:3]
+        if decodes is None:
+            decodes = [RowsOfSource(index, 1) for index in range(num_sources)]
+        num_rows = [each.num_rows for each in decodes]
+        stop = start + sum(num_rows)
+        sources = [each.source for each in decodes]
+        cross = self._cross_kv.narrow(2, 0, num_tokens)
+        if self._indirection is None or self._cross_slots is None:
+            sources = [each.source for each in decodes for _ in range(each.num_rows)]
+            slots = list(range(start, stop))
+        else:
+            slots = list(accumulate(num_rows[:-1], initial=start))
+            self._indirection[start:stop] = self._own[start:stop]
+            self._cross_slots[start:stop] = torch.tensor(
+                [slot for slot, count in zip(slots, num_rows, strict=True) for _ in range(count)], dtype=torch.int32
+            )
+        if sources != list(range(num_sources)):
+            cross_kv = cross_kv.index_select(1, torch.tensor(sources, device=cross_kv.device))
+        if len(slots) == stop - start:
+            cross.narrow(1, start, stop - start).copy_(cross_kv)
+        else:
+            cross.index_copy_(1, torch.tensor(slots), cross_kv.to(cross.dtype))
 
     def share(self, start: int, stop: int, *, self_tokens: int) -> None:
         """Let slots start..stop-1 have their first `self_tokens` in slot `start`. Needs indirection."""
@@ -143,17 +173,23 @@ class KVCache:
 
     def move(self, moves: Sequence[RowMove]) -> None:
         """Move rows to free slots. No slot is both a source and a target."""
+        has_own_source = [True] * self.max_rows
+        if self._cross_slots is not None and moves:
+            has_own_source = (self._cross_slots == self._own[:, 0]).tolist()
         for source, target, self_tokens, source_tokens in moves:
-            for cache, num_tokens in ((self._self_kv, self_tokens), (self._cross_kv, source_tokens)):
-                cache[:, target, :num_tokens].copy_(cache[:, source, :num_tokens])
-        if self._indirection is not None and moves:
+            self._self_kv[:, target, :self_tokens].copy_(self._self_kv[:, source, :self_tokens])
+            if has_own_source[source]:
+                self._cross_kv[:, target, :source_tokens].copy_(self._cross_kv[:, source, :source_tokens])
+        if self._indirection is not None and self._cross_slots is not None and moves:
             slots = list(range(self.max_rows))
             for source, target, *_ in moves:
                 slots[source] = target
-                self._indirection[target] = self._indirection[source]
             slot_after = torch.tensor(slots, dtype=torch.int32, device=self._indirection.device)
-            table = self._indirection.view(-1)
-            table.copy_(slot_after.index_select(0, table))
+            sources, targets = [move.source for move in moves], [move.target for move in moves]
+            for table in (self._indirection, self._cross_slots):
+                table[targets] = table[sources]
+                flat = table.view(-1)
+                flat.copy_(slot_after.index_select(0, flat))
 
     def reorder(self, targets: Sequence[int], sources: Sequence[int], *, self_tokens: int) -> None:
         """Give each slot in `targets` the first `self_tokens` of the self cache of that in `sources`.

@@ -189,8 +189,8 @@ struct CachedAttention {
     Tokens<uint16_t> tokens_of(long query, long width) const {
         const long row = rows ? rows[query] : query;
         const int32_t* indirection = cache.indirection ? cache.indirection + row * cache.indirection_stride : nullptr;
-        const uint16_t* kv = cache.kv + layer * cache.layer_stride + (indirection ? 0 : row * cache.row_stride);
-        return {kv, 2 * width, cache.row_stride, indirection};
+        const long first = indirection ? 0 : cache.shared ? cache.shared[row] : row;
+        return {cache.kv + layer * cache.layer_stride + first * cache.row_stride, 2 * width, cache.row_stride, indirection};
     }
 
     void run(const Stack& stack, long num_queries, const int64_t* lengths, long added, float* outputs) const {

@@ -6,7 +6,7 @@
 
 namespace {
 
-constexpr int64_t LAYOUT = 3;      // of all that crosses: as in `bindings.py`, or the library is refused
+constexpr int64_t LAYOUT = 4;      // of all that crosses: as in `bindings.py`, or the library is refused
 constexpr int64_t ARITHMETIC = 1;  // of the last bits: encoder outputs are shared among equal numbers
 
 struct Linear {
@@ -48,12 +48,13 @@ struct Embedding {
 };
 
 // The caches of a batch: [L, B, C, 2, H, d] with strides for L and B, in bfloat16. K and V of row b's token c are in
-// row indirection[b, c], or in row b where there is no indirection.
+// row indirection[b, c]; where there is no indirection, those of all its tokens are in row shared[b], or in row b.
 struct Cache {
     uint16_t* kv;
     int64_t layer_stride, row_stride;
     int32_t* indirection;
     int64_t indirection_stride;
+    const int32_t* shared;
 };
 
 // A relative bias on the scores, or none: [H, T], the farthest first, so that the last C values are those of a token

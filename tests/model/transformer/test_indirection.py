@@ -1,4 +1,4 @@
-"""A cache with indirection shows each row the same K and V as one with copies, through entries, beams and moves."""
+"""With indirection each row sees the K, V, K' and V' that it has with copies, through entries, beams and moves."""
 
 from dataclasses import dataclass
 from random import Random
@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.transformer.kv_cache import KVCache, KVView, RowMove
+from model.transformer.kv_cache import KVCache, KVView, RowMove, RowsOfSource
 from tests.support.pairs import CPU, Pair
 
 MAX_ROWS, MAX_TOKENS, MAX_SOURCE = 13, 24, 6
@@ -49,10 +49,10 @@ class Both:
         start, prompt = self.num_rows, self.random.randint(0, 3)
         self.decodes.append(Decode(list(range(start, start + num_beams)), prompt))
         cross_kv = self.random_kv(self.views(0, 2)[0].cross_kv)
-        sources = torch.full((num_beams,), self.random.randint(0, 1))
+        rows = [RowsOfSource(self.random.randint(0, 1), num_beams)]
         following, copying = self.views(start, start + num_beams)
         for cache in self.caches:
-            cache.write_cross(start, cross_kv, sources)
+            cache.write_cross(start, cross_kv, rows)
         prompt_kv = self.random_kv(following.self_kv[:, :1, :prompt])
         following.self_kv[:, :1, :prompt] = prompt_kv
         self.caches[0].share(start, start + num_beams, self_tokens=prompt)
@@ -100,8 +100,11 @@ class Both:
         following, copying = self.views()
         assert following.indirection is not None
         assert copying.indirection is None
-        assert torch.equal(following.cross_kv, copying.cross_kv)
+        assert following.cross_slots is not None
+        cross_slots = following.cross_slots[: self.num_rows].long()
+        assert torch.equal(following.cross_kv[:, cross_slots], copying.cross_kv)
         for decode in self.decodes:
+            assert len(set(cross_slots[decode.slots].tolist())) == 1, "beams share one K' and V'"
             places = torch.arange(decode.num_tokens)
             for slot in decode.slots:
                 slots = following.indirection[slot, places].long()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from model.transformer.kv_cache import KVCache, RowMove
+from model.transformer.kv_cache import KVCache, RowMove, RowsOfSource
 from tests.support.pairs import CPU, Pair, padded, prompts_of, random_sources
 
 
@@ -47,7 +47,7 @@ def test_rows_share_one_computed_source(m2m100: Pair) -> None:
     input_ids, lengths = padded(random_sources(m2m100, 2, seed=1), m2m100)
     with torch.inference_mode():
         cross_kv = m2m100.ours.cross_kv(m2m100.ours.encode(input_ids, lengths))
-        cache.write_cross(1, cross_kv, torch.tensor([0, 1, 0]))
+        cache.write_cross(1, cross_kv, [RowsOfSource(0, 1), RowsOfSource(1, 1), RowsOfSource(0, 1)])
     view = cache.view(0, 4, self_tokens=1, source_tokens=input_ids.shape[1]).cross_kv
     assert view[:, 0].eq(0).all()
     for slot, source in ((1, 0), (2, 1), (3, 0)):

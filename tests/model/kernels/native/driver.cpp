@@ -266,8 +266,10 @@ void decoder(const Shape& shape, Random& random) {
     for (uint16_t& each : cross_kv) each = bfloat16(random.within(2.0f));
     std::vector<int32_t> indirection(num_rows * self_tokens);
     const Cache self{self_kv.data(), num_rows * self_tokens * pair, self_tokens * pair,
-                     shape.has_indirection ? indirection.data() : nullptr, self_tokens};
-    const Cache cross{cross_kv.data(), num_rows * source_tokens * pair, source_tokens * pair, nullptr, 0};
+                     shape.has_indirection ? indirection.data() : nullptr, self_tokens, nullptr};
+    const std::vector<int32_t> shared{0, 0, 0, 3, 3, 5, 6, 7, 7, 7, 7};
+    const Cache cross{cross_kv.data(), num_rows * source_tokens * pair, source_tokens * pair, nullptr, 0,
+                      shape.has_indirection ? shared.data() : nullptr};
     const float* bias = shape.has_bias ? model.vector(shape.num_heads * self_tokens, 2.0f) : nullptr;
     std::vector<int64_t> lengths_of_rows;
     for (long row = 0; row < num_rows; ++row) lengths_of_rows.push_back(1 + random.below(source_tokens));
