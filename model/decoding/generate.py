@@ -8,6 +8,9 @@ from model.search.results import Hypothesis, Progress
 from model.search.spec import DecodeSpec
 from model.transformer.transformer import Transformer
 
+MAX_TOKENS_AHEAD = 32
+"""Decoded at once, over all rows. More rows gain little by it, and those that have ended are computed in vain."""
+
 
 def generate(
     transformer: Transformer,
@@ -22,7 +25,8 @@ def generate(
     Raises ArithmeticError where the checkpoint computes numbers that are not finite.
 
     Decodes enter longest source first, and wait until a quarter of the rows is free, so that several sources are
-    encoded at once. `on_step` receives the progress of every running decode after each step.
+    encoded at once. `on_step` receives the progress of every running decode after each step. Without it several steps
+    are taken at once when no decode waits.
     """
     if not specs:
         return []
@@ -50,7 +54,8 @@ def generate(
                 for index, hidden_states in zip(entering, encoded.hidden_states, strict=True)
             ]
         )
-        step = batch.step()
+        runs_ahead = on_step is None and not waiting
+        step = batch.step(max_tokens=max(1, MAX_TOKENS_AHEAD // batch.num_rows) if runs_ahead else 1)
         for progress in step:
             if progress.problem:
                 raise ArithmeticError(progress.problem)
