@@ -64,7 +64,7 @@ def test_encoded_tokens_are_a_fraction() -> None:
 
 def test_first_tokens_are_drawn(tmp_path: Path) -> None:
     path = tmp_path / "cache.png"
-    draw(path, [CELL], Machine("CPU", 2, ()))
+    draw(path, [CELL], Machine("CPU", 2, (), "avx2"))
     assert path.read_bytes().startswith(b"\x89PNG")
 
 

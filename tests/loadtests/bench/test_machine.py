@@ -14,4 +14,5 @@ from loadtests.bench.machine import Machine
 )
 def test_a_machine_is_named_with_what_multiplies_its_matrices(flags: str, kind: str) -> None:
     cpuinfo = f"processor\t: 0\nmodel name\t: Fast CPU: the 2nd\nflags\t\t: {flags}\n\n"
-    assert str(Machine.from_cpuinfo(cpuinfo * 2, num_cores=2)) == f"Fast CPU: the 2nd, 2 cores, {kind}"
+    machine = Machine.from_cpuinfo(cpuinfo * 2, num_cores=2, isa="avx2")
+    assert str(machine) == f"Fast CPU: the 2nd, 2 cores, {kind}; our kernels: avx2"

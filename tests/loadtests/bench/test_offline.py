@@ -14,12 +14,12 @@ from loadtests.bench.sides import BackendSpec, Shape, Side
 def test_an_offline_run_prints_ratios_and_agreement(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(Machine, "read", lambda: Machine("Test CPU", 1, ("AMX",)))
+    monkeypatch.setattr(Machine, "read", lambda: Machine("Test CPU", 1, ("AMX",), "avx2"))
     arguments = "offline --quick --checkpoints bundled --compute-types float32 --peers ctranslate2 --beam-sizes 1"
     monkeypatch.setattr(sys, "argv", ["bench", *arguments.split()])
     bench.main()
     output = capsys.readouterr().out
-    assert output.startswith(f"Test CPU, 1 core, AMX\n\n    python -m loadtests.bench {arguments}\n")
+    assert output.startswith(f"Test CPU, 1 core, AMX; our kernels: avx2\n\n    python -m loadtests.bench {arguments}\n")
     rows = [line.strip("| ").split(" | ") for line in output.splitlines() if line.startswith("| greedy")]
     assert [row[2] for row in rows] == ["kakehashi float32", "ctranslate2 int8"] * 3
     assert all(float(row[-1]) > 0 for row in rows)
