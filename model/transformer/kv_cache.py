@@ -101,7 +101,8 @@ class KVCache:
         )
         self._own = torch.arange(max_rows, dtype=torch.int32, device=device)[:, None]
         self._indirection = self._own.repeat(1, max_target_tokens) if has_indirection else None
-        self._cross_slots = self._own[:, 0].clone() if has_indirection else None
+        self._cross_slots = torch.arange(max_rows, dtype=torch.int32)
+        """On the host, as its readers are. Without indirection each slot is its own."""
 
     @property
     def has_indirection(self) -> bool:
@@ -130,7 +131,7 @@ class KVCache:
             self_kv=self._self_kv.narrow(1, start, stop - start).narrow(2, 0, self_tokens),
             cross_kv=self._cross_kv.narrow(1, start, stop - start).narrow(2, 0, source_tokens),
             indirection=self._indirection if start == 0 else None,
-            cross_slots=self._cross_slots if start == 0 else None,
+            cross_slots=self._cross_slots if start == 0 and self.has_indirection else None,
         )
 
     def write_cross(self, start: int, cross_kv: Tensor, decodes: Sequence[RowsOfSource] | None = None) -> None:
@@ -141,25 +142,22 @@ class KVCache:
         num_sources, num_tokens = cross_kv.shape[1:3]
         if decodes is None:
             decodes = [RowsOfSource(index, 1) for index in range(num_sources)]
-        num_rows = [each.num_rows for each in decodes]
-        stop = start + sum(num_rows)
-        sources = [each.source for each in decodes]
-        cross = self._cross_kv.narrow(2, 0, num_tokens)
-        if self._indirection is None or self._cross_slots is None:
-            sources = [each.source for each in decodes for _ in range(each.num_rows)]
-            slots = list(range(start, stop))
-        else:
-            slots = list(accumulate(num_rows[:-1], initial=start))
+        if not self.has_indirection:
+            decodes = [RowsOfSource(each.source, 1) for each in decodes for _ in range(each.num_rows)]
+        first_slots = list(accumulate((each.num_rows for each in decodes[:-1]), initial=start))
+        slots = [first for first, each in zip(first_slots, decodes, strict=True) for _ in range(each.num_rows)]
+        stop = start + len(slots)
+        self._cross_slots[start:stop] = torch.tensor(slots, dtype=torch.int32)
+        if self._indirection is not None:
             self._indirection[start:stop] = self._own[start:stop]
-            self._cross_slots[start:stop] = torch.tensor(
-                [slot for slot, count in zip(slots, num_rows, strict=True) for _ in range(count)], dtype=torch.int32
-            )
+        sources = [each.source for each in decodes]
         if sources != list(range(num_sources)):
             cross_kv = cross_kv.index_select(1, torch.tensor(sources, device=cross_kv.device))
-        if len(slots) == stop - start:
-            cross.narrow(1, start, stop - start).copy_(cross_kv)
+        cross = self._cross_kv.narrow(2, 0, num_tokens)
+        if len(first_slots) == len(slots):
+            cross.narrow(1, start, len(slots)).copy_(cross_kv)
         else:
-            cross.index_copy_(1, torch.tensor(slots), cross_kv.to(cross.dtype))
+            cross.index_copy_(1, torch.tensor(first_slots, device=cross.device), cross_kv.to(cross.dtype))
 
     def share(self, start: int, stop: int, *, self_tokens: int) -> None:
         """Let slots start..stop-1 have their first `self_tokens` in slot `start`. Needs indirection."""
@@ -173,23 +171,21 @@ class KVCache:
 
     def move(self, moves: Sequence[RowMove]) -> None:
         """Move rows to free slots. No slot is both a source and a target."""
-        has_own_source = [True] * self.max_rows
-        if self._cross_slots is not None and moves:
-            has_own_source = (self._cross_slots == self._own[:, 0]).tolist()
+        if not moves:
+            return
+        slots, cross_slots = list(range(self.max_rows)), self._cross_slots.tolist()
         for source, target, self_tokens, source_tokens in moves:
+            slots[source] = target
             self._self_kv[:, target, :self_tokens].copy_(self._self_kv[:, source, :self_tokens])
-            if has_own_source[source]:
+            if cross_slots[source] == source:
                 self._cross_kv[:, target, :source_tokens].copy_(self._cross_kv[:, source, :source_tokens])
-        if self._indirection is not None and self._cross_slots is not None and moves:
-            slots = list(range(self.max_rows))
-            for source, target, *_ in moves:
-                slots[source] = target
-            slot_after = torch.tensor(slots, dtype=torch.int32, device=self._indirection.device)
-            sources, targets = [move.source for move in moves], [move.target for move in moves]
-            for table in (self._indirection, self._cross_slots):
+        slot_after = torch.tensor(slots, dtype=torch.int32)
+        sources, targets = [move.source for move in moves], [move.target for move in moves]
+        for table in (self._cross_slots, self._indirection):
+            if table is not None:
                 table[targets] = table[sources]
                 flat = table.view(-1)
-                flat.copy_(slot_after.index_select(0, flat))
+                flat.copy_(slot_after.to(table.device).index_select(0, flat))
 
     def reorder(self, targets: Sequence[int], sources: Sequence[int], *, self_tokens: int) -> None:
         """Give each slot in `targets` the first `self_tokens` of the self cache of that in `sources`.
