@@ -63,9 +63,9 @@ def random_bart(
     tokenizer = RobertaTokenizer(vocab=vocab, merges=[tuple(merge) for merge in learned["merges"]])
     tokenizer.save_pretrained(directory)
     config = BartConfig(vocab_size=len(tokenizer), **bart_sizes(shape))
-    if languages is not None:
-        config.languages = list(languages)
-    save(BartForConditionalGeneration(config), directory, seed=seed, max_length=shape.max_positions)
+    save(
+        BartForConditionalGeneration(config), directory, seed=seed, max_length=shape.max_positions, languages=languages
+    )
     return directory
 
 
@@ -90,9 +90,9 @@ def random_mbart(
     tokenizer.save_pretrained(directory)
     start = {"decoder_start_token_id": 2} if many else {}
     config = MBartConfig(vocab_size=len(tokenizer), **bart_sizes(shape), **start)
-    if languages is not None:
-        config.languages = list(languages)
-    save(MBartForConditionalGeneration(config), directory, seed=seed, max_length=shape.max_positions)
+    save(
+        MBartForConditionalGeneration(config), directory, seed=seed, max_length=shape.max_positions, languages=languages
+    )
     return directory
 
 
@@ -104,9 +104,13 @@ def random_pegasus(
     tokenizer = PegasusTokenizer(vocab=[*((name, 0.0) for name in names), *unigram(shape.num_pieces)])
     tokenizer.save_pretrained(directory)
     config = PegasusConfig(vocab_size=len(tokenizer), **bart_sizes(shape))
-    if languages is not None:
-        config.languages = list(languages)
-    save(PegasusForConditionalGeneration(config), directory, seed=seed, max_length=shape.max_positions)
+    save(
+        PegasusForConditionalGeneration(config),
+        directory,
+        seed=seed,
+        max_length=shape.max_positions,
+        languages=languages,
+    )
     return directory
 
 
@@ -144,12 +148,10 @@ def random_t5(
         decoder_start_token_id=0,
     )
     config.n_positions = shape.max_positions
-    if languages is not None:
-        config.languages = list(languages)
     if tasks is not None:
         config.task_specific_params = dict(tasks)
     model = model_class(config)
     if not shape.tied:  # `transformers` 5 builds it tied, and loads it as the file has it
         model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.lm_head.weight))
-    save(model, directory, seed=seed, max_length=shape.max_positions)
+    save(model, directory, seed=seed, max_length=shape.max_positions, languages=languages)
     return directory

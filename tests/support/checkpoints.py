@@ -6,7 +6,7 @@ for ever, and then agreement with another implementation proves nothing.
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from io import BytesIO
@@ -115,9 +115,13 @@ def random_m2m100(
         vocab_size=len(vocab) + M2M100_LANGUAGES + M2M100_UNUSED,
         **bart_sizes(shape),
     )
-    if languages is not None:
-        config.languages = list(languages)
-    save(M2M100ForConditionalGeneration(config), directory, seed=seed, max_length=shape.max_positions)
+    save(
+        M2M100ForConditionalGeneration(config),
+        directory,
+        seed=seed,
+        max_length=shape.max_positions,
+        languages=languages,
+    )
     return directory
 
 
@@ -217,7 +221,12 @@ def _gain(name: str, tensor: torch.Tensor, config: PreTrainedConfig) -> float:
     return 2.0 / fan_in
 
 
-def save(model: PreTrainedModel, directory: Path, *, seed: int, max_length: int) -> None:
+def save(
+    model: PreTrainedModel, directory: Path, *, seed: int, max_length: int, languages: Iterable[str] | None = None
+) -> None:
+    """`languages`: what its configuration lists as those it translates."""
+    if languages is not None:
+        model.config.languages = list(languages)
     enliven(model, gaussian(seed))
     model.generation_config.max_length = max_length
     model.save_pretrained(directory)
