@@ -247,19 +247,15 @@ class CheckpointLoop:
                 turn.failed.append(Failed(decode_id, problem))
                 self._forget(decode_id)
                 continue
-            held = self._held_tokens.pop(decode_id, None)
-            all_tokens = [*held, *tokens] if held else tokens
+            held = self._held_tokens.pop(decode_id, [])
+            held += tokens
             if hypotheses:
-                turn.progress.append(Progress(decode_id, all_tokens, hypotheses))
+                turn.progress.append(Progress(decode_id, held, hypotheses))
                 self._forget(decode_id)
-            elif all_tokens:
-                if self._work[decode_id].is_streamed:
-                    turn.progress.append(Progress(decode_id, all_tokens))
-                elif held is not None:
-                    held += tokens
-                    self._held_tokens[decode_id] = held
-                else:
-                    self._held_tokens[decode_id] = list(tokens)
+            elif held and self._work[decode_id].is_streamed:
+                turn.progress.append(Progress(decode_id, held))
+            elif held:
+                self._held_tokens[decode_id] = held
 
     def _num_tokens_ahead(self) -> int:
         """As many as fit a turn, unless a decode waits for a row, which may be free after the next token."""
