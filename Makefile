@@ -16,7 +16,7 @@ install: $(VENV)/.installed ## set up .venv with everything below
 
 $(VENV)/.installed: pyproject.toml $(wildcard model/kernels/native/*)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@scripts/install.sh $(BIN)/python "$(TORCH_INDEX)"
+	@deploy/install.sh $(BIN)/python "$(TORCH_INDEX)"
 	touch $@
 
 serve: install ## serve the bundled model on http://127.0.0.1:8000

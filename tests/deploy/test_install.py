@@ -1,4 +1,4 @@
-"""`scripts/install.sh` takes torch without CUDA from its index, unless pip has other sources or cannot reach it."""
+"""`deploy/install.sh` takes torch without CUDA from its index, unless pip has other sources or cannot reach it."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 INDEX = "https://index.test/cpu"
 FAKE_PYTHON = """#!/bin/sh
 case "$*" in
@@ -40,9 +40,9 @@ class Installation:
 
     def run(self) -> str:
         """What it prints; `calls` is what it asked of the network and of pip."""
-        for name in ("bin", "scripts"):
+        for name in ("bin", "deploy"):
             (self.directory / name).mkdir()
-        shutil.copy(ROOT / "scripts" / "install.sh", self.directory / "scripts")
+        shutil.copy(ROOT / "deploy" / "install.sh", self.directory / "deploy")
         (self.directory / "pyproject.toml").write_text('dependencies = [\n    "torch==2.13.0",\n    "numpy>=2",\n]\n')
         python = self.directory / "bin" / "python"
         python.write_text(FAKE_PYTHON)
@@ -57,7 +57,7 @@ class Installation:
             "PIP_CONFIGURATION": self.configuration,
         }
         done = subprocess.run(
-            [self.directory / "scripts" / "install.sh", python, self.index],
+            [self.directory / "deploy" / "install.sh", python, self.index],
             env=environment,
             capture_output=True,
             text=True,

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install this checkout with all its extras: scripts/install.sh PYTHON [INDEX], where PYTHON is of a virtual environment.
+# Install this checkout with all its extras: deploy/install.sh PYTHON [INDEX], where PYTHON is of a virtual environment.
 #
 # On Linux PyPI's torch brings gigabytes of CUDA libraries along. INDEX has the build without them; it is used unless
 # it is empty, cannot be reached within seconds, or pip has been configured to find packages elsewhere.
