@@ -8,7 +8,7 @@ from model.search.results import Hypothesis, Progress
 from model.search.spec import DecodeSpec
 from model.transformer.transformer import Transformer
 
-MAX_TOKENS_AHEAD = 32
+MAX_TOKENS_AT_ONCE = 32
 """Decoded at once, over all rows. More rows gain little by it, and those that have ended are computed in vain."""
 
 
@@ -55,7 +55,7 @@ def generate(
             ]
         )
         runs_ahead = on_step is None and not waiting
-        step = batch.step(max_tokens=max(1, MAX_TOKENS_AHEAD // batch.num_rows) if runs_ahead else 1)
+        step = batch.step(max_tokens=max(1, MAX_TOKENS_AT_ONCE // batch.num_rows) if runs_ahead else 1)
         for progress in step:
             if progress.problem:
                 raise ArithmeticError(progress.problem)
