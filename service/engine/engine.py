@@ -142,13 +142,16 @@ class Engine:
 
     def check_room(self) -> None:
         """Raises NotReadyError, or QueueFullError where nothing more may wait."""
-        if not self.is_ready:
-            raise NotReadyError("no worker is ready", retry_after_seconds=1)
+        self._check_ready()
         if self.queue_tokens >= self.max_queue_tokens:
             raise QueueFullError(
                 f"{self.queue_tokens} source tokens are waiting; the limit is {self.max_queue_tokens}",
                 retry_after_seconds=1,
             )
+
+    def _check_ready(self) -> None:
+        if not self.is_ready:
+            raise NotReadyError("no worker is ready", retry_after_seconds=1)
 
     def prepare(self, specs: Sequence[DecodeSpec], *, is_cacheable: bool) -> list[PreparedDecode]:
         """Encode messages and cache keys. It changes nothing, and may run in any thread."""
@@ -168,8 +171,7 @@ class Engine:
         Raises NotReadyError, QueueFullError when more than `max_queue_tokens` source tokens would wait, and
         EngineFailedError for a decode that has ended two workers; then nothing has changed.
         """
-        if not self.is_ready:
-            raise NotReadyError("no worker is ready", retry_after_seconds=1)
+        self._check_ready()
         num_tokens = self._in_flight.num_new_tokens(decode.spec for decode in decodes)
         if self.queue_tokens + num_tokens > self.max_queue_tokens:
             raise QueueFullError(

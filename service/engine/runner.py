@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 
 import msgspec
 import torch
@@ -14,7 +13,7 @@ from model.checkpoint.config import CheckpointError
 from model.decoding.batch import DecodingBatch, NewDecode
 from model.search.results import Progress
 from model.search.spec import DecodeSpec
-from model.transformer.compute_types import ComputeTypeError, EncoderDtype, IsaError
+from model.transformer.compute_types import ComputeTypeError, IsaError
 from service.engine.channel import Channel
 from service.engine.entry_log import EntryLog
 from service.engine.loading import LoadedCheckpoint, load_checkpoint
@@ -28,9 +27,6 @@ AUTO_KV_BYTES = 2**30
 """For the caches of all checkpoints of a worker together."""
 MEASURED_TOKENS = 64
 """Source tokens whose encoding is timed, to estimate the longest turn."""
-ENCODER_DTYPES: Mapping[torch.dtype, EncoderDtype] = MappingProxyType(
-    {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
-)
 
 
 class Runner:
@@ -58,7 +54,7 @@ class Runner:
             device=spec.device,
             compute_type=loaded.compute_type,
             fingerprint=loaded.fingerprint,
-            encoder_dtype=ENCODER_DTYPES[transformer.encoder_dtype],
+            encoder_dtype=self._batch.encoder_dtype,
             max_rows=max_rows,
             num_parameters=transformer.num_parameters,
             kv_bytes=self._batch.kv_bytes,
