@@ -22,8 +22,9 @@ $(VENV)/.installed: pyproject.toml $(wildcard model/kernels/native/*)
 serve: install ## serve the bundled model on http://127.0.0.1:8000
 	$(BIN)/kakehashi serve
 
+# A file stays in one process, for its fixtures; in the order of the tree, files that take long come first.
 test: install tools ## run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # Tests and benchmarks run real servers. Those that PATH lacks are unpacked into .tools; nothing is installed on the
 # machine.

@@ -1,12 +1,11 @@
-"""Tests that need more than every machine has are marked with it: `needs("kernels")`, `needs("bfloat16")`.
+"""The test run: what some tests need, how it is spread over processes, and the summary at its end.
 
-Elsewhere they are left out, and the end of the run says what was tested and what was not, and which files took longest.
+A test that needs something which not every machine has is marked with it: `needs("kernels")`, `needs("bfloat16")`.
+On other machines it is skipped with a reason that the summary prints.
 """
 
 import os
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -14,56 +13,42 @@ import torch
 
 from tests.support.durations import describe_slowest
 from tests.support.machine import MEANS, find_means
+from tests.support.server_guard import find_longest_standstill
 
 TOOLS = Path(__file__).parents[1] / ".tools" / "bin"
-
-
-@dataclass
-class Tally:
-    """Of the tests that need something, by what it is: how many were collected, and why they were left out, if so."""
-
-    num_tests: Counter[str] = field(default_factory=Counter)
-    problems: dict[str, str] = field(default_factory=dict)
-
-
-TALLY = pytest.StashKey[Tally]()
+MAX_PROCESSES = 8
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", f"needs(means): is left out where the machine has no {' or '.join(MEANS)}")
-    config.stash[TALLY] = Tally()
+    config.addinivalue_line("markers", f"needs(means): is skipped where the machine has no {' or '.join(MEANS)}")
     # Programs that `make tools` had to unpack are found without make, too.
     os.environ["PATH"] = f"{TOOLS}{os.pathsep}{os.environ['PATH']}"
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    tally = config.stash[TALLY]
-    kept: list[pytest.Item] = []
-    left_out: list[pytest.Item] = []
-    for item in items:
-        needed = {mark.args[0] for mark in item.iter_markers("needs")}
-        tally.num_tests.update(needed)
-        for name in needed:
-            problem = find_means(name).problem
-            if problem:
-                tally.problems[name] = problem
-        (left_out if needed & tally.problems.keys() else kept).append(item)
-    items[:] = kept
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores: tests wait for other processes about a third of the time."""
+    return min(len(os.sched_getaffinity(0)) + 1, MAX_PROCESSES)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("needs"):
+        problem = find_means(mark.args[0]).problem
+        if problem:
+            pytest.skip(f"{mark.args[0]}: {problem}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reports = [
         each for group in terminalreporter.stats.values() for each in group if isinstance(each, pytest.TestReport)
     ]
-    if reports:
-        terminalreporter.write_line(describe_slowest(reports))
-    tally = config.stash[TALLY]
-    for name, num_tests in sorted(tally.num_tests.items()):
-        problem = tally.problems.get(name)
-        outcome = f"none, {num_tests} tests left out: {problem}" if problem else find_means(name).label
-        terminalreporter.write_line(f"{name} tested: {outcome}")
+    if not reports:
+        return
+    terminalreporter.write_line(describe_slowest(reports))
+    if longest := find_longest_standstill(reports):
+        terminalreporter.write_line(f"longest standstill of an event loop: {longest}")
+    for name in MEANS:
+        means = find_means(name)
+        terminalreporter.write_line(f"{name} tested: {f'none, {means.problem}' if means.problem else means.label}")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,21 +13,12 @@ import pytest
 from tests.support.checkpoints import BUNDLED, random_m2m100
 from tests.support.oracle import Oracle
 from tests.support.server import ONE_ROW, RunningServer, running_server
-from tests.support.server_guard import BUSY_MACHINE_FACTOR, LIMIT_SECONDS, ServerGuard, Standstill
+from tests.support.server_guard import BUSY_MACHINE_FACTOR, LIMIT_SECONDS, STANDSTILL_SECONDS, ServerGuard
 from tests.support.server_starter import ServerStarter
-
-LONGEST = pytest.StashKey[Standstill]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "stops_servers: the test ends its servers, which need not be idle afterwards")
-    config.stash[LONGEST] = Standstill(0.0, "no test")
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    longest = config.stash[LONGEST]
-    if longest.seconds:
-        terminalreporter.write_line(f"longest standstill of an event loop: {longest}")
 
 
 @pytest.fixture
@@ -57,10 +48,9 @@ def _leaves_its_servers_idle_and_their_event_loops_running(
     yield
     if request.node.get_closest_marker("stops_servers") is None:
         guard.check_idle()
-    longest = Standstill(guard.stop(), request.node.name)
-    stash = request.config.stash
-    stash[LONGEST] = max(stash[LONGEST], longest, key=lambda each: each.seconds)
-    assert longest.seconds < LIMIT_SECONDS * BUSY_MACHINE_FACTOR, f"the event loop stood still: {longest}"
+    standstill_seconds = guard.stop()
+    request.node.user_properties.append((STANDSTILL_SECONDS, standstill_seconds))
+    assert standstill_seconds < LIMIT_SECONDS * BUSY_MACHINE_FACTOR, "the event loop stood still"
 
 
 @pytest.fixture(scope="session")
