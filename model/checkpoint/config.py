@@ -27,7 +27,7 @@ class RelativePositions:
 
     num_buckets: int
     max_distance: int
-    """From here on, all distances are in one bucket."""
+    """Distances from this one on share the last bucket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,11 @@ class ModelConfig:
     decoder_ffn: int
     activation: Activation
     gated_ffn: bool
-    """The activation of one product gates another one."""
+    """The first product, after its activation, is multiplied by a second one."""
     linear_bias: bool
-    """A bias in every linear layer but the output projection."""
+    """Every linear layer except the output projection has a bias."""
     attention_scale: float | None
-    """What QK^T is multiplied by; None: 1/sqrt(d)."""
+    """The factor of QK^T; None: 1/sqrt(d)."""
     norm: Norm
     norm_eps: float
     norm_position: NormPosition
@@ -62,31 +62,31 @@ class ModelConfig:
     """A norm after the last layer of each stack."""
     positions: Positions
     position_offset: int
-    """The row of the positions table that the first token of a sequence takes."""
+    """The row of the positions table for the first token of a sequence."""
     relative_positions: RelativePositions | None
-    """Exactly where `positions` are relative."""
+    """Set if and only if `positions` is relative."""
     max_positions: int
-    """The most tokens in a source with its special tokens, and in a target with its prompt."""
+    """The most tokens in a source, special tokens included, and in a target, prompt included."""
     embed_scale: float
     output_scale: float
-    """What Z' is multiplied by before the output projection."""
+    """The factor of Z' before the output projection."""
     tie_source_target: bool
     tie_output: bool | None
-    """None: as the weight file has it. In a loaded `Transformer` it is known."""
+    """None: decided by the weight file. Never None in a loaded `Transformer`."""
     output_bias: bool
     pad_token_id: int
     eos_token_id: int
     decoder_start_token_id: int
     bos_token_id: int | None
     languages: tuple[str, ...] | None
-    """The languages that the checkpoint was trained in; None: all that its tokenizer knows."""
+    """The languages of the checkpoint; None: all languages of its tokenizer."""
     pivot_lang: str | None
-    """The language that stands on one side of every direct pair; None: all pairs are direct."""
+    """The language on one side of every direct pair; None: all pairs are direct."""
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, object], *, file: str = "config.json") -> "ModelConfig":
-        """Raises CheckpointError, with its name, for a model type or a config value that is not implemented."""
-        from model.checkpoint.families import read_family  # which knows this class
+        """Raises CheckpointError, which names the key, for a model type or value that is not implemented."""
+        from model.checkpoint.families import read_family  # imports this class
 
         return read_family(Fields(file, raw))
 
@@ -106,7 +106,7 @@ def read_checkpoint(directory: Path, *, name: str) -> Checkpoint:
     path = directory / "generation_config.json"
     if path.exists():
         generation = GenerationConfig.from_dict(Fields.read(path).raw, config)
-    else:  # older checkpoints keep the keys of generation in config.json, with defaults by family
+    else:  # older checkpoints keep generation keys in config.json, with defaults by family
         raw = {**LEGACY_GENERATION_DEFAULTS.get(config.model_type, {}), **fields.raw}
         generation = GenerationConfig.from_dict(raw, config, file=fields.file)
     return Checkpoint(directory=directory, name=name, config=config, generation=generation)

@@ -1,6 +1,6 @@
-"""Each family of checkpoints: a function from its `config.json` to `ModelConfig`.
+"""The checkpoint families: each is a function from `config.json` to `ModelConfig`.
 
-A key that changes the computation is read, or refused when its value is not implemented.
+Every key that changes the computation is either read, or refused if its value is not implemented.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,13 +20,13 @@ ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
         "swish": "silu",
     }
 )
-BART_NORM_EPS = 1e-5  # torch's own, which the layouts of BART never say
+BART_NORM_EPS = 1e-5  # torch's default; BART's config.json never names it
 BART_POSITION_OFFSET = 2
-T5_MAX_POSITIONS = 1024  # T5 computes any length: this is what mT5 was trained with
+T5_MAX_POSITIONS = 1024  # T5 has no maximum length; mT5 was trained with this one
 
 
 def read_family(fields: Fields) -> ModelConfig:
-    """Raises CheckpointError, with its name, for a model type or a config value that is not implemented."""
+    """Raises CheckpointError, which names the key, for a model type or value that is not implemented."""
     model_type = fields.string("model_type")
     if model_type not in FAMILIES:
         raise fields.error("model_type", f"{model_type!r} is not supported (only {', '.join(sorted(FAMILIES))})")
@@ -60,7 +60,7 @@ def _marian(fields: Fields) -> ModelConfig:
 
 def _bart(fields: Fields) -> ModelConfig:
     """BART: norm after each sublayer and after the embeddings, learned positions."""
-    if not fields.has("forced_bos_token_id"):  # the older name of that rule, which nothing reads any more
+    if not fields.has("forced_bos_token_id"):  # the rule's older name, which nothing reads any more
         fields.require({"force_bos_token_to_be_generated": (False,)})
     return _bart_layout(
         fields,
@@ -72,9 +72,9 @@ def _bart(fields: Fields) -> ModelConfig:
 
 
 def _mbart(fields: Fields) -> ModelConfig:
-    """mBART: BART with the norm before each sublayer, and one more at the end.
+    """mBART: BART with the norm before each sublayer, and a final norm.
 
-    mBART-25 may name no start token, for the target's language token is its start; then the end token stands in.
+    mBART-25 starts with the target's language token, so its config may lack a start token; the end token replaces it.
     """
     return _bart_layout(
         fields,
@@ -103,8 +103,8 @@ def _bart_layout(
     output_bias: bool = True,
     default_start: str = "decoder_start_token_id",
 ) -> ModelConfig:
-    """The keys that the families in BART's layout share. A final norm goes with norm before the sublayers."""
-    fields.require(  # what these say goes without saying in a family, and `transformers` reads none of them
+    """The keys shared by families with BART's layout. Stacks with pre-norm layers have a final norm."""
+    fields.require(  # implied by the family; `transformers` ignores these keys
         {
             "normalize_before": (norm_position == "pre",),
             "normalize_embedding": (embedding_norm,),
@@ -158,7 +158,7 @@ def _bart_layout(
 def _head_dim(fields: Fields, key: str, d_model: int) -> int:
     heads = fields.size(key)
     if d_model % heads:
-        raise fields.error(key, f"{heads} does not divide d_model {d_model}")
+        raise fields.error(key, f"{heads} is not a divisor of d_model {d_model}")
     return d_model // heads
 
 
@@ -175,8 +175,8 @@ def _size(fields: Fields, key: str, *, default: int) -> int:
 def _t5(fields: Fields) -> ModelConfig:
     """T5, T5 v1.1, FLAN-T5: RMSNorm, relative positions, no biases; v1.1 has gated feed-forward.
 
-    Z' is scaled in the original, whose output projection is tied, and not in v1.1: the flag for one says the other.
-    What `transformers` 5 saves says tied in any case, with a flag of its own for the scale.
+    The original scales Z' and ties the output projection; v1.1 does neither, so `tie_word_embeddings` implies both.
+    `transformers` 5 always saves it as true and has a separate flag for the scale.
     """
     tied = fields.flag("tie_word_embeddings", default=True)
     scaled = fields.flag("scale_decoder_outputs", default=tied)
@@ -184,7 +184,7 @@ def _t5(fields: Fields) -> ModelConfig:
 
 
 def _mt5(fields: Fields) -> ModelConfig:
-    """mT5: T5 v1.1; its files say whether the output projection is tied, and `tie_word_embeddings` says nothing."""
+    """mT5: T5 v1.1. The weight files decide whether the output projection is tied; `tie_word_embeddings` is ignored."""
     return _t5_layout(fields, tie_output=None, scale_output=False, default_ffn="gated-gelu")
 
 
@@ -232,7 +232,7 @@ def _t5_layout(fields: Fields, *, tie_output: bool | None, scale_output: bool, d
 
 
 def _t5_feed_forward(fields: Fields, *, default: str) -> tuple[Activation, bool]:
-    """`gated-` and an activation; gated-gelu has always meant the approximation. Newer files spell both out."""
+    """An activation, perhaps after `gated-`; gated-gelu is the tanh approximation. Newer files name both separately."""
     projection = fields.optional_string("feed_forward_proj") or default
     gate, _, name = projection.rpartition("-")
     if gate not in ("", "gated"):
@@ -245,11 +245,11 @@ def _t5_feed_forward(fields: Fields, *, default: str) -> tuple[Activation, bool]
 
 
 def _relative_positions(fields: Fields) -> RelativePositions:
-    """Half the buckets are for one distance each, in the encoder for each direction; the others need room."""
+    """Half of the buckets (of a direction, in the encoder) hold one distance each; the rest must hold more than one."""
     num_buckets = _size(fields, "relative_attention_num_buckets", default=32)
     max_distance = _size(fields, "relative_attention_max_distance", default=128)
     if num_buckets < 4:
-        raise fields.error("relative_attention_num_buckets", f"{num_buckets} is too small for two directions")
+        raise fields.error("relative_attention_num_buckets", f"{num_buckets} is too small; the least is 4")
     if max_distance <= num_buckets // 2:
         raise fields.error("relative_attention_max_distance", f"{max_distance} is too small for {num_buckets} buckets")
     return RelativePositions(num_buckets=num_buckets, max_distance=max_distance)
@@ -257,7 +257,7 @@ def _relative_positions(fields: Fields) -> RelativePositions:
 
 def _check(config: ModelConfig, fields: Fields) -> None:
     if config.d_model < 4:  # the t2t sinusoids divide by D/2 - 1
-        raise fields.error("d_model", f"{config.d_model} is too small")
+        raise fields.error("d_model", f"{config.d_model} is too small; the least is 4")
     if config.tie_source_target and config.vocab_size != config.decoder_vocab_size:
         raise fields.error("decoder_vocab_size", f"{config.decoder_vocab_size} differs from a shared vocab_size")
     for key in ("pad_token_id", "eos_token_id", "decoder_start_token_id"):

@@ -1,4 +1,4 @@
-"""Typed access to the JSON files of a checkpoint: every wrong value is an error with the file's and the key's name."""
+"""Typed access to the JSON files of a checkpoint. Errors name the file and the key."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -48,7 +48,7 @@ class Fields:
         return value
 
     def token_id(self, key: str) -> int:
-        """A token id; a list of one, as `generation_config.json` may have it, is that one."""
+        """A token id, alone or in a list of one, as `generation_config.json` may have it."""
         value = self._present(key)
         if isinstance(value, list) and len(value) == 1:
             value = value[0]
@@ -101,7 +101,7 @@ class Fields:
         return tuple(value for value in values if isinstance(value, str))
 
     def require(self, accepted: Mapping[str, Collection[object]]) -> None:
-        """Refuse keys that are present with a value which is not implemented."""
+        """Refuse keys whose value is present but not implemented."""
         for key, values in accepted.items():
             if self.has(key) and self.raw[key] not in values:
                 raise self.error(key, f"{self.raw[key]!r} is not implemented")

@@ -1,4 +1,4 @@
-"""Which numbers a checkpoint holds, whatever it is called and wherever it lies."""
+"""The identity of a checkpoint's contents, independent of its name and location."""
 
 import hashlib
 
@@ -7,10 +7,10 @@ from model.checkpoint.weight_files import find_weight_files
 
 
 def fingerprint(checkpoint: Checkpoint) -> str:
-    """SHA-256 of its `config.json` and of all its weight files, in hexadecimal. Raises CheckpointError without any."""
+    """SHA-256 of `config.json` and all weight files, in hexadecimal. Raises CheckpointError if there are no weights."""
     whole = hashlib.sha256()
     for path in [checkpoint.directory / "config.json", *find_weight_files(checkpoint.directory)]:
         with path.open("rb") as file:
-            # Of each file its own digest: contents that follow each other could be cut in more ways than one.
+            # Hash one digest a file: concatenated contents could be split into files in more than one way.
             whole.update(hashlib.file_digest(file, "sha256").digest())
     return whole.hexdigest()

@@ -1,7 +1,7 @@
-"""What a checkpoint says about search: the rules of `generation_config.json`, validated, as frozen data.
+"""A checkpoint's rules of search, from `generation_config.json`: validated, frozen data.
 
 Lengths count all decoder tokens, as `transformers` counts `decoder_input_ids`: the start token, the language token, a
-prefix that is forced, and what is generated. Rules that look at what was said see all of these too.
+forced prefix and the generated tokens. Rules about repetition see all of these too.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,31 +17,31 @@ if TYPE_CHECKING:
 EarlyStopping = bool | Literal["never"]
 
 MAX_LENGTH_PENALTY = 10.0
-"""A length to a higher power would leave the range of a number."""
+"""A length raised to a higher power would overflow a float."""
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationConfig:
-    """Each rule has the meaning of its namesake in `transformers`, and its neutral value as the default."""
+    """Each rule means the same as its namesake in `transformers`; its default is neutral."""
 
     max_length: int
-    """The most tokens in a target, its decoder prompt included."""
+    """The most tokens in a target, decoder prompt included."""
     length_penalty: float = 1.0
     early_stopping: EarlyStopping = False
     forced_bos_token_id: int | None = None
-    """The token after a decoder prompt of one token. Longer prompts have their language token in that place."""
+    """The token after a decoder prompt of one token. Longer prompts have their language token there."""
     forced_eos_token_id: int | None = None
-    """The token in the last place of a target that reaches its maximum length."""
+    """The last token of a target that reaches its maximum length."""
     min_length: int = 0
-    """Targets shorter than that, the decoder prompt included, do not end."""
+    """Shorter targets do not end. Includes the decoder prompt."""
     repetition_penalty: float = 1.0
     no_repeat_ngram_size: int = 0
     bad_words_ids: tuple[tuple[int, ...], ...] = ()
-    """Token sequences that are never completed; the end token alone is none."""
+    """Token sequences that never appear; the end token alone is left out."""
     suppress_tokens: tuple[int, ...] = ()
     """Tokens that are never chosen."""
     begin_suppress_tokens: tuple[int, ...] = ()
-    """Tokens that are not the first one to be chosen freely."""
+    """Tokens that are never the first freely chosen token."""
     renormalize_logits: bool = False
 
     @classmethod
@@ -91,14 +91,14 @@ class GenerationConfig:
 
 
 def _max_length(fields: Fields, *, default: int) -> int:
-    """`max_new_tokens` goes before `max_length`, and counts from just after the start token."""
+    """`max_new_tokens` overrides `max_length`, and counts from just after the start token."""
     if fields.has("max_new_tokens"):
         return 1 + fields.size("max_new_tokens")
     return fields.size("max_length") if fields.has("max_length") else default
 
 
 def _min_length(fields: Fields) -> int:
-    """As `_max_length`."""
+    """`min_new_tokens` overrides `min_length`, like `_max_length`."""
     if fields.has("min_new_tokens"):
         return 1 + fields.count("min_new_tokens", default=0)
     return fields.count("min_length", default=0)
@@ -114,7 +114,7 @@ def _bad_words(fields: Fields, eos_token_id: int) -> tuple[tuple[int, ...], ...]
     return tuple(word for word in fields.token_sequences("bad_words_ids") if word != (eos_token_id,))
 
 
-# What `transformers` fills in when an old config.json, with no generation_config.json beside it, lacks the key.
+# The defaults of `transformers` for an old config.json without generation_config.json.
 LEGACY_GENERATION_DEFAULTS: Mapping[str, Mapping[str, object]] = MappingProxyType(
     {
         "bart": {"forced_eos_token_id": 2},
@@ -124,7 +124,7 @@ LEGACY_GENERATION_DEFAULTS: Mapping[str, Mapping[str, object]] = MappingProxyTyp
     }
 )
 
-# Rules that change which token is chosen and are not implemented, with the values that mean "off".
+# Rules that change the choice of tokens and are not implemented, with the values that switch them off.
 _ACCEPTED_VALUES: Mapping[str, tuple[object, ...]] = MappingProxyType(
     {
         "constraints": (),

@@ -1,4 +1,4 @@
-"""Where a checkpoint lies: a directory, or a Hugging Face hub id that is downloaded into the hub's own cache."""
+"""Locate a checkpoint: a directory, or a Hugging Face hub id, which is downloaded into the hub's own cache."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ _CONFIGURATION = ("*.json", "*.model", "*.spm", "merges.txt")
 def resolve_checkpoint(reference: str) -> Path:
     """The directory of `reference`: a directory, or `org/name[@revision]` on the hub (`HF_HUB_OFFLINE` is honoured).
 
-    A directory wins over a hub id of the same spelling. Of the weights only those are fetched that will be read.
+    A directory wins over a hub id of the same spelling. Only weight files that will be read are downloaded.
     Raises CheckpointError naming the reference.
     """
     directory = Path(reference).expanduser()
@@ -33,7 +33,7 @@ def resolve_checkpoint(reference: str) -> Path:
 
 
 def _snapshot(hub_id: re.Match[str]) -> Path:
-    """Configuration and weights, or all but the weights where the repository has none that can be read."""
+    """Download configuration and weights; without weights in a readable format, only the rest."""
     for single in FORMATS:
         snapshot = _download(hub_id, single)
         if (snapshot / single).exists():

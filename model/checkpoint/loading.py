@@ -1,8 +1,8 @@
 """Weights from a checkpoint directory into a `Transformer`, strictly.
 
-Every missing, extra, misshapen or contradicting tensor is a CheckpointError with its name. The files are memory-mapped,
-each parameter is made in its final type and place, and on CPU each linear layer is packed as soon as it is filled: so
-loading takes the memory of the loaded model and little more.
+A missing, extra, misshapen or contradictory tensor raises a CheckpointError that names it. Files are memory-mapped,
+each parameter is created in its final type and place, and on CPU each linear layer is packed as soon as it is filled.
+Loading therefore takes little more memory than the loaded model.
 """
 
 from collections.abc import Set
@@ -23,14 +23,14 @@ from model.transformer.linear import DTYPES, PACKED_LINEARS, Linear, PackedKind
 from model.transformer.positions import positions_table
 from model.transformer.transformer import Transformer
 
-# What rounding a sinusoid to bfloat16, the coarsest of the file types, may change.
+# The largest rounding error of a sinusoid in bfloat16, the coarsest file type.
 SINUSOID_TOLERANCE = 2**-8
 
 
 def load_transformer(checkpoint: Checkpoint, *, compute_type: ComputeType, device: torch.device) -> Transformer:
-    """The transformer of `checkpoint` on `device`, ready to compute: on CPU its linear layers are packed.
+    """Load `checkpoint` on `device`, ready to compute: on CPU its linear layers are packed.
 
-    Raises CheckpointError, and ComputeTypeError for a compute type that the device does not have.
+    Raises CheckpointError, and ComputeTypeError for a compute type that the device does not support.
     """
     check_compute_type(compute_type, device)
     packed = PACKED_LINEARS.get(compute_type) if device.type == "cpu" else None
@@ -42,7 +42,7 @@ def load_transformer(checkpoint: Checkpoint, *, compute_type: ComputeType, devic
 
 
 def load_unpacked(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device) -> Transformer:
-    """With all weights as plain parameters, in evaluation mode and without gradients. Raises CheckpointError."""
+    """Load with all weights as plain parameters, in evaluation mode, without gradients. Raises CheckpointError."""
     return _load(checkpoint, dtype=dtype, device=device, packed=None)
 
 
@@ -59,11 +59,11 @@ def _load(
     _check_names(tensors.keys(), {names[name] for name in files.indexed_tensors}, table, checkpoint.directory)
     _check_sinusoids(tensors, table, config)
     transformer = Transformer(config).eval()
-    for path in [path for path, _ in transformer.named_modules()]:  # a list of modules would keep what is packed
+    for path in [path for path, _ in transformer.named_modules()]:  # a list of modules would keep unpacked ones alive
         module = transformer.get_submodule(path)
         for key, parameter in list(module.named_parameters(recurse=False)):
             parts = table.weights.get(f"{path}.{key}")
-            if parts is None:  # the output projection's, tied to the embeddings, which have been filled before it
+            if parts is None:  # the output projection, tied to the embeddings, which are filled by now
                 setattr(module, key, transformer.target_embed_tokens.weight)
                 continue
             filled = _filled(parameter.shape, parts, tensors, table, dtype=dtype, device=device)
@@ -74,14 +74,14 @@ def _load(
 
 
 def _return_freed_memory() -> None:
-    """What was loaded and then packed has been freed by now, and glibc would keep it for later."""
+    """Return the memory of weights that have been packed to the system; glibc would keep it for later."""
     trim = getattr(CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
 
 
 def _with_ties_as_stored(config: ModelConfig, tensors: Tensors) -> ModelConfig:
-    """Where `tie_output` is open: tied, unless the file has an output projection that differs from the embeddings."""
+    """If `tie_output` is None: tied, unless the file has an output projection that differs from the embeddings."""
     if config.tie_output is not None:
         return config
     weights = weight_table(replace(config, tie_output=False)).weights
@@ -93,10 +93,10 @@ def _with_ties_as_stored(config: ModelConfig, tensors: Tensors) -> ModelConfig:
 
 
 def _check_names(held: Set[str], indexed: Set[str], table: WeightTable, directory: Path) -> None:
-    """No tensor may be held that the model does not have, nor one be absent that an index names and the model reads.
+    """Refuse tensors that the model does not have, and indexed tensors that the model reads but the files lack.
 
-    An index may name what its files rightly do not hold: tied tensors, which are stored under one of their names, and
-    those that nothing reads.
+    An index may name tensors that its files rightly lack: tied tensors, stored under one of their names, and tensors
+    that nothing reads.
     """
     extra = sorted(held - table.names())
     if extra:
@@ -116,7 +116,7 @@ def _filled(
     dtype: torch.dtype,
     device: torch.device,
 ) -> Tensor:
-    """A tensor along whose first axis lie the tensors of `parts`, of which each takes an equal share."""
+    """Lay the tensors of `parts` along the first axis of one tensor, in equal shares."""
     filled = torch.empty(shape, dtype=dtype, device=device)
     for part, aliases in zip(filled.chunk(len(parts)), parts, strict=True):
         present = [name for name in aliases if name in tensors]
@@ -136,13 +136,13 @@ def _filled(
             if tensor is not first and not torch.equal(tensor, first):
                 raise CheckpointError(f"tensors {present[0]} and {name} must be the same and differ")
         part.copy_(first.reshape(part.shape))
-        for name in present:  # which frees those of a format that is not memory-mapped
+        for name in present:  # frees tensors of a format that is not memory-mapped
             del tensors[name]
     return filled
 
 
 def _check_sinusoids(tensors: Tensors, table: WeightTable, config: ModelConfig) -> None:
-    """A stored position table may be longer or shorter than ours, and has rows before the offset that nobody reads."""
+    """A stored position table may be longer or shorter than ours; its rows before the offset are unused."""
     for name in sorted(table.sinusoids & tensors.keys()):
         stored = tensors[name]
         if stored.ndim != 2 or stored.shape[1] != config.d_model or stored.shape[0] <= config.position_offset:

@@ -1,4 +1,4 @@
-"""All tensors of a checkpoint's files by name, memory-mapped where the format allows it. No code is ever run."""
+"""All tensors of a checkpoint's files by name, memory-mapped where the format allows. Never runs code from a file."""
 
 from pathlib import Path
 from pickle import UnpicklingError
@@ -16,7 +16,7 @@ Tensors = dict[str, Tensor]
 
 
 def read_tensors(weight_files: WeightFiles) -> Tensors:
-    """Raises CheckpointError with the name of the file that cannot be read."""
+    """Raises CheckpointError, which names the file that cannot be read."""
     tensors: Tensors = {}
     for path in weight_files.files:
         tensors |= _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickled(path)
@@ -33,7 +33,7 @@ def _read_safetensors(path: Path) -> Tensors:
 
 def _read_pickled(path: Path) -> Tensors:
     try:
-        # Only the newer of the two formats, a zip archive, has its tensors in one piece each.
+        # Only the newer of the two formats, a zip archive, stores each tensor in one piece.
         tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
     except (UnpicklingError, RuntimeError, OSError, EOFError, ValueError) as error:
         raise CheckpointError(f"{path}: not a readable file of plain tensors: {error}") from error

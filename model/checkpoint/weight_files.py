@@ -1,4 +1,4 @@
-"""The files of a checkpoint that hold its weights: one, or several with an index that names them, in either format.
+"""The weight files of a checkpoint: one file, or several with an index, in either format.
 
 Nothing here imports torch, so that the service process can download a checkpoint.
 """
@@ -11,7 +11,7 @@ from model.checkpoint.fields import CheckpointError, Fields
 
 SAFETENSORS, PICKLED = "model.safetensors", "pytorch_model.bin"
 FORMATS = (SAFETENSORS, PICKLED)
-"""The names of a single file. The first format that is there is read, as in `transformers`."""
+"""The names of a single weight file, in order of preference, as in `transformers`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,20 +19,20 @@ class WeightFiles:
     files: tuple[Path, ...]
     index: Path | None
     indexed_tensors: frozenset[str]
-    """The tensors that the index names; none without an index."""
+    """The tensor names in the index; empty without an index."""
 
     def __iter__(self) -> Iterator[Path]:
-        """All of them, an index first."""
+        """All files, the index first."""
         return iter(self.files if self.index is None else (self.index, *self.files))
 
 
 def index_name(single: str) -> str:
-    """What the index is called of the files that take the place of a `single` one."""
+    """The name of the index of the files that replace a `single` one."""
     return f"{single}.index.json"
 
 
 def find_weight_files(directory: Path) -> WeightFiles:
-    """Raises CheckpointError where there are none; whether all files of an index are there shows on reading."""
+    """Raises CheckpointError if there are none. A file that is named by the index but missing fails on reading."""
     for single in FORMATS:
         if (directory / single).exists():
             return WeightFiles((directory / single,), None, frozenset())
@@ -46,7 +46,7 @@ def find_weight_files(directory: Path) -> WeightFiles:
 
 
 def _weight_map(index: Path) -> dict[str, str]:
-    """The file of each tensor, all of them beside the index."""
+    """The file of each tensor. All files lie beside the index."""
     weight_map = Fields.read(index).raw.get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise CheckpointError(f"{index}: no weight_map")

@@ -1,7 +1,7 @@
-"""Which tensors of a checkpoint file fill which parameters, by family.
+"""The map from tensors of a checkpoint file to parameters, by family.
 
-A parameter may be several tensors laid end to end (Q, K and V), and one tensor may stand in the file under several
-names (tied embeddings): then any one of them will do, and all that are there must agree.
+A parameter may be several tensors laid end to end (Q, K and V). A tied tensor may have several names in the file: one
+is enough, and all that are present must be equal.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -15,19 +15,19 @@ Aliases = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class WeightTable:
-    """`weights` says for each parameter of `Transformer` the tensors along its first axis, by equal parts."""
+    """`weights` maps each parameter of `Transformer` to the tensors along its first axis, in equal parts."""
 
     weights: Mapping[str, tuple[Aliases, ...]]
     row_vectors: frozenset[str]
-    """Tensors stored as [1, n] of which the n are meant."""
+    """Tensors stored as [1, n] and read as [n]."""
     sinusoids: frozenset[str]
-    """Position tables that older files carry: they must equal ours, which is computed."""
+    """Position tables in older files; they must equal the computed table."""
     unused: frozenset[str]
-    """Tensors that `transformers` writes and no computation of the family reads."""
+    """Tensors that `transformers` writes and the family does not use."""
     optional: frozenset[str] = frozenset()
-    """Tensors that a file may lack, and that are zero then."""
+    """Tensors that a file may lack; they are then zero."""
     base_prefix: str = ""
-    """What the names of the model without its head begin with, and do not where it was saved by itself."""
+    """The prefix of the names of the model without its head; absent where that model was saved by itself."""
 
     def alias_groups(self) -> list[Aliases]:
         return [aliases for parts in self.weights.values() for aliases in parts]
@@ -36,7 +36,7 @@ class WeightTable:
         return self.sinusoids.union(self.unused, *self.alias_groups())
 
     def names_of(self, stored: Collection[str]) -> dict[str, str]:
-        """The table's name for each of the names in a file, which may be of a model that was saved without its head."""
+        """Map each name in a file to the table's name; the file may hold a model that was saved without its head."""
         names = self.names()
         is_base = not any(name.startswith(self.base_prefix) for name in stored)
         prefixed = {name: self.base_prefix + name for name in stored} if is_base else {}
@@ -48,7 +48,7 @@ def weight_table(config: ModelConfig) -> WeightTable:
 
 
 def _bart_layout(config: ModelConfig) -> WeightTable:
-    """BART's names, which Marian, M2M-100, NLLB, mBART and PEGASUS have too, as far as they have such a part."""
+    """BART's names; Marian, M2M-100, NLLB, mBART and PEGASUS use them too, for the parts that they have."""
     weights = dict(_layers("encoder", config.encoder_layers)) | dict(_layers("decoder", config.decoder_layers))
     attentions = [f"model.decoder.layers.{index}.encoder_attn" for index in range(config.decoder_layers)]
     for kind in ("weight", "bias"):
@@ -78,7 +78,7 @@ def _bart_layout(config: ModelConfig) -> WeightTable:
 
 
 def _t5_layout(config: ModelConfig) -> WeightTable:
-    """T5 and mT5: sublayers are numbered, and layer 0 keeps the relative bias for all."""
+    """T5 and mT5: sublayers are numbered, and layer 0 holds the relative bias of all layers."""
     weights = dict(_t5_layers("encoder", config.encoder_layers, gated=config.gated_ffn))
     weights |= _t5_layers("decoder", config.decoder_layers, gated=config.gated_ffn)
     attentions = [f"decoder.block.{index}.layer.1.EncDecAttention" for index in range(config.decoder_layers)]
@@ -139,7 +139,7 @@ _SINGLE_CROSS = (
 )
 
 _VERSIONS = frozenset(f"model.{side}.version" for side in ("encoder", "decoder"))
-"""Of the format of fairseq, from which the first BARTs were converted."""
+"""Left over from fairseq, from whose format the first BARTs were converted."""
 
 _SINUSOIDS = frozenset(
     f"model.{side}.embed_positions.{name}" for side in ("encoder", "decoder") for name in ("weight", "weights")

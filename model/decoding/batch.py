@@ -3,10 +3,10 @@
     slots  [ r0 | r1 | r2 | r3 |    |    ]      max_rows = 6
              <---- running ---> <- free ->
 
-Each decode has one row, or as many as its beam. Running rows always fill slots 0..n-1 of the caches, so that a step
-works on a view of them: new rows take the slots from n on, and when rows leave, those at the end move into the gaps.
-The state of each row (last token, position, source length) is a column of one host tensor. So a step is a fixed number
-of batched operations whatever the number of rows, and one copy back from the device.
+A decode has `beam_size` rows. Running rows always fill slots 0..n-1 of the caches, so that a step works on a view of
+them: new rows take the slots from n on, and when rows leave, the last rows move into the gaps. The state of a row
+(last token, position, source length) is a column of one host tensor. A step is therefore a fixed number of batched
+operations for any number of rows, and one copy back from the device.
 Shapes: B rows, S source tokens, D model size.
 """
 
@@ -32,7 +32,7 @@ from model.transformer.kv_cache import KVCache, RowMove, RowsOfSource
 from model.transformer.transformer import Transformer
 
 ALIGNMENT_LAYER = -1
-"""The last decoder layer."""
+"""The last decoder layer provides the alignments."""
 MAX_AUTO_ROWS = 64
 """More rows make a step longer without making tokens cheaper."""
 
@@ -45,14 +45,14 @@ class NewDecode(NamedTuple):
     decode_id: int
     spec: DecodeSpec
     encoder_hidden_states: Tensor
-    """[S, D] in the transformer's `encoder_dtype`, one for each of the spec's `source_ids`."""
+    """[S, D] in the transformer's `encoder_dtype`, a vector for each of the spec's `source_ids`."""
 
 
 class EncodedSources(NamedTuple):
     hidden_states: list[Tensor]
     """[S, D] of each source, in the order given."""
     num_padding_tokens: int
-    """Computed along with them: none by our own kernels."""
+    """Padding computed beside the sources' own tokens; always 0 with our own kernels."""
 
 
 class DecodingBatch:
@@ -65,7 +65,7 @@ class DecodingBatch:
         max_source_tokens: int,
         max_target_tokens: int,
     ) -> None:
-        """`max_target_tokens` counts the decoder prompt too."""
+        """`max_target_tokens` includes the decoder prompt."""
         self._transformer = transformer
         self._config = checkpoint.config
         self._device = device = transformer.device
@@ -83,14 +83,14 @@ class DecodingBatch:
         self._rows: list[Running] = []
         """By slot."""
         self._state = torch.zeros((3, max_rows), dtype=torch.int64, pin_memory=device.type == "cuda")
-        """By slot: the last token, which is not in the cache yet, its position there, and the length of the source."""
+        """By slot: the last token, which is not in the cache yet, its position, and the length of the source."""
         self._graphed = GraphedStep(transformer, self._cache, cuda_graphs()) if device.type == "cuda" else None
 
     @staticmethod
     def choose_max_rows(
         transformer: Transformer, *, max_source_tokens: int, max_target_tokens: int, kv_bytes: int
     ) -> int:
-        """At least 1, at most `MAX_AUTO_ROWS`, and otherwise as many as have room for their caches in `kv_bytes`."""
+        """The number of rows whose caches fit into `kv_bytes`, but at least 1 and at most `MAX_AUTO_ROWS`."""
         bytes_per_row = KVCache.bytes_per_row(
             transformer.config,
             max_target_tokens=max_target_tokens,
@@ -118,12 +118,12 @@ class DecodingBatch:
 
     @property
     def encoder_dtype(self) -> EncoderDtype:
-        """Of encoder outputs."""
+        """The type of encoder outputs."""
         return ENCODER_DTYPES[self._transformer.encoder_dtype]
 
     @torch.inference_mode()
     def encode(self, sources: Sequence[Sequence[int]]) -> EncodedSources:
-        """Encode sources of token ids. Raises ValueError for one that is empty, too long or not in the vocabulary."""
+        """Encode sources of token ids. Raises ValueError for an empty or too long source, or an unknown token id."""
         for source in sources:
             self._check_source(source)
         encoded: dict[int, Tensor] = {}
@@ -135,17 +135,17 @@ class DecodingBatch:
             if self._transformer.encoder_kernel is None:
                 num_padding_tokens += input_ids.numel() - int(lengths.sum())
             for index, row in zip(group, hidden_states, strict=True):
-                # A copy: a view would keep the whole padded batch alive for as long as one of its sources.
+                # A copy: a view would keep the whole padded batch alive.
                 encoded[index] = row[: len(sources[index])].clone()
         return EncodedSources([encoded[index] for index in range(len(sources))], num_padding_tokens)
 
     @staticmethod
     def encoder_output_bytes(encoder_hidden_states: Tensor) -> bytes:
-        """[S, D] as an encoder cache keeps it."""
+        """An encoder output [S, D] as bytes, for the encoder cache."""
         return bytes(encoder_hidden_states.cpu().contiguous().view(torch.uint8).numpy().data)
 
     def encoder_output_tensor(self, data: bytes, num_tokens: int) -> Tensor:
-        """`encoder_output_bytes` of a source of so many tokens, as [S, D]. Raises ValueError for another size."""
+        """The inverse of `encoder_output_bytes`: [S, D], S being `num_tokens`. Raises ValueError for another size."""
         shape, dtype = (num_tokens, self._config.d_model), self._transformer.encoder_dtype
         num_bytes = shape[0] * shape[1] * dtype.itemsize
         if len(data) != num_bytes:
@@ -154,9 +154,9 @@ class DecodingBatch:
 
     @torch.inference_mode()
     def add(self, decodes: Sequence[NewDecode]) -> None:
-        """Start decodes, each in `beam_size` rows, and prefill their prompts.
+        """Start decodes in `beam_size` rows each, and prefill their prompts.
 
-        Raises ValueError if one of them cannot be run or rows are lacking. After an exception of any kind none of them
+        Raises ValueError if one of them is invalid or there are not enough free rows. After any exception none of them
         has been added.
         """
         if not decodes:
@@ -169,7 +169,7 @@ class DecodingBatch:
             slots = range(slot, slot + new.spec.beam_size)
             entering.append(self._search.start(new.decode_id, new.spec, slots))
             slot = slots.stop
-        # Slots past the current row count are free: until the end nothing depends on what is written there.
+        # Slots past the current row count are free, so a failure below leaves the running rows intact.
         start = self.num_rows
         for group in groups:
             stop = start + _num_rows(group)
@@ -177,7 +177,7 @@ class DecodingBatch:
             if self._transformer.decoder_kernel is None:
                 self._prefill(start, stop, group)
             start = stop
-        if self._transformer.decoder_kernel is not None:  # computes no padding: one prefill for all
+        if self._transformer.decoder_kernel is not None:  # the kernel computes no padding, so one prefill serves all
             self._prefill(self.num_rows, start, list(chain.from_iterable(groups)))
         for running in entering:
             self._running[running.decode_id] = running
@@ -203,7 +203,7 @@ class DecodingBatch:
             raise ValueError(f"source_ids has {len(source_ids)} tokens, more than {self._cache.max_source_tokens}")
 
     def _write_sources(self, start: int, stop: int, decodes: Sequence[NewDecode]) -> None:
-        """Give slots start..stop-1 K' and V' of the decodes' sources, each computed once, and their state."""
+        """Write K' and V', computed once a source, and the rows' state to slots start..stop-1."""
         sources = {new.spec.source_ids: new.encoder_hidden_states for new in decodes}
         index_of = {source_ids: index for index, source_ids in enumerate(sources)}
         rows: list[RowsOfSource] = []
@@ -217,9 +217,9 @@ class DecodingBatch:
         self._cache.write_cross(start, cross_kv, rows)
 
     def _prefill(self, start: int, stop: int, decodes: Sequence[NewDecode]) -> None:
-        """Write K and V of all prompt tokens but the last, which the first step takes, to slots start..stop-1.
+        """Write K and V of the prompts to slots start..stop-1, except for the last token: the first step decodes it.
 
-        With cache indirection the rows of a beam search share those of its first row.
+        With cache indirection, the rows of a beam search share K and V of its first row.
         """
         num_tokens = max(len(new.spec.decoder_prompt) for new in decodes) - 1
         if num_tokens == 0:
@@ -240,11 +240,11 @@ class DecodingBatch:
 
     @torch.inference_mode()
     def step(self, *, max_tokens: int = 1) -> list[Progress]:
-        """Decode a token for every row, and free the rows of decodes that finish. Progress of every running decode.
+        """Decode a token for every row and free the rows of finished decodes. Returns progress of every decode.
 
-        With `max_tokens`, up to so many tokens are decoded at once where our kernels can run ahead: where all rows are
-        plainly greedy. They are the same tokens. After an exception the state of the running decodes is undefined: they
-        have to be removed.
+        Where our kernels can run ahead, which takes plain greedy search in all rows, up to `max_tokens` tokens are
+        decoded at once; they are the same tokens. After an exception the state of the running decodes is undefined:
+        remove them.
         """
         if not self._rows:
             return []
@@ -298,13 +298,13 @@ class DecodingBatch:
     def _release(self, progress: Sequence[Progress]) -> None:
         """Free the rows of the decodes that have ended."""
         for each in progress:
-            if each.problem:  # numbers that are not finite must not be left in slots for others
+            if each.problem:  # the next row in this slot must not read numbers that are not finite
                 self._cache.clear(self._running[each.decode_id].slots)
         self.remove(each.decode_id for each in progress if each.is_last)
 
     @torch.inference_mode()
     def remove(self, decode_ids: Iterable[int]) -> None:
-        """Free the rows of these decodes. Ids that are not running are ignored."""
+        """Free the rows of these decodes. Ids of decodes that are not running are ignored."""
         leaving = [self._running.pop(each) for each in set(decode_ids) if each in self._running]
         if not leaving:
             return
@@ -340,5 +340,5 @@ def _check_ids(name: str, token_ids: Sequence[int], vocab_size: int) -> None:
 
 
 def _padded(sequences: Sequence[Sequence[int]], *, pad_token_id: int) -> Tensor:
-    """Ids [B, T] padded at the end, on the host."""
+    """Token ids [B, T], padded at the end, on the host."""
     return pad_sequence([torch.tensor(each, dtype=torch.int64) for each in sequences], True, pad_token_id)

@@ -1,8 +1,8 @@
-"""`decode_step` at a few static shapes, each recorded once and then replayed: on CUDA as a graph, one launch a step.
+"""`decode_step` at a few static shapes, recorded once a shape and then replayed: on CUDA a graph, one launch a step.
 
-A batch takes the smallest bucket that holds it: rows, tokens of the self cache and source tokens are rounded up to
-powers of two, and no further than the caches go. The added rows are free slots, which nobody reads and which are
-overwritten when a row enters. The added tokens are masked.
+A batch uses the smallest bucket that holds it: rows, tokens of the self cache and source tokens are rounded up to
+powers of two, within the size of the caches. The added rows are free slots: nothing reads them, and a new row
+overwrites them. The added tokens are masked.
 Shapes: B rows of the batch, R rows of the caches, N target vocabulary.
 """
 
@@ -17,11 +17,11 @@ from model.transformer.transformer import Transformer
 
 _FEWEST_TOKENS = 16
 _NUM_WARM_UPS = 3
-"""Before a capture, as PyTorch requires: libraries allocate and choose their kernels on first use."""
+"""Steps before a capture, which PyTorch requires: libraries allocate and choose their kernels on first use."""
 
 Replay = Callable[[], Tensor]
 Record = Callable[[Callable[[], Tensor]], Replay]
-"""Takes a function of static shapes and returns a replay, which repeats its work on the same memory."""
+"""Record a function of static shapes; the returned replay repeats its work on the same memory."""
 
 
 class Bucket(NamedTuple):
@@ -47,7 +47,7 @@ class GraphedStep:
         bucket = self.bucket(num_rows, self_tokens, source_tokens)
         self._state[:, :num_rows].copy_(state, non_blocking=True)
         self._state[:2, num_rows : bucket.rows] = 0
-        self._state[2, num_rows : bucket.rows] = 1  # a source of no tokens would make NaN of attention
+        self._state[2, num_rows : bucket.rows] = 1  # attention over no source tokens would be NaN
         if bucket not in self._replays:
             self._replays[bucket] = self._record(lambda: self._step(bucket))
         return self._replays[bucket]()[:num_rows]
@@ -66,7 +66,7 @@ class GraphedStep:
 
 
 def cuda_graphs() -> Record:
-    """Records CUDA graphs that share one pool of memory: they are never replayed at the same time."""
+    """Record CUDA graphs in one shared pool of memory, since no two are replayed at the same time."""
     pool = torch.cuda.graph_pool_handle()
 
     def record(function: Callable[[], Tensor]) -> Replay:
@@ -90,5 +90,5 @@ def cuda_graphs() -> Record:
 
 
 def _power_of_two(number: int) -> int:
-    """The smallest that is not less than `number`."""
+    """The smallest power of two that is at least `number`."""
     return 1 << (number - 1).bit_length()

@@ -9,7 +9,7 @@ from model.search.spec import DecodeSpec
 from model.transformer.transformer import Transformer
 
 MAX_TOKENS_AT_ONCE = 32
-"""Decoded at once, over all rows. More rows gain little by it, and those that have ended are computed in vain."""
+"""Tokens to decode at once over all rows. With more rows this gains little, and steps of ended rows are wasted."""
 
 
 def generate(
@@ -20,13 +20,13 @@ def generate(
     max_rows: int = 64,
     on_step: Callable[[list[Progress]], None] | None = None,
 ) -> list[tuple[Hypothesis, ...]]:
-    """The hypotheses of each spec, best first. The decode of `specs[i]` has the id i.
+    """Return the hypotheses of each spec, best first. The decode of `specs[i]` has the id i.
 
-    Raises ArithmeticError where the checkpoint computes numbers that are not finite.
+    Raises ArithmeticError if the checkpoint computes numbers that are not finite.
 
-    Decodes enter longest source first, and wait until a quarter of the rows is free, so that several sources are
-    encoded at once. `on_step` receives the progress of every running decode after each step. Without it several steps
-    are taken at once when no decode waits.
+    Decodes enter longest source first, once a quarter of the rows is free, so that several sources are encoded
+    together. `on_step` receives the progress of all running decodes after each step. Without it, several tokens are
+    decoded at once when no decode waits.
     """
     if not specs:
         return []

@@ -5,13 +5,13 @@ from typing import TypeVar
 
 MAX_PADDED = 1.25
 _MAX_PADDING_TOKENS = 4
-"""On top of the quarter, for very short sequences."""
+"""Allowed on top of the quarter, so that very short sequences share groups."""
 
 ItemT = TypeVar("ItemT")
 
 
 def length_groups(items: Iterable[ItemT], lengths: Callable[[ItemT], tuple[int, ...]]) -> list[list[ItemT]]:
-    """The items by their `lengths`, in groups in which no length is padded by much more than a quarter."""
+    """Group items by their `lengths`, so that no length is padded by much more than a quarter."""
     groups: list[list[ItemT]] = []
     for item in sorted(items, key=lengths):
         if groups and _fits(lengths(groups[-1][0]), lengths(item)):

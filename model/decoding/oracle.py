@@ -1,6 +1,6 @@
-"""Plain offline decoding of one spec, without a cache: each token computes all of every hypothesis anew.
+"""Plain offline decoding of one spec without a cache: each step recomputes every hypothesis from its start.
 
-It is the oracle that cached and mixed batches are tested against. The search is the same, with one decode in it.
+Tests compare cached and mixed batches with it. It uses the same search, with a single decode.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""What `kakehashi evaluate` does, once its arguments are read: tables on stdout, all else on stderr."""
+"""The `kakehashi evaluate` command: tables on stdout, everything else on stderr."""
 
 import sys
 from pathlib import Path
@@ -23,7 +23,7 @@ def run(
     against_transformers: bool,
     num_threads: int | None,
 ) -> int:
-    """Exit status: 0, 1 for a bad checkpoint or a compute type that this machine does not have, 2 for bad data."""
+    """Return the exit status: 0; 1 for a bad checkpoint or an unsupported compute type; 2 for bad data."""
     if num_threads is not None:
         torch.set_num_threads(num_threads)
     try:
@@ -34,12 +34,12 @@ def run(
         for test_set in test_sets:
             if test_set not in served:
                 print(
-                    f"kakehashi: {test_set.path.name}: {test_set.source_lang} → {test_set.target_lang} is left out, "
-                    f"for {reference} has no such pair",
+                    f"kakehashi: {test_set.path.name}: {test_set.source_lang} → {test_set.target_lang} is skipped: "
+                    f"{reference} does not translate this pair",
                     file=sys.stderr,
                 )
         if not served:
-            raise EvaluationError(f"{data}: {reference} has none of the pairs")
+            raise EvaluationError(f"{data}: {reference} translates none of its pairs")
         rows = list(evaluate(evaluator, served, beam_sizes))
     except EvaluationError as error:
         print(f"kakehashi: {error}", file=sys.stderr)
@@ -50,6 +50,6 @@ def run(
     print("BLEU / chrF\n")
     print(score_table(rows, beam_sizes))
     if any(beam_size > 1 for beam_size in beam_sizes):
-        print("\nDecode steps until the first tokens are certain, and from then to the end; means over the sentences\n")
+        print("\nDecode steps until the first tokens are certain, and from there to the end; means of the sentences\n")
         print(first_delta_table(rows, beam_sizes))
     return 0

@@ -1,4 +1,4 @@
-"""Parallel text: the `NAME.en-XX.tsv` of a directory, whose lines are English, a tab, and the other language."""
+"""Parallel text: the files `NAME.en-XX.tsv` of a directory, with lines of English, a tab and the other language."""
 
 import re
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ _FILE_NAME = re.compile(r"(?P<name>.+)\.en-(?P<other>[A-Za-z]{2,3}(?:[-_]\w+)*)\
 
 
 class EvaluationError(Exception):
-    """The data cannot be used; the message names file and line."""
+    """Unusable data; the message names file and line."""
 
 
 @dataclass(frozen=True, slots=True)
 class TestSet:
     """One direction of one file."""
 
-    __test__ = False  # to pytest the name looks like a test's
+    __test__ = False  # pytest would take the class for tests
     path: Path
     name: str
     source_lang: str
@@ -25,7 +25,7 @@ class TestSet:
 
 
 def read_test_sets(directory: Path, *, limit: int | None) -> list[TestSet]:
-    """Both directions of each file, of the first `limit` lines. Raises EvaluationError."""
+    """Read both directions of each file, up to `limit` lines. Raises EvaluationError."""
     if not directory.is_dir():
         raise EvaluationError(f"{directory}: not a directory")
     test_sets: list[TestSet] = []
@@ -39,7 +39,7 @@ def read_test_sets(directory: Path, *, limit: int | None) -> list[TestSet]:
             TestSet(path, named["name"], named["other"], "en", other, english),
         ]
     if not test_sets:
-        raise EvaluationError(f"{directory}: no file is called NAME.en-XX.tsv")
+        raise EvaluationError(f"{directory}: contains no file NAME.en-XX.tsv")
     return test_sets
 
 
@@ -52,7 +52,7 @@ def _read_pairs(path: Path, *, limit: int | None) -> tuple[list[str], list[str]]
     for number, line in enumerate(lines[:limit], 1):
         sides = [side.strip() for side in line.split("\t")]
         if len(sides) != 2 or not all(sides):
-            raise EvaluationError(f"{path}:{number}: not English, a tab and the other language: {line[:80]!r}")
+            raise EvaluationError(f"{path}:{number}: expected English, a tab and the other language, got {line[:80]!r}")
         english.append(sides[0])
         other.append(sides[1])
     return english, other

@@ -1,9 +1,9 @@
-"""How well a checkpoint translates parallel text, and how early its beams agree: `kakehashi evaluate`.
+"""The measurements of `kakehashi evaluate`: how well a checkpoint translates, and how early its beams agree.
 
-Each `NAME.en-XX.tsv` of a directory (`English<TAB>other language`, UTF-8) is translated both ways, in float32 and with
-the checkpoint's own generation rules, without the repetition guard, which `transformers` does not have. The
-translations of `transformers` are made from the same token ids and become text in the same way, so that a difference
-is the search's.
+Each `NAME.en-XX.tsv` of a directory (`English<TAB>other language`, UTF-8) is translated both ways, in float32, with
+the checkpoint's own generation rules and without the repetition guard, which `transformers` does not have.
+`transformers` translates the same token ids, and its output is decoded the same way, so a difference comes from the
+search.
 """
 
 import re
@@ -28,14 +28,14 @@ from model.transformer.transformer import Transformer
 
 CPU = torch.device("cpu")
 MAX_PEER_ROWS = 64
-"""Of a batch in `transformers`."""
+"""The size of a batch in `transformers`."""
 _BLEU_TOKENIZERS = {"ja": "char", "zh": "zh"}
-"""By target language; others have 13a. Japanese by character needs no MeCab."""
+"""sacrebleu's tokenizers by target language, instead of 13a. By character, Japanese needs no MeCab."""
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """sacrebleu's, of a corpus, 0 to 100."""
+    """Corpus scores of sacrebleu, 0 to 100."""
 
     bleu: float
     chrf: float
@@ -46,26 +46,26 @@ class FirstDelta:
     """Means over sentences, in decode steps; each step adds a token to every beam."""
 
     steps: float
-    """Until the first tokens are certain, that step included."""
+    """Steps until the first tokens are certain, inclusive."""
     steps_early: float
-    """From then to the end of the search, where they would come without streaming."""
+    """Steps from there to the end of the search, when the tokens would arrive without streaming."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One test set with one beam size. `theirs` is of `transformers`, where asked for."""
+    """One test set with one beam size. `theirs` is the score of `transformers`, if it was run."""
 
     outputs: list[str]
     score: Score
     first_delta: FirstDelta
     theirs: Score | None = None
     num_equal: int = 0
-    """Sentences of which `transformers` says the same tokens."""
+    """The number of sentences for which `transformers` returns the same tokens."""
 
 
 @dataclass(slots=True)
 class _StepCounts:
-    """Counts the steps of each decode, and shows finished decodes on a bar."""
+    """Counts the steps of each decode and shows finished decodes on a progress bar."""
 
     bar: tqdm
     steps: dict[int, int] = field(default_factory=dict)
@@ -95,14 +95,14 @@ class Evaluator:
 
     @property
     def num_searches(self) -> int:
-        """How often each sentence is translated with each beam size."""
+        """The number of translations of a sentence with a beam size."""
         return 1 if self._theirs is None else 2
 
     def serves(self, test_set: TestSet) -> bool:
         return self._pair(test_set) is not None
 
     def evaluate(self, test_set: TestSet, beam_size: int, bar: tqdm) -> Outcome:
-        """Raises EvaluationError for a pair that is not served, and for a source with too many tokens."""
+        """Raises EvaluationError for a pair that the checkpoint does not translate or a source with too many tokens."""
         sources, prompt = self._encode(test_set)
         max_new_tokens = self._checkpoint.generation.max_length - len(prompt)
         name = self._checkpoint.name
@@ -130,11 +130,12 @@ class Evaluator:
         return replace(outcome, theirs=theirs, num_equal=num_equal)
 
     def _encode(self, test_set: TestSet) -> tuple[list[list[int]], tuple[int, ...]]:
-        """The sources, and the decoder prompt of all of them."""
+        """The sources, and the decoder prompt that they share."""
         pair = self._pair(test_set)
         if pair is None:
             raise EvaluationError(
-                f"{test_set.path}: no {test_set.source_lang} → {test_set.target_lang} in {self._checkpoint.name}"
+                f"{test_set.path}: {self._checkpoint.name} does not translate "
+                f"{test_set.source_lang} → {test_set.target_lang}"
             )
         source_lang, target_lang = pair
         max_tokens = self._checkpoint.config.max_positions
@@ -142,7 +143,7 @@ class Evaluator:
         for line, text in enumerate(test_set.sources, 1):
             ids = self._tokenizer.encode_source(text, source_lang=source_lang, target_lang=target_lang)
             if len(ids) > max_tokens:
-                raise EvaluationError(f"{test_set.path}:{line}: {len(ids)} tokens, more than {max_tokens} positions")
+                raise EvaluationError(f"{test_set.path}:{line}: {len(ids)} tokens; the limit is {max_tokens}")
             sources.append(ids)
         return sources, tuple(self._tokenizer.decoder_prompt(target_lang))
 
@@ -165,7 +166,7 @@ def _score(outputs: list[str], test_set: TestSet) -> Score:
 def evaluate(
     evaluator: Evaluator, test_sets: Sequence[TestSet], beam_sizes: Sequence[int], *, progress_bar: bool = True
 ) -> Iterator[tuple[TestSet, list[Outcome]]]:
-    """The outcome of each test set by beam size, with a bar on stderr."""
+    """The outcome of each test set by beam size. Shows a progress bar on stderr."""
     sentences = sum(len(test_set.sources) for test_set in test_sets)
     total = sentences * len(beam_sizes) * evaluator.num_searches
     with tqdm(total=total, unit="sentence", disable=not progress_bar) as bar:

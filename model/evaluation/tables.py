@@ -10,7 +10,7 @@ Rows = Sequence[tuple[TestSet, list[Outcome]]]
 
 
 def score_table(rows: Rows, beam_sizes: Sequence[int]) -> str:
-    """BLEU / chrF by direction and, where `transformers` was run too, its own and ours less its."""
+    """BLEU / chrF by direction and, if `transformers` was run too, its scores and the difference."""
     against = any(outcome.theirs for _, outcomes in rows for outcome in outcomes)
     head = ["set", "direction", "sentences"]
     for beam_size in beam_sizes:
@@ -28,7 +28,7 @@ def score_table(rows: Rows, beam_sizes: Sequence[int]) -> str:
 
 
 def first_delta_table(rows: Rows, beam_sizes: Sequence[int]) -> str:
-    """Of the beam searches: at which step the first tokens are certain, and how many steps before the end that is."""
+    """For beam searches: the step at which the first tokens are certain, and the number of steps left after it."""
     searches = [(index, size) for index, size in enumerate(beam_sizes) if size > 1]
     head = ["set", "direction"]
     for _, beam_size in searches:

@@ -1,4 +1,4 @@
-"""The search of `transformers`, on a checkpoint's weights in float32, to compare with."""
+"""The search of `transformers` on a checkpoint's weights in float32, for comparison."""
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -20,7 +20,7 @@ class TransformersPeer:
         """The checkpoint's own generation rules for this search; `max_length` counts the prompt too."""
         generation = deepcopy(self._generation)
         generation.num_beams, generation.do_sample, generation.max_length = beam_size, False, max_length
-        if beam_size == 1:  # what only beams have a use for is taken back, or it warns
+        if beam_size == 1:  # unset options of beam search, or it warns
             generation.early_stopping, generation.length_penalty = False, 1.0
         return generation
 
@@ -35,13 +35,13 @@ class TransformersPeer:
         forces_language: bool = False,
         on_done: Callable[[int], object] = lambda _: None,
     ) -> list[list[int]]:
-        """The best target of each source, without the prompt. `on_done` is called with the size of each batch.
+        """Return the best target of each source, without the prompt. `on_done` is called with the size of each batch.
 
-        Sources of similar length go together into a padded batch. With `forces_language`, a prompt of two tokens is
-        given as one usually does: its second one is forced, and counts for the length penalty. Prompts are of one
-        length, and then equal.
+        Sources of similar length form a padded batch. With `forces_language`, the second token of a prompt of two is
+        passed as usual, as a forced token, and counts for the length penalty. All prompts must have the same length,
+        and with `forces_language` they must be equal.
         """
-        # The model's own, since `generate` takes what is None in one that it is given from there.
+        # Set on the model: `generate` fills None in a configuration that it is passed from the model's own.
         self._model.generation_config = generation
         order = sorted(range(len(sources)), key=lambda index: len(sources[index]))
         targets: list[list[int]] = [[] for _ in order]
@@ -72,6 +72,6 @@ class TransformersPeer:
         return [self._until_end(target) for target in targets[:, length:].tolist()]
 
     def _until_end(self, target: list[int]) -> list[int]:
-        """Without what pads the batch; a target without an end token has the full length."""
+        """Cut off the batch's padding. A target without an end token has the full length."""
         eos_token_id = self._config.eos_token_id
         return target[: target.index(eos_token_id) + 1] if eos_token_id in target else target

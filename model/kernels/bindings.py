@@ -1,10 +1,10 @@
-"""Our own kernels (`native/`): what torch and oneDNN do in several times the time, and otherwise on every CPU.
+"""Bindings of our own kernels (`native/`), which take a fraction of the time of torch and oneDNN.
 
-At one row oneDNN spends 17 to 30 microseconds on a product that takes 3 to 10, and a decode step is a hundred calls;
-here a linear layer quantizes, multiplies, scales, activates and adds in one pass, and a whole stack of layers is one
-call (`stacks.py`). Each row is computed by itself and in a fixed order, so that it does not depend on its batch.
-The structs mirror those of `native/structs.h`; whoever owns one keeps the tensors alive that it points to. A change of
-theirs is one of `LAYOUT`, in both places.
+At one row oneDNN spends 17 to 30 microseconds on a product that takes 3 to 10, and a decode step is a hundred calls.
+Here a linear layer quantizes, multiplies, scales, activates and adds in one pass, and a whole stack of layers is one
+call (`stacks.py`). Every row is computed on its own, in a fixed order, so its result does not depend on its batch.
+The structs mirror those of `native/structs.h`; the owner of a struct keeps the tensors alive that it points to. When a
+struct changes, change `LAYOUT` in both places.
 Shapes: B rows, K inputs, N outputs.
 """
 
@@ -19,7 +19,7 @@ from model.kernels.libraries import library
 _PANEL = 64
 _QUAD = 4
 _ZERO_POINT = 128
-"""Of the instruction sets that multiply unsigned by signed bytes."""
+"""Added to inputs on instruction sets that multiply unsigned by signed bytes."""
 
 
 class LinearStruct(Structure):
@@ -125,7 +125,7 @@ class AheadStruct(Structure):
 
 
 class LinearKernel:
-    """int8 weights [N, K], with a scale [N] and a bias [N] for each output, in the order in which kernels read them."""
+    """int8 weights [N, K], scales [N] and biases [N], in the order in which the kernels read them."""
 
     def __init__(self, weight: Tensor, scales: Tensor, bias: Tensor | None) -> None:
         num_outputs, num_inputs = weight.shape
@@ -152,10 +152,10 @@ class LinearKernel:
 
 
 def choose(logits: Tensor, *, block: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Of logits [B, N] float32: argmax [B] int64, max and logsumexp [B], and the max of each `block` columns [B, C].
+    """Reduce logits [B, N] float32 to argmax [B] int64, max [B], logsumexp [B] and the max of each block [B, C].
 
-    `block` is a multiple of 16. Of equal logits the first is the largest. A logit that is NaN or +inf makes the
-    logsumexp NaN.
+    `block` is the number of columns in a block, a multiple of 16. The argmax is the first of equal logits. A logit of
+    NaN or +inf makes the logsumexp NaN.
     """
     logits = logits.contiguous()
     num_rows, num_columns = logits.shape

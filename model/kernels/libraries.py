@@ -1,7 +1,7 @@
-"""The libraries of our own kernels (`native/`), one for each instruction set, and which of them this process uses.
+"""Find the library of our own kernels (`native/`) for this processor; there is one for each instruction set.
 
-The installation builds those that its compiler can. `_cpu` knows what the processor has, so that no other library is
-loaded in vain. All of them compute the same numbers, bit for bit.
+The installation builds the libraries that its compiler supports. `_cpu` reports the instruction sets of the processor,
+so that only a library that can run is loaded. All libraries compute the same numbers, bit for bit.
 """
 
 import os
@@ -15,12 +15,12 @@ from typing import get_args
 from model.transformer.compute_types import ISA_VARIABLE, Isa, IsaError, LoadedIsa
 
 INSTRUCTION_SETS: tuple[LoadedIsa, ...] = ("avx512_vnni", "avx_vnni", "avx2", "neon_dotprod")
-"""The fastest first."""
+"""Fastest first."""
 ORACLE: LoadedIsa = "scalar"
-"""The kernels in plain arithmetic: several times as slow as float32, and never chosen unless they are asked for."""
+"""The kernels in plain arithmetic: several times as slow as float32, and used only on request."""
 LAYOUT = 4
 ARITHMETIC = 1
-"""As in `native/structs.h`, of which the libraries were built."""
+"""`LAYOUT` and `ARITHMETIC` must equal those in `native/structs.h`; a library that differs is refused."""
 
 _FUNCTIONS = MappingProxyType(
     {
@@ -31,12 +31,12 @@ _FUNCTIONS = MappingProxyType(
         "choose": (c_void_p, c_long, c_long, c_long, c_void_p, c_void_p, c_void_p, c_void_p),
     }
 )
-"""Their parameters. `decode_ahead` returns a number of steps, the others nothing."""
+"""Parameter types by function. `decode_ahead` returns a number of steps, the others return nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
-    """The loaded library, or why there is none."""
+    """The loaded library, or the reason why there is none."""
 
     library: CDLL | None
     problem: str = ""
@@ -44,9 +44,9 @@ class Kernels:
 
 
 def library() -> CDLL:
-    """Only where the kernels are available."""
+    """The loaded library; call it only if `is_available()`."""
     loaded = find_kernels().library
-    assert loaded is not None, "there are no kernels here"
+    assert loaded is not None, "the kernels are not available"
     return loaded
 
 
@@ -55,7 +55,7 @@ def is_available() -> bool:
 
 
 def wanted_isa() -> Isa:
-    """What `KAKEHASHI_ISA` asks for. Raises IsaError if it means nothing."""
+    """The value of `KAKEHASHI_ISA`. Raises IsaError for an unknown one."""
     isa = os.environ.get(ISA_VARIABLE) or "auto"
     for known in get_args(Isa):
         if isa == known:
@@ -66,9 +66,9 @@ def wanted_isa() -> Isa:
 
 @cache
 def find_kernels() -> Kernels:
-    """The same for as long as the process lives.
+    """The kernels of this process; the result never changes.
 
-    Raises IsaError where `KAKEHASHI_ISA` names an instruction set that cannot be used here.
+    Raises IsaError if `KAKEHASHI_ISA` names an instruction set that cannot be used here.
     """
     isa = wanted_isa()
     if isa == "none":
@@ -88,7 +88,7 @@ def find_kernels() -> Kernels:
 
 
 def runnable_isas() -> list[LoadedIsa]:
-    """The instruction sets that this processor has, of those that there are kernels for, the fastest first."""
+    """The instruction sets that have kernels and that this processor supports, fastest first."""
     cpu = _load("_cpu")
     if isinstance(cpu, str):
         return []
@@ -109,7 +109,7 @@ def load_kernels(isa: LoadedIsa) -> Kernels:
     if built != (LAYOUT, ARITHMETIC):
         return Kernels(
             None,
-            f"{Path(loaded._name).name} was built of other sources: its layout and arithmetic are {built}, not "
+            f"{Path(loaded._name).name} was built from other sources: its layout and arithmetic are {built}, not "
             f"{(LAYOUT, ARITHMETIC)}; install kakehashi again",
         )
     for name, argument_types in _FUNCTIONS.items():
@@ -124,10 +124,10 @@ def _problem_of_cpu() -> str:
 
 
 def _load(name: str) -> CDLL | str:
-    """A library of this directory, or why there is none."""
+    """Load a library of this directory, or return the reason why it cannot be loaded."""
     paths = sorted(Path(__file__).parent.glob(f"{name}.*.so"))
     if not paths:
-        return f"{name} was not built, for lack of a C++ compiler that can"
+        return f"{name} was not built, because the installation found no C++ compiler that supports it"
     try:
         return CDLL(str(paths[0]))
     except OSError as error:

@@ -1,8 +1,8 @@
 """A whole stack of layers as one call of our own kernels, in int8 on CPU: the encoder, and the decoder.
 
-They compute the layers' `forward` on the same weights. Both take the tokens of several rows one after the other,
-without padding. In the decoder each token attends over its row of the caches up to its own position and no further, and
-nothing is allocated.
+They compute the same as the layers' `forward`, on the same weights. Both take the tokens of several rows one after the
+other, without padding. In the decoder, a token attends over its row of the caches up to its own position, and nothing
+is allocated.
 Shapes: L layers, B rows, S source tokens, P tokens of all rows, T positions, H heads, D model size.
 """
 
@@ -35,28 +35,28 @@ from model.transformer.layers import DecoderLayer, EncoderLayer
 from model.transformer.linear import Int8Linear
 
 _ACTIVATIONS = (None, "relu", "silu", "gelu", "gelu_tanh")
-"""As `native/vectors.h` numbers them."""
+"""The numbers of the activations in `native/vectors.h`."""
 
 
 @dataclass(frozen=True, slots=True)
 class InputEmbedding:
-    """The parts of X, all in float32."""
+    """The tables that X is computed from, in float32."""
 
     tokens: Tensor
     """[N, D]"""
     positions: Tensor | None
-    """[T, D], the offset taken off"""
+    """[T, D], without the rows before the offset"""
     norm: nn.Module
 
 
 @dataclass(frozen=True, slots=True)
 class GreedyEnd:
-    """What greedy steps are taken with besides the decoder stack."""
+    """The part of a greedy step after the decoder stack."""
 
     projection: LinearKernel
     """W"""
     scale: float
-    """Of Z' before the projection."""
+    """The factor of Z' before the projection."""
     end_token_id: int
     forbidden: Tensor
     """[F] int64: tokens that are never chosen."""
@@ -66,7 +66,7 @@ class EncoderKernel:
     def __init__(
         self, config: ModelConfig, embedding: InputEmbedding, layers: Sequence[EncoderLayer], final_norm: nn.Module
     ) -> None:
-        """`layers` are of int8, and the kernels are available."""
+        """The linear layers must be int8 and the kernels available."""
         self._function = library().encode_stack
         self._alive = (embedding, layers, final_norm)
         self._d_model = config.d_model
@@ -108,7 +108,7 @@ class DecoderKernel:
         *,
         bias: Tensor | None,
     ) -> None:
-        """As in `EncoderKernel`. `bias` [H, T] is added to the scores of self-attention, the farthest token first."""
+        """See `EncoderKernel`. `bias` [H, T], farthest token first, is added to the scores of self-attention."""
         self._function, self._ahead_function = library().decode_stack, library().decode_ahead
         self._alive = (embedding, layers, final_norm, bias)
         self._d_model = config.d_model
@@ -131,11 +131,11 @@ class DecoderKernel:
         rows: Tensor | None = None,
         cross_weights: CrossWeights | None = None,
     ) -> Tensor:
-        """input_ids, positions and source_lengths [P], each dense -> Z' [P, D].
+        """input_ids, positions and source_lengths [P], all dense -> Z' [P, D].
 
-        `rows` [P] int64 holds each token's row of the caches; None: the tokens are one of each row, in order. In every
-        layer all K and V are written before any token attends, so a row may have several tokens, in any order.
-        `cross_weights` is filled in.
+        `rows` [P] int64 holds each token's row of the caches; None: one token a row, in order. In every layer all K
+        and V are written before any token attends, so a row may have several tokens, in any order. Fills in
+        `cross_weights`.
         """
         step = self._step
         input_ids = input_ids.contiguous()
@@ -161,11 +161,11 @@ class DecoderKernel:
         *,
         num_steps: int,
     ) -> tuple[Tensor, Tensor]:
-        """`num_steps` greedy steps of one token a row, in which each chosen token is the next step's input.
+        """Take `num_steps` greedy steps of one token a row; a chosen token is the input of the next step.
 
         input_ids, positions and source_lengths [B] -> token ids [T, B] int64 and their log-probabilities [T, B]. T is
-        less than `num_steps` if all rows have chosen the end token before. A row that has ended goes on: its further
-        tokens mean nothing, but they are written to its caches, past its end.
+        less than `num_steps` if all rows chose the end token earlier. An ended row continues with meaningless tokens,
+        which are written to its caches past its end.
         """
         input_ids = input_ids.contiguous()
         hidden_states = self._prepare(input_ids, positions, source_lengths, kv, None)
@@ -187,7 +187,7 @@ class DecoderKernel:
     def _prepare(
         self, input_ids: Tensor, positions: Tensor, source_lengths: Tensor, kv: KVView, rows: Tensor | None
     ) -> Tensor:
-        """Fill in the step; returns where its output goes, [P, D]."""
+        """Fill in the step. Returns the tensor for its output, [P, D]."""
         step = self._step
         hidden_states = torch.empty(len(input_ids), self._d_model)
         step.token_ids, step.hidden_states = input_ids.data_ptr(), hidden_states.data_ptr()
@@ -226,7 +226,7 @@ def _embedding(config: ModelConfig, embedding: InputEmbedding) -> EmbeddingStruc
 
 
 def _cache(cache: Tensor, *, indirection: Tensor | None = None, shared: Tensor | None = None) -> CacheStruct:
-    assert cache.dtype == torch.bfloat16, "the kernels' caches are of bfloat16"
+    assert cache.dtype == torch.bfloat16, "the kernels need bfloat16 caches"
     return CacheStruct(
         cache.data_ptr(),
         cache.stride(0),
@@ -252,7 +252,7 @@ def _decoder_layer(layer: DecoderLayer) -> DecoderLayerStruct:
 
 def _linear(linear: nn.Module) -> LinearStruct:
     product = linear.product if isinstance(linear, Int8Linear) else None
-    assert isinstance(product, LinearKernel), "a layer is not of int8"
+    assert isinstance(product, LinearKernel), "a layer is not int8"
     return product.struct
 
 

@@ -1,16 +1,17 @@
 """Beam search with the semantics of `transformers`: K live hypotheses (beams), each with a row of its own.
 
-Tensor operations find the 2K best continuations of all searches of one size at once. The rest is a few numbers per
-search, on the host. A continuation that ends, if it is among the K best, joins the finished hypotheses, of which the K
-best are kept. The K best of the others live on. The search is over when no continuation lives on (at the maximum
-length), or when K have finished and either `early_stopping` is true or the best beam's score, under the length penalty
-of its current length ("never", with a positive penalty: of the maximum length), is not above the K-th finished.
+Tensor operations find the 2K best continuations of all searches of one size at once. The rest is a few numbers a
+search, on the host. An ended continuation among the K best becomes a finished hypothesis, and the K best of these are
+kept. The K best other continuations become the next beams. The search is over when no beam is left (at the maximum
+length), or when K hypotheses have finished and either `early_stopping` is true or the best beam's score is not above
+that of the K-th finished one. Its score is taken under the length penalty of its current length ("never" with a
+positive penalty: of the maximum length).
 
 The repetition guard ends a continuation just as the end token does: it becomes a finished hypothesis with its own score
-and the reason `repetition`, and the next best continuation takes its place. Other beams of the search go on.
+and the reason `repetition`, and the next best continuation takes its place. The other beams go on.
 
-Streaming: the final best hypothesis is the best finished one or descends from a live beam, so tokens that all of these
-share are certain. Live beams do not count once none of them can rise above the best finished hypothesis.
+Streaming: the final best hypothesis is the best finished one or descends from a live beam, so the tokens that all of
+these share are certain. Live beams no longer count once none can beat the best finished hypothesis.
 """
 
 from collections.abc import Sequence
@@ -26,11 +27,11 @@ from model.search.results import Details, FinishReason, Hypothesis, Progress, To
 from model.search.spec import DecodeSpec
 
 DEAD = -1.0e9
-"""Added, as in `transformers`, to the score of a beam that only fills a place."""
+"""Added, as in `transformers`, to the score of a beam that is only a placeholder."""
 
 
 class Continuation(NamedTuple):
-    """A beam and a token after it. `beam` counts from the best beam, and `score` adds up log-probabilities."""
+    """A beam and its next token. `beam` counts from the best beam; `score` is a sum of log-probabilities."""
 
     score: float
     beam: int
@@ -55,7 +56,7 @@ class Finished(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """The self-attention cache of slot `target` has to become that of slot `source`."""
+    """An order to copy the self-attention cache of slot `source` to slot `target`."""
 
     target: int
     source: int
@@ -90,7 +91,7 @@ class BeamSearch:
     def advance(
         self, continuations: Sequence[Continuation], details: Sequence[Details] | None
     ) -> tuple[Progress, list[Copy]]:
-        """Take a step, given the best continuations, best first, and each beam's details if the spec wants them."""
+        """Take a step with the best continuations, best first, and the details of each beam if the spec wants them."""
         goal, size = self.goal, len(self.beams)
         length = goal.length + 1
         live: list[tuple[Continuation, Target]] = []
@@ -141,14 +142,14 @@ class BeamSearch:
         return goal.early_stopping is True or best_possible <= self.finished[-1].score
 
     def _end(self) -> Progress:
-        """The tokens that were not certain yet, and the hypotheses."""
+        """The last progress: the tokens that were not certain yet, and the hypotheses."""
         best = self.finished[0].target
         rest = [best.token(index) for index in range(self.num_certain, len(best.token_ids))]
         hypotheses = [finished.hypothesis() for finished in self.finished[: self.spec.num_hypotheses]]
         return Progress(self.decode_id, rest, tuple(hypotheses))
 
     def _newly_certain(self) -> list[Token]:
-        """The tokens, past those sent, that all hypotheses which can still win have in common."""
+        """The tokens not yet sent that all possible winners share."""
         targets = self._contenders()
         start, end = self.num_certain, min(len(target.token_ids) for target in targets)
         first = targets[0]
@@ -160,7 +161,7 @@ class BeamSearch:
         return [first.token(index) for index in range(start, self.num_certain)]
 
     def _contenders(self) -> list[Target]:
-        """Log-probabilities are never positive, so a beam's score bounds the scores of all its descendants."""
+        """The possible winners. No log-probability is positive, so a beam's score bounds those of its descendants."""
         live = [beam.target for beam in self.beams if beam.score > DEAD / 2]
         if not self.finished:
             return live
@@ -172,14 +173,14 @@ class BeamSearch:
 
 
 def best_continuations(ruled: Choices, choices: Choices, searches: Sequence[BeamSearch]) -> list[Tensor]:
-    """For searches of one size K: scores, beams, token ids and log-probabilities [G, 2K] of their best continuations.
+    """The best continuations of searches of one size K: scores, beams, token ids and log-probabilities, all [G, 2K].
 
-    `ruled` are the choices after the rules, `choices` those before them.
+    `choices` are the choices before the rules, `ruled` those after them.
     """
     device = choices.normalizers.device
     rows = torch.tensor([search.slots for search in searches], device=device)
     running = torch.tensor([[beam.score for beam in search.beams] for search in searches], device=device)
-    # in this order a score is the same whether the rules take scores or log-probabilities, as other rows may decide
+    # In this order a score has the same bits whether other rows make the rules act on scores or on log-probabilities.
     best = ruled.blockwise.top_k_of_groups(rows, ruled.normalizers[rows], running, 2 * rows.shape[1])
     logprobs = choices.logprobs(rows.gather(1, best.members), best.columns)
     return [best.values, best.members, best.columns, logprobs]

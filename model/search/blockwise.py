@@ -1,7 +1,7 @@
-"""Blockwise top-k: the largest of many columns, by way of the largest of each block of them.
+"""Blockwise top-k: find the largest of many columns through the maximum of each block of columns.
 
-On CPU a reduction to values is about ten times as fast as one to indices, or as a search for the k largest. So blocks
-are reduced to values, and only the blocks that can matter are searched. Results equal those of a search of all columns.
+On CPU a reduction to values is about ten times as fast as a reduction to indices or a top-k. So blocks are reduced to
+values, and only blocks that can matter are searched. The results equal those of a search of all columns.
 Shapes: B rows, N columns, C blocks.
 """
 
@@ -17,11 +17,11 @@ _BLOCK = 128
 
 @dataclass(frozen=True, slots=True)
 class TopK:
-    """The k best of G groups of rows, best first, all [G, k]."""
+    """The k best columns of G groups of rows, best first. All tensors are [G, k]."""
 
     values: Tensor
     members: Tensor
-    """Which of the group's rows."""
+    """The index of the row in its group."""
     columns: Tensor
 
 
@@ -30,7 +30,7 @@ class BlockwiseScores:
     scores: Tensor
     """[B, N]"""
     maxima: Tensor
-    """[B, C]: the largest score of each block."""
+    """[B, C]: the maximum of each block."""
 
     @classmethod
     def of(cls, scores: Tensor) -> "BlockwiseScores":
@@ -42,16 +42,16 @@ class BlockwiseScores:
         return cls(scores, maxima)
 
     def first_argmax(self) -> Tensor:
-        """[B] int64: the first of each row's largest."""
+        """[B] int64: the first column with the row's maximum."""
         columns = self._columns(self.maxima.argmax(dim=1))
-        columns.clamp_(max=self.scores.shape[1] - 1)  # the last column is repeated, and its first place wins
+        columns.clamp_(max=self.scores.shape[1] - 1)  # the last column is repeated past the end; its first place wins
         places = self.scores.gather(1, columns).argmax(dim=1, keepdim=True)
         return columns.gather(1, places)[:, 0]
 
     def top_k_of_groups(self, rows: Tensor, normalizers: Tensor, added: Tensor, k: int) -> TopK:
-        """The k largest of (`scores` - `normalizers`) + `added` over each group's rows [G, n], both [G, n] by row.
+        """The k largest of (`scores` - `normalizers`) + `added` over the rows [G, n] of each group; both are [G, n].
 
-        Rounding keeps order, so the k largest are in the k blocks with the largest maxima.
+        Rounding is monotonic, so the k largest are in the k blocks with the largest maxima.
         """
         num_groups, num_columns = len(rows), self.scores.shape[1]
         maxima = (self.maxima[rows] - normalizers[:, :, None]).add_(added[:, :, None])  # [G, n, C]
@@ -75,15 +75,15 @@ class BlockwiseScores:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What each row can choose from: scores, which the row's normalizer turns into log-probabilities."""
+    """The candidates of each row: scores, and the normalizers that turn them into log-probabilities."""
 
     blockwise: BlockwiseScores
     token_ids: Tensor
-    """[B] int64: the first of each row's largest."""
+    """[B] int64: the first column with the row's maximum."""
     largest: Tensor
-    """[B]: their scores."""
+    """[B]: the scores of these."""
     normalizers: Tensor
-    """[B], to be subtracted: log(sum(exp(scores))), or zeros where the scores are log-probabilities already."""
+    """[B], subtracted from scores: log(sum(exp(scores))), or zeros if the scores are log-probabilities already."""
 
     @property
     def scores(self) -> Tensor:
@@ -91,7 +91,7 @@ class Choices:
 
     @classmethod
     def of(cls, logits: Tensor) -> "Choices":
-        """Of logits [B, N] float32."""
+        """The choices of logits [B, N] float32."""
         if logits.device.type == "cpu" and libraries.is_available():
             token_ids, largest, normalizers, maxima = bindings.choose(logits, block=_BLOCK)
             return cls(BlockwiseScores(logits, maxima), token_ids, largest, normalizers)
@@ -100,16 +100,16 @@ class Choices:
 
     @classmethod
     def of_logprobs(cls, logprobs: Tensor) -> "Choices":
-        """Of log-probabilities [B, N], or numbers to choose by as if they were."""
+        """The choices of log-probabilities [B, N], or of numbers that stand in for them."""
         blockwise = BlockwiseScores.of(logprobs)
         normalizers = torch.zeros(len(logprobs), device=logprobs.device)
         return cls(blockwise, blockwise.first_argmax(), blockwise.maxima.amax(dim=1), normalizers)
 
     def logprobs(self, rows: Tensor, token_ids: Tensor) -> Tensor:
-        """Of tokens [...] in rows [...]."""
+        """The log-probabilities of tokens [...] in rows [...]."""
         return self.scores[rows, token_ids] - self.normalizers[rows]
 
 
 def first_argmax(scores: Tensor) -> Tensor:
-    """[B, N] -> [B] int64: the first of each row's largest."""
+    """[B, N] -> [B] int64: the first column with the row's maximum."""
     return BlockwiseScores.of(scores).first_argmax()

@@ -1,4 +1,4 @@
-"""When one decode ends, and its tokens so far. Plain data, nothing of torch."""
+"""The end of one decode, and its tokens so far. Plain data without torch."""
 
 from dataclasses import dataclass, field
 
@@ -41,9 +41,9 @@ class Target:
 
 
 class Goal:
-    """When a decode ends and how it is scored, by its spec and, where the spec leaves it open, by the checkpoint.
+    """The rules for ending and scoring a decode, from its spec and, where the spec is open, from the checkpoint.
 
-    `length` counts all decoder tokens so far, as the checkpoint's rules do.
+    `length` counts all decoder tokens so far, like the checkpoint's rules.
     """
 
     __slots__ = (
@@ -58,7 +58,7 @@ class Goal:
     )
 
     def __init__(self, spec: DecodeSpec, generation: GenerationConfig, *, eos_token_id: int) -> None:
-        """Raises ValueError where the prompt leaves no room for a token."""
+        """Raises ValueError if the prompt leaves no room for a token."""
         prompt = len(spec.decoder_prompt)
         if prompt >= generation.max_length:
             raise ValueError(f"decoder_prompt has {prompt} tokens, max_length is {generation.max_length}")
@@ -76,9 +76,9 @@ class Goal:
         return float(score / (length - self.spec.num_uncounted_tokens) ** self.length_penalty)
 
     def finish_reason(self, token_ids: list[int]) -> FinishReason | None:
-        """Why a target ends with the last of `token_ids`, the one at place `length`, if it does."""
+        """Why a target ends with the last of `token_ids`, which makes it `length` long; None if it goes on."""
         is_last = self.length + 1 >= self.max_length
-        # A forced end-of-sequence token is due to the limit, not to the model.
+        # An end token that was forced is due to the limit, not to the model.
         if token_ids[-1] == self.eos_token_id and not (is_last and self.forces_eos):
             return "stop"
         if is_last:

@@ -1,7 +1,7 @@
 """The rules of one checkpoint's `generation_config.json`, as operations on the scores of all rows at once.
 
-They apply in the order of `transformers` and to the same kind of scores: logits in greedy search and sampling,
-log-probabilities in beam search. A rule that applies to no row of a step costs that step nothing.
+They apply in the order of `transformers` and to the same scores: logits in greedy search and sampling,
+log-probabilities in beam search. A rule that applies to no row of a step costs nothing.
 Shapes: B rows, N vocabulary, T tokens of the longest target so far, P token sequences.
 """
 
@@ -16,7 +16,7 @@ from model.checkpoint.config import Checkpoint
 
 
 class Place(Protocol):
-    """The place of a row in its target. All lengths count the decoder prompt."""
+    """The place of a row in its target. All lengths include the decoder prompt."""
 
     @property
     def length(self) -> int: ...
@@ -28,18 +28,18 @@ class Place(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """All decoder tokens of the rows: token_ids [B, T], of which the first `lengths` [B] count."""
+    """All decoder tokens of the rows: token_ids [B, T], valid up to `lengths` [B]."""
 
     token_ids: Tensor
     lengths: Tensor
 
     def last(self, num_tokens: int) -> Tensor:
-        """[B, num_tokens]; for a row with fewer tokens, the missing ones are arbitrary tokens of its own."""
+        """The last tokens [B, num_tokens]; a shorter row repeats arbitrary tokens of its own."""
         places = self.lengths[:, None] - torch.arange(num_tokens, 0, -1, device=self.lengths.device)
         return self.token_ids.gather(1, places.clamp_(min=0))
 
     def own(self) -> Tensor:
-        """[B, T] with a row's first token in all places that do not count."""
+        """[B, T] with a row's first token in all invalid places."""
         places = torch.arange(self.token_ids.shape[1], device=self.lengths.device)
         return torch.where(places < self.lengths[:, None], self.token_ids, self.token_ids[:, :1])
 
@@ -75,7 +75,7 @@ class LogitsRules:
         return torch.cat([self._bad_tokens, self._suppressed])
 
     def num_plain_steps(self, places: Sequence[Place], *, most: int) -> int:
-        """In how many steps from now on, at most `most`, no rule acts but those of `forbidden`."""
+        """The number of steps from now on, at most `most`, in which no rule acts except for `forbidden`."""
         generation = self._generation
         acts_always = self.needs_history or generation.renormalize_logits
         begins = len(self._begin_suppressed) > 0 and any(map(self._begins, places))
@@ -111,7 +111,7 @@ class LogitsRules:
     def apply(
         self, scores: Tensor, places: Sequence[Place], history: History | None, *, beam_rows: Tensor | None
     ) -> None:
-        """Change scores [B, N] in place. `beam_rows` are those of beam searches, whose scores are log-probabilities."""
+        """Change scores [B, N] in place. In `beam_rows`, the rows of beam searches, scores are log-probabilities."""
         generation = self._generation
         if history is not None:
             _penalize_repetition(scores, history, generation.repetition_penalty)
@@ -154,7 +154,7 @@ class LogitsRules:
 
 
 def _is_first(place: Place) -> bool:
-    """Whether the next token is that after a prompt of the start token alone."""
+    """Whether the next token follows a prompt of the start token alone."""
     return place.length == 1
 
 

@@ -1,25 +1,25 @@
-"""What a search returns: tokens, hypotheses, and the progress of a step. Plain data, nothing of torch."""
+"""The results of a search: tokens, hypotheses and the progress of a step. Plain data without torch."""
 
 from typing import Literal, NamedTuple
 
 FinishReason = Literal["stop", "length", "repetition"]
 TopTokens = tuple[tuple[int, float], ...]
-"""Token ids with their probabilities, softmax(Z'W), the most probable first."""
+"""Token ids with their probabilities softmax(Z'W), most probable first."""
 
 
 class Details(NamedTuple):
-    """The details a spec wants of the step that chose a token; empty unless it wants them."""
+    """Details of the step that chose a token, as far as the spec wants them."""
 
     top_tokens: TopTokens = ()
     alignment: tuple[float, ...] = ()
-    """Cross-attention over the source tokens."""
+    """Cross-attention weights over the source tokens."""
 
 
 NO_DETAILS = Details()
 
 
 class Token(NamedTuple):
-    """A token that will stay, with the model's own log softmax(Z'W), before any rules."""
+    """A certain token, with the model's own log softmax(Z'W), before any rules."""
 
     token_id: int
     logprob: float
@@ -27,9 +27,9 @@ class Token(NamedTuple):
 
 
 class Hypothesis(NamedTuple):
-    """A finished target: the tokens after the decoder prompt, with the end token if there is one.
+    """A finished target: the tokens after the decoder prompt, including the end token if there is one.
 
-    `score` of a beam is that of `transformers`; otherwise it is the sum of `logprobs` under the same length penalty.
+    `score` equals that of `transformers` for a beam; otherwise it is the sum of `logprobs` under the length penalty.
     """
 
     token_ids: tuple[int, ...]
@@ -41,8 +41,8 @@ class Hypothesis(NamedTuple):
 class Progress(NamedTuple):
     """The new tokens of one decode. `hypotheses`, best first, are present once it has finished.
 
-    All `tokens` of a decode, joined, are those of its best hypothesis. Tokens of one that is not streamed all come
-    with its end. A decode that cannot go on ends with a `problem` instead of hypotheses.
+    The `tokens` of a decode, joined, are those of its best hypothesis. Without streaming they all come at the end. A
+    decode that cannot go on ends with a `problem` instead of hypotheses.
     """
 
     decode_id: int

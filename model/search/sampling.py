@@ -1,11 +1,11 @@
-"""Drawing tokens: temperature, top-k, nucleus, and noise that depends on nothing but seed, step and token.
+"""Drawing tokens: temperature, top-k, nucleus, and noise that depends only on seed, step and token.
 
 A draw from softmax(s) is argmax(s + g) with standard Gumbel noise g, or argmax(exp(s) / e) with exponential noise
-e = -log u, which is the same (Gumbel 1954; Maddison, Tarlow and Minka, "A* Sampling", NeurIPS 2014). u comes from
+e = -log u, which is equivalent (Gumbel 1954; Maddison, Tarlow and Minka, "A* Sampling", NeurIPS 2014). u comes from
 SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014), whose i-th output is
-a hash of seed + i: the stream of a step is seeded with the step-th output of the sequence's seed, and a token takes
-the output numbered by its id. So a draw depends on no neighbour and no earlier draw.
-Shapes: S sampled rows, N vocabulary, W the most probable tokens.
+a hash of seed + i. The stream of a step is seeded with the step-th output of the sequence's seed, and a token uses the
+output numbered by its id. A draw therefore depends on no neighbour and no earlier draw.
+Shapes: S sampled rows, N vocabulary, W most probable tokens.
 """
 
 from collections.abc import Sequence
@@ -24,14 +24,14 @@ _NUCLEUS_GUESS = 128
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One row's draw: `step` numbers the tokens of its sequence."""
+    """The draw of one row. `step` is the index of the token in its sequence."""
 
     sampling: Sampling
     step: int
 
 
 def perturb(logits: Tensor, draws: Sequence[Draw]) -> Tensor:
-    """Logits [S, N] float32 -> [S, N], of which the largest is the drawn token."""
+    """Logits [S, N] float32 -> [S, N]; the argmax is the drawn token."""
     scores = warp(logits, [draw.sampling for draw in draws])
     seeds = _column([draw.sampling.seed for draw in draws], torch.int64, logits.device)
     steps = _column([draw.step for draw in draws], torch.int64, logits.device)
@@ -41,9 +41,9 @@ def perturb(logits: Tensor, draws: Sequence[Draw]) -> Tensor:
 
 
 def warp(logits: Tensor, samplings: Sequence[Sampling]) -> Tensor:
-    """Temperature, then top-k, then the nucleus, as `transformers` orders them: what is cut off becomes -inf.
+    """Apply temperature, then top-k, then the nucleus, in the order of `transformers`. Tokens cut off become -inf.
 
-    Tokens whose logit equals the last one that stays, stay too.
+    Tokens with the same logit as the last one kept are kept too.
     """
     scores = logits
     if any(sampling.temperature != 1 for sampling in samplings):
@@ -58,8 +58,8 @@ def warp(logits: Tensor, samplings: Sequence[Sampling]) -> Tensor:
 
 
 def splitmix64(seeds: Tensor, index: Tensor) -> Tensor:
-    """Output number `index` (from 0) of the generators with these seeds, as the 64 bits of an int64."""
-    z = (index + 1) * signed(_GAMMA) + seeds  # wraps around, as it should
+    """The output number `index` (from 0) of generators with these seeds, as the 64 bits of an int64."""
+    z = (index + 1) * signed(_GAMMA) + seeds  # wraps around, by design
     for shift, multiplier in zip((30, 27), _MULTIPLIERS, strict=True):
         z ^= _shift_right(z, shift)
         z *= signed(multiplier)
@@ -67,24 +67,24 @@ def splitmix64(seeds: Tensor, index: Tensor) -> Tensor:
 
 
 def exponential(bits: Tensor) -> Tensor:
-    """-log u in float32, for u in (0, 1) of the upper 52 bits, which a float64 takes together with the half."""
+    """-log u in float32, with u in (0, 1): the upper 52 bits and a half, which a float64 holds exactly."""
     uniform = _shift_right(bits, 64 - _UNIFORM_BITS).to(torch.float64)
     return uniform.add_(0.5).mul_(2.0**-_UNIFORM_BITS).log_().neg_().to(torch.float32)
 
 
 def signed(value: int) -> int:
-    """The low 64 bits of `value` as an int64 holds them."""
+    """The low 64 bits of `value`, reinterpreted as an int64."""
     value &= 2**64 - 1
     return value - 2**64 if value >= 2**63 else value
 
 
 def _shift_right(z: Tensor, shift: int) -> Tensor:
-    """Without the sign, which `>>` would draw in from the left."""
+    """A logical shift; `>>` would extend the sign."""
     return (z >> shift).bitwise_and_((1 << (64 - shift)) - 1)
 
 
 def _cut(scores: Tensor, rows: list[int], floors: Tensor) -> Tensor:
-    """Scores below their row's of `floors` [rows, 1] become -inf."""
+    """Set scores below the row's floor, `floors` [rows, 1], to -inf."""
     every = torch.full((len(scores), 1), -torch.inf, device=scores.device)
     every[rows] = floors
     return scores.masked_fill(scores < every, -torch.inf)
@@ -96,10 +96,10 @@ def _kth_largest(scores: Tensor, ks: list[int]) -> Tensor:
 
 
 def _nucleus_floor(scores: Tensor, ps: list[float]) -> Tensor:
-    """The score [S, 1] of the last token in each nucleus: the most probable tokens, until together they have p.
+    """The score [S, 1] of the last token in each nucleus, the most probable tokens with a total probability of p.
 
-    A token stays if those before it have less than p together, and the first one always does. On CPU a few of the
-    most probable are tried before all are sorted; elsewhere to ask whether they were enough would take longer.
+    A token stays if the ones before it total less than p; the first one always stays. On CPU the most probable few are
+    tried before all are sorted; on CUDA the check whether they suffice would take longer.
     """
     p = _column(ps, torch.float32, scores.device)
     normalizer = scores.logsumexp(dim=1, keepdim=True)
@@ -111,7 +111,7 @@ def _nucleus_floor(scores: Tensor, ps: list[float]) -> Tensor:
 
 
 def _floor(values: Tensor, normalizer: Tensor, p: Tensor) -> Tensor:
-    """From values [S, W], largest first."""
+    """The floor [S, 1] from values [S, W], largest first."""
     probabilities = (values - normalizer).exp_()
     before = probabilities.cumsum(dim=1) - probabilities
     num_kept = (before < p).sum(dim=1, keepdim=True).clamp_(min=1)

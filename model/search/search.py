@@ -1,8 +1,8 @@
-"""The next tokens of a running batch: greedy, sampled and beam rows side by side, entering and leaving at any step.
+"""Choose the next tokens of a running batch, with greedy, sampled and beam rows side by side.
 
-A step is a fixed number of operations on the logits of all rows, one copy to the host, and a few plain numbers per
-decode there. Row i of the logits belongs to the decode in slot i; the batch decides which that is. Leaving rows need no
-call: slots past the current row count are stale and will be overwritten.
+Decodes enter and leave at any step. A step is a fixed number of operations on the logits of all rows, one copy to the
+host, and a few plain numbers for each decode there. Row i of the logits belongs to the decode in slot i; the batch
+assigns the slots. Leaving rows need no call: slots past the current row count are stale and will be overwritten.
 Shapes: B rows, N vocabulary, S sampled rows, R slots, T decoder tokens.
 """
 
@@ -25,18 +25,18 @@ from model.search.spec import DecodeSpec
 
 @dataclass(frozen=True, slots=True)
 class SearchStep:
-    """The results of one step. Its copies must be carried out before rows move and before the next step."""
+    """The result of one step. Carry out its copies before rows move and before the next step."""
 
     progress: list[Progress]
-    """Of every running decode, in the order of their first slots."""
+    """The progress of every running decode, in the order of their first slots."""
     next_token_ids: Tensor
     """[B] int64 on the host, by slot; arbitrary for rows whose decode has finished."""
     copies: list[Copy]
-    """For `KVCache.reorder`: no slot is both a source and a target, and none is a target twice."""
+    """For `KVCache.reorder`: no slot is both a source and a target, and no slot is a target twice."""
 
 
 class SingleSearch:
-    """One running decode, greedy or sampled: one row."""
+    """One running decode, greedy or sampled, in one row."""
 
     __slots__ = ("decode_id", "goal", "slot", "target")
 
@@ -73,7 +73,7 @@ Running = SingleSearch | BeamSearch
 
 
 class Search:
-    """The rules of one checkpoint, and the tokens so far of the rows they apply to."""
+    """The rules of one checkpoint, and the tokens so far of the rows that they apply to."""
 
     def __init__(self, checkpoint: Checkpoint, *, max_rows: int, max_target_tokens: int, device: torch.device) -> None:
         self._checkpoint = checkpoint
@@ -87,13 +87,13 @@ class Search:
     def start(self, decode_id: int, spec: DecodeSpec, slots: Sequence[int]) -> Running:
         """Start `spec` in `beam_size` free slots, whose caches will hold the same source and prompt.
 
-        Raises ValueError for a prompt that leaves no room for a token, and for a target that may get too long.
+        Raises ValueError for a prompt that leaves no room for a token, and for a target that may become too long.
         """
         config = self._checkpoint.config
         goal = Goal(spec, self._checkpoint.generation, eos_token_id=config.eos_token_id)
         if goal.max_length > self._max_target_tokens:
-            raise ValueError(f"the target may get {goal.max_length} tokens, more than {self._max_target_tokens}")
-        assert len(slots) == spec.beam_size, "a decode takes as many slots as it has beams"
+            raise ValueError(f"the target may have {goal.max_length} tokens; the limit is {self._max_target_tokens}")
+        assert len(slots) == spec.beam_size, "a decode needs a slot for each beam"
         if self._rules.needs_history:
             prompt = torch.tensor(spec.decoder_prompt, device=self._device)
             self._history[self._index(slots), : len(prompt)] = prompt
@@ -105,9 +105,9 @@ class Search:
         return self._rules.forbidden
 
     def num_plain_steps(self, rows: Sequence[Running], *, most: int) -> int:
-        """How many steps from now on, at most `most`, are plainly greedy for all rows.
+        """The number of steps from now on, at most `most`, that are plainly greedy for all rows.
 
-        That is: the most probable token that is not `forbidden`, and no row goes past its maximum length.
+        In these, every row takes the most probable token that is not `forbidden`, within its maximum length.
         """
         for row in rows:
             if isinstance(row, BeamSearch) or row.spec.sampling is not None or row.spec.wants_details:
@@ -117,7 +117,7 @@ class Search:
         return self._rules.num_plain_steps(goals, most=most)
 
     def advance_ahead(self, row: SingleSearch, token_ids: Sequence[int], logprobs: Sequence[float]) -> Progress:
-        """Take several tokens of plainly greedy steps; what lies past the end is dropped."""
+        """Take the tokens of several plainly greedy steps; tokens past the end are dropped."""
         tokens: list[Token] = []
         for token_id, logprob in zip(token_ids, logprobs, strict=True):
             if isnan(logprob):
@@ -129,16 +129,16 @@ class Search:
         return Progress(row.decode_id, tokens)
 
     def move(self, sources: Sequence[int], targets: Sequence[int]) -> None:
-        """The row in each of the slots `sources` continues in that of `targets`. No slot is in both."""
+        """Move rows from the slots `sources` to the slots `targets`. No slot is in both."""
         if self._rules.needs_history and targets:
             self._history[self._index(targets)] = self._history[self._index(sources)]
 
     def step(self, rows: Sequence[Running], logits: Tensor, alignments: Tensor | None = None) -> SearchStep:
-        """Choose from logits [B, N], which may be overwritten; `rows` [B] are the decodes in slots 0..B-1.
+        """Choose from logits [B, N], which may be overwritten. `rows` [B] are the decodes in slots 0..B-1.
 
-        `alignments` [n, S] are the cross-attention weights, in the step of these logits, of the n `aligned_slots`.
+        `alignments` [n, S] are the cross-attention weights of the n `aligned_slots` in the same step.
         """
-        assert len(rows) == len(logits), "a row of logits belongs to no decode"
+        assert len(rows) == len(logits), "the rows of logits and decodes differ"
         sampled = [row for row in rows if isinstance(row, SingleSearch) and row.spec.sampling is not None]
         groups: dict[int, list[BeamSearch]] = {}
         for search in dict.fromkeys(row for row in rows if isinstance(row, BeamSearch)):
@@ -164,10 +164,10 @@ class Search:
         return self._advance(rows, groups, chosen + details)
 
     def _ruled(self, choices: Choices, rows: Sequence[Running]) -> Choices:
-        """The choices that the rules of this step leave.
+        """The choices after the rules of this step.
 
-        Rules that only forbid tokens do so in the logits themselves, since a forbidden token is never looked up
-        afterwards. Rules that change other scores work on a copy, for beams on their log-probabilities.
+        Rules that only forbid tokens write to the logits themselves, since a forbidden token is never looked up
+        afterwards. Rules that change other scores work on a copy; for beams, on log-probabilities.
         """
         goals = [row.goal for row in rows]
         if not self._rules.act(goals):
@@ -184,7 +184,7 @@ class Search:
         return Choices.of_logprobs(scores)
 
     def _top_tokens(self, choices: Choices, rows: Sequence[Running]) -> list[Tensor]:
-        """Token ids and probabilities [n, k] of the n rows that want them, k being the most that any wants."""
+        """Token ids and probabilities [n, k] of the n rows that want them; k is the largest number wanted."""
         wanting = [slot for slot, row in enumerate(rows) if row.spec.num_top_tokens]
         if not wanting:
             return []
@@ -197,7 +197,7 @@ class Search:
     def _advance(
         self, rows: Sequence[Running], groups: dict[int, list[BeamSearch]], chosen: list[Tensor]
     ) -> SearchStep:
-        """The host's part: copy `chosen` over at once, and advance each decode."""
+        """The part on the host: fetch `chosen` in one copy and advance each decode."""
         host = iter(_to_host(chosen))
         next_token_ids, logprobs = next(host).tolist(), next(host).tolist()
         continuations: dict[BeamSearch, list[Continuation]] = {}
@@ -215,7 +215,7 @@ class Search:
                 else:
                     progress.append(row.advance(next_token_ids[slot], logprobs[slot], details.get(slot)))
                 continue
-            if isnan(continuations[row][0].score):  # if any is NaN, the first is
+            if isnan(continuations[row][0].score):  # NaN sorts first
                 progress.append(self._not_finite(row))
                 continue
             own = [details[slot] for slot in row.slots] if row.spec.wants_details else None
@@ -231,7 +231,7 @@ class Search:
         return step
 
     def _not_finite(self, row: Running) -> Progress:
-        """Activations that are not finite make all logits of a row NaN, or their normalizer."""
+        """End a row whose logits or normalizer are NaN, because its activations are not finite."""
         problem = (
             f"checkpoint {self._checkpoint.name} computes numbers that are not finite: its weights are damaged, "
             "or too large for this compute type"
@@ -261,12 +261,12 @@ def aligned_slots(rows: Sequence[Running]) -> list[int]:
 
 
 def _draw(row: SingleSearch) -> Draw:
-    assert row.spec.sampling is not None, "a row that is not sampled was drawn"
+    assert row.spec.sampling is not None, "this row is not sampled"
     return Draw(row.spec.sampling, step=len(row.target.token_ids))
 
 
 def _details(rows: Sequence[Running], host: Iterator[Tensor]) -> dict[int, Details]:
-    """For each slot whose decode wants some, the details: `host` holds them after the choices."""
+    """The details of each slot whose decode wants some; in `host` they follow the choices."""
     details = {slot: Details() for slot, row in enumerate(rows) if row.spec.wants_details}
     wanting = [slot for slot in details if rows[slot].spec.num_top_tokens]
     if wanting:
@@ -276,13 +276,13 @@ def _details(rows: Sequence[Running], host: Iterator[Tensor]) -> dict[int, Detai
     wanting = [slot for slot in details if rows[slot].spec.with_alignment]
     if wanting:
         for slot, weights in zip(wanting, next(host).tolist(), strict=True):
-            alignment = tuple(weights[: len(rows[slot].spec.source_ids)])  # without the batch's padding
+            alignment = tuple(weights[: len(rows[slot].spec.source_ids)])  # cuts off the batch's padding
             details[slot] = details[slot]._replace(alignment=alignment)
     return details
 
 
 def _to_host(tensors: list[Tensor]) -> list[Tensor]:
-    """One copy for all. A float64 holds every float32 and every token id."""
+    """Copy all tensors at once. A float64 holds every float32 and every token id exactly."""
     if tensors[0].device.type == "cpu":
         return tensors
     packed = torch.cat([tensor.flatten().double() for tensor in tensors]).cpu()

@@ -1,4 +1,4 @@
-"""Everything that decides the result of a decode: `DecodeSpec`. Plain data, nothing of torch."""
+"""`DecodeSpec`: everything that decides the result of a decode. Plain data without torch."""
 
 from dataclasses import dataclass
 from math import isfinite
@@ -8,14 +8,14 @@ from model.checkpoint.generation_config import MAX_LENGTH_PENALTY, EarlyStopping
 MAX_BEAM_SIZE = 32
 MIN_TEMPERATURE = 0.01
 MAX_TEMPERATURE = 100.0
-"""Beyond these bounds logits over the temperature under- or overflow float32, or every token is as likely as any."""
+"""Beyond these bounds, logits over the temperature under- or overflow float32, or all tokens become equally likely."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """Draw each token from softmax(logits / temperature), cut to `top_k` tokens and then to the nucleus `top_p`.
 
-    `seed` (64 bits, signed) decides all draws of a sequence, whatever else is in the batch.
+    `seed` (64 bits, signed) decides all draws of a sequence, regardless of the rest of the batch.
     """
 
     seed: int
@@ -37,29 +37,29 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class DecodeSpec:
-    """One source into one target: greedy, sampled, or with `beam_size` > 1 a beam search, which takes as many rows.
+    """One source into one target: greedy, sampled, or for `beam_size` > 1 a beam search in `beam_size` rows.
 
-    It is hashable and has no id: equal specs have the same result, since draws are seeded, and share one decode while
+    A spec is hashable and has no id. Draws are seeded, so equal specs have the same result, and share one decode while
     it is in flight.
 
-    `decoder_prompt` is all the decoder is given: start token, language token, and the prefix if one is forced.
-    A target ends after `max_new_tokens` tokens, the end token included, and in any case at the checkpoint's
-    `max_length`; the checkpoint's lengths count the prompt too.
-    The length penalty divides a score by the number of tokens after the first `num_uncounted_tokens`, to that power.
-    `transformers` does not count the `decoder_input_ids` it is handed: with 1, the default, that is the start token
-    alone, and scores are those of a call that forces the language token; with `len(decoder_prompt)` they are those of
-    a call that is handed all of it.
+    `decoder_prompt` holds the start token, the language token and the prefix if one is forced.
+    A target ends after `max_new_tokens` tokens, end token included, or at the checkpoint's `max_length`, whichever
+    comes first; the checkpoint's lengths count the prompt too.
+    The length penalty divides a score by a power of the number of tokens after the first `num_uncounted_tokens`.
+    `transformers` does not count the `decoder_input_ids` that it is passed. The default, 1, leaves out the start token
+    and gives the scores of a call that forces the language token; `len(decoder_prompt)` gives those of a call that is
+    passed the whole prompt.
     """
 
     checkpoint: str
-    """The name it is served under."""
+    """The name under which the checkpoint is served."""
     source_ids: tuple[int, ...]
     decoder_prompt: tuple[int, ...]
     max_new_tokens: int
     beam_size: int = 1
     num_hypotheses: int = 1
     length_penalty: float | None = None
-    """None, here and below: the checkpoint's."""
+    """None, here and below: the checkpoint's own value."""
     early_stopping: EarlyStopping | None = None
     sampling: Sampling | None = None
     repetition_guard: bool = True
@@ -85,8 +85,9 @@ class DecodeSpec:
         if self.length_penalty is not None and not abs(self.length_penalty) <= MAX_LENGTH_PENALTY:
             raise ValueError(f"length_penalty is {self.length_penalty}, not within ±{MAX_LENGTH_PENALTY}")
         if self.sampling is not None and self.beam_size > 1:
-            raise ValueError("sampling goes with a beam_size of 1 only")
+            raise ValueError(f"sampling needs a beam_size of 1, not {self.beam_size}")
         if self.num_top_tokens < 0:
             raise ValueError(f"num_top_tokens is {self.num_top_tokens}, less than 0")
         if not 0 <= self.num_uncounted_tokens <= len(self.decoder_prompt):
-            raise ValueError(f"num_uncounted_tokens is {self.num_uncounted_tokens}, more than the prompt has")
+            num_tokens = len(self.decoder_prompt)
+            raise ValueError(f"num_uncounted_tokens is {self.num_uncounted_tokens}, not at most {num_tokens}")

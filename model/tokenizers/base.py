@@ -1,6 +1,6 @@
-"""What a tokenizer is here, and what the families build it from.
+"""`Tokenizer`, and the parts that the families build it from.
 
-Text is only ever text: `</s>` or `>>fra<<` in a source is those characters, never a special token.
+Text is never markup: `</s>` or `>>fra<<` in a source is those characters, not a special token.
 """
 
 import json
@@ -20,19 +20,19 @@ PieceIds = Callable[[str], list[int]]
 
 @dataclass(frozen=True, slots=True)
 class SourceFrame:
-    """The tokens around the pieces of a source: special ones, a target's tag, an instruction to the model."""
+    """The tokens around the pieces of a source: special tokens, a target's tag, an instruction to the model."""
 
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
 
 
 Frames = Mapping[str, Mapping[str, SourceFrame]]
-"""Source -> target -> frame, for each pair that the model was trained to translate directly."""
+"""Source -> target -> frame, for every pair that the model translates directly."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tokenizer:
-    """Text to ids and back. All codes are the public ones, of `source_languages` and `targets_of`: see `match`."""
+    """Text to ids and back. All codes are public codes, from `source_languages` and `targets_of`; see `match`."""
 
     frames: Frames
     decoder_prompts: Mapping[str, tuple[int, ...]]
@@ -40,49 +40,49 @@ class Tokenizer:
     piece_ids: PieceIds
     pieces: PieceTable
     source_names: Mapping[int, str]
-    """Every source token as its vocabulary writes it, special ones too."""
+    """Every source token as spelled in the vocabulary, including special tokens."""
     target_names: Mapping[int, str]
     target_piece_ids: PieceIds | None = None
-    """For text of the target language; None: as for the source."""
+    """Tokenizes text of the target language; None: as for the source."""
 
     @property
     def source_languages(self) -> tuple[str, ...]:
         return tuple(self.frames)
 
     def targets_of(self, source: str) -> tuple[str, ...]:
-        """The targets that the model was trained to reach from `source` directly; none for an unknown source."""
+        """The targets that the model translates to from `source` directly; empty for an unknown source."""
         return tuple(self.frames.get(source, ()))
 
     def match(self, code: str, *, among: Iterable[str]) -> str | None:
-        """The one of `among` that a client means by `code`: BCP 47 in any case, `deu_Latn` as well."""
+        """The language of `among` that a client means by `code`: BCP 47 in any letter case, or `deu_Latn`."""
         return match_code(code, among=among)
 
     def encode_source(self, text: str, *, source_lang: str, target_lang: str) -> list[int]:
-        """Encoder input ids, complete. A lone surrogate cannot be encoded: refuse it before."""
+        """The complete encoder input ids. `text` must not contain lone surrogates."""
         return self.frame_source(self.piece_ids(text), source_lang=source_lang, target_lang=target_lang)
 
     def frame_source(self, piece_ids: Sequence[int], *, source_lang: str, target_lang: str) -> list[int]:
-        """The complete input, around the `piece_ids` of its text."""
+        """The complete encoder input ids, given the `piece_ids` of the text."""
         frame = self.frames[source_lang][target_lang]
         return [*frame.before, *piece_ids, *frame.after]
 
     def count_tokens(self, text: str) -> int:
-        """The pieces of `text`, without what `encode_source` puts around them."""
+        """The number of pieces of `text`, without the tokens that `encode_source` adds around them."""
         return len(self.piece_ids(text))
 
     @property
     def num_source_specials(self) -> int:
-        """How many tokens `encode_source` puts around the pieces of a text, at most."""
+        """The most tokens that `encode_source` adds around the pieces of a text."""
         return max(
             len(frame.before) + len(frame.after) for targets in self.frames.values() for frame in targets.values()
         )
 
     def decoder_prompt(self, target_lang: str) -> list[int]:
-        """N₀: the decoder's start token and, where one model has many targets, the language's token."""
+        """N₀: the decoder's start token and, if the model has many targets, the token of the language."""
         return list(self.decoder_prompts[target_lang])
 
     def encode_prefix(self, text: str) -> list[int]:
-        """What follows the decoder prompt of a translation that starts with `text`."""
+        """The token ids after the decoder prompt for a translation that starts with `text`."""
         return (self.target_piece_ids or self.piece_ids)(text)
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -95,7 +95,7 @@ class Tokenizer:
 def direct_frames(
     sources: Mapping[str, SourceFrame], targets: Mapping[str, tuple[int, ...]], *, pivot_lang: str | None
 ) -> Frames:
-    """Each source with each other target, of which one is the pivot; a target's tag goes before the source's frame."""
+    """Pair each source with every other target, or only with the pivot. The target's tag precedes the frame."""
     return {
         source: {
             target: SourceFrame((*tag, *frame.before), frame.after) if tag else frame
@@ -107,7 +107,7 @@ def direct_frames(
 
 
 def served_languages(checkpoint: Checkpoint, known: Mapping[str, str]) -> dict[str, str]:
-    """Of the tokenizer's languages (public -> own code) those that `languages` in config.json lists, in its order."""
+    """The `known` languages (public -> own code) that `languages` in config.json lists, in its order."""
     if checkpoint.config.languages is None:
         return dict(known)
     served = {}
@@ -130,10 +130,10 @@ def pivot_language(checkpoint: Checkpoint, languages: Iterable[str]) -> str | No
 
 
 def read_backend(source: Any, checkpoint: Checkpoint, *, file: str) -> tuple[PieceIds, dict[int, str], dict[int, str]]:
-    """Of a tokenizer with a `tokenizers` backend: text to piece ids, id -> piece of what may be shown, and of all.
+    """Read a `tokenizers` backend: text to piece ids, id -> piece of the pieces that may be shown, and of all pieces.
 
-    The backend keeps settings, so what it would cut, pad or add is taken out here. Raises CheckpointError for an id
-    without an embedding.
+    Resets the backend's settings for truncation, padding and added tokens. Raises CheckpointError for an id without an
+    embedding.
     """
     vocab: dict[str, int] = source.get_vocab()
     hidden = set(source.all_special_ids)
@@ -153,7 +153,7 @@ def read_backend(source: Any, checkpoint: Checkpoint, *, file: str) -> tuple[Pie
 
 
 def _hide_specials(backend: Any, hidden: Container[int]) -> None:
-    """A Unigram model finds special tokens in plain text, for they are pieces like others: none has a space in it."""
+    """Keep a Unigram model from finding special tokens in text: with a space in their pieces, none can match."""
     from tokenizers.models import Unigram
 
     if not isinstance(backend.model, Unigram):
@@ -166,14 +166,14 @@ def _hide_specials(backend: Any, hidden: Container[int]) -> None:
 
 
 def word_start_table(shown: Mapping[int, str], checkpoint: Checkpoint) -> PieceTable:
-    """Of pieces with `▁` for a space, and none for a byte."""
+    """The table of pieces that write a space as `▁`, without byte pieces."""
     return PieceTable.build(shown.items(), size=checkpoint.config.decoder_vocab_size, byte_ids=())
 
 
 def sentencepiece_ids(
     spm: sentencepiece.SentencePieceProcessor, vocab: Mapping[str, int], *, unk_token_id: int
 ) -> PieceIds:
-    """By the piece's text, not its SentencePiece id: the vocabularies of these families are numbered on their own."""
+    """Look ids up by the piece's text: the vocabularies of these families do not use SentencePiece's numbers."""
     pieces_of = spm.encode_as_pieces
     id_of = dict(vocab).get
 

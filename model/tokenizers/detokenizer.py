@@ -1,8 +1,8 @@
 """Token ids to text, whole or an id at a time.
 
-A checkpoint's pieces are rendered once, at load, into a `PieceTable`; after that an id costs a table look-up. What has
-been handed out is never taken back, so three things wait for what follows them: the bytes of an unfinished character,
-whitespace (a translation does not end in it), and nothing else.
+A checkpoint's pieces are rendered once, at load, into a `PieceTable`; after that an id costs a table look-up. Emitted
+text is never revised, so two things are held back until more text follows: the bytes of an unfinished character, and
+whitespace, because a translation does not end in whitespace.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,20 +14,20 @@ WORD_START = "▁"
 
 @dataclass(frozen=True, slots=True)
 class PieceTable:
-    """What each token id stands for.
+    """The text or byte of every token id.
 
-    `texts[id]` is the text of a piece, "" for an id that is never shown: special and language tokens, rows without a
-    piece. `bytes_by_id` holds the ids that stand for bytes of UTF-8 instead, which are no text by themselves.
+    `texts[id]` is the text of a piece, or "" for an id that is never shown: special tokens, language tokens and rows
+    without a piece. `bytes_by_id` holds the ids that stand for single bytes of UTF-8 instead.
     """
 
     texts: Sequence[str]
     bytes_by_id: Mapping[int, bytes]
     replaces_each_byte: bool
-    """Does each byte of no character become a U+FFFD, as in SentencePiece, or each run that could have begun one?"""
+    """Whether every invalid byte becomes a U+FFFD, as in SentencePiece, or every run that may begin a character."""
 
     @classmethod
     def build(cls, pieces: Iterable[tuple[int, str]], *, size: int, byte_ids: Iterable[int]) -> "PieceTable":
-        """`pieces` are (id, piece) of what may be shown, `▁` for a space; `byte_ids` those written like `<0xE3>`."""
+        """`pieces` are the (id, piece) that may be shown, with `▁` for a space; `byte_ids` are pieces like `<0xE3>`."""
         texts = [""] * size
         bytes_by_id = {}
         byte_pieces = frozenset(byte_ids)
@@ -40,7 +40,7 @@ class PieceTable:
 
     @classmethod
     def build_byte_level(cls, pieces: Iterable[tuple[int, str]], *, size: int) -> "PieceTable":
-        """`pieces` are (id, piece) of what may be shown, in GPT-2's alphabet: a character for each byte."""
+        """`pieces` are the (id, piece) that may be shown, in GPT-2's alphabet: a character for each byte."""
         texts = [""] * size
         bytes_by_id = {}
         alphabet = _byte_level_alphabet()
@@ -55,14 +55,14 @@ class PieceTable:
 
 
 def _byte_level_alphabet() -> dict[str, int]:
-    """A visible character of Latin-1 stands for its own byte, those from U+0100 on for the other bytes in order."""
+    """Visible characters of Latin-1 stand for their own bytes, characters from U+0100 on for the rest, in order."""
     visible = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(0x100) if byte not in visible]
     return {chr(byte): byte for byte in visible} | {chr(0x100 + index): byte for index, byte in enumerate(others)}
 
 
 class IncrementalDetokenizer:
-    """Deltas of one target: joined, with that of `finish`, they are the text that `decode` gives for the same ids.
+    """The deltas of one target. Joined, including that of `finish`, they equal the text of `decode` for the same ids.
 
     A push takes constant time, however long the target is.
     """
@@ -73,10 +73,10 @@ class IncrementalDetokenizer:
         self._table = table
         self._pending_bytes = b""  # the start of one UTF-8 character: three bytes at most
         self._held_whitespace: list[str] = []
-        self._started = False  # has anything but whitespace been seen?
+        self._started = False  # whether any other character than whitespace has come
 
     def push(self, token_id: int) -> str:
-        """The text that is certain now; often "", when a character or a run of whitespace is not complete."""
+        """Return the text that is certain now: "" while a character or a run of whitespace is incomplete."""
         text = self._table.texts[token_id]
         if text:
             if self._pending_bytes:
@@ -89,7 +89,7 @@ class IncrementalDetokenizer:
         return self._hold_back_whitespace(text)
 
     def finish(self) -> str:
-        """What is left when the last id has been pushed: U+FFFD for an unfinished character."""
+        """Return the rest after the last id: U+FFFD for an unfinished character."""
         return self._hold_back_whitespace(self._abandon_pending())
 
     def _hold_back_whitespace(self, text: str) -> str:
@@ -132,10 +132,10 @@ def _deltas(detokenizer: IncrementalDetokenizer, token_ids: Sequence[int]) -> It
 
 
 def _decode_prefix(data: bytes, *, replaces_each_byte: bool) -> tuple[str, bytes]:
-    """The characters at the front of `data`, and the bytes at its end that may still become one.
+    """The characters at the front of `data`, and the bytes at its end that may still become a character.
 
-    What cannot is replaced as `PieceTable.replaces_each_byte` has it. Python's decoders replace runs only, and its
-    incremental one waits too long for surrogates.
+    Other bytes are replaced, see `PieceTable.replaces_each_byte`. Python's decoders only replace runs, and the
+    incremental one holds surrogates back for too long.
     """
     text = ""
     while data:
@@ -153,7 +153,7 @@ def _decode_prefix(data: bytes, *, replaces_each_byte: bool) -> tuple[str, bytes
 
 
 def _begun_length(data: bytes) -> int:
-    """How many bytes at the front of `data`, of which the first may be one, are the beginning of a character."""
+    """The number of bytes at the front of `data` that begin a character; at least one."""
     if len(data) < 2:
         return len(data)
     low, high = _SECOND_BYTES.get(data[0], _CONTINUATION)
@@ -167,7 +167,7 @@ _SECOND_BYTES = {0xE0: (0xA0, 0xBF), 0xED: (0x80, 0x9F), 0xF0: (0x90, 0xBF), 0xF
 
 
 def _character_length(lead: int) -> int:
-    """Bytes in the UTF-8 character that starts with `lead`; 0 where none does."""
+    """The number of bytes of a UTF-8 character that starts with `lead`; 0 if none does."""
     if lead < 0x80:
         return 1
     if 0xC2 <= lead < 0xE0:

@@ -1,4 +1,4 @@
-"""The tokenizer files of a checkpoint: read by `transformers`, and named when they cannot be."""
+"""Reading the tokenizer files of a checkpoint with `transformers`; errors name the file."""
 
 import json
 import warnings
@@ -13,7 +13,7 @@ from model.checkpoint.fields import Fields
 
 
 def check_ids(ids: Iterable[int], *, size: int, file: str) -> None:
-    """An id without a row in the embeddings would fail in the middle of serving."""
+    """Raises CheckpointError for an id without an embedding, which would fail while serving."""
     largest = max(ids)
     if largest >= size:
         raise CheckpointError(f"{file}: token id {largest} is outside the vocabulary of {size} in config.json")
@@ -33,14 +33,14 @@ def read_tokenizer_settings(directory: Path) -> dict[str, Any]:
 
 
 def backend_file(checkpoint: Checkpoint, original: str) -> str:
-    """`tokenizer.json`, or in older checkpoints the `original` file that it was made from."""
+    """`tokenizer.json`, or in older checkpoints the `original` file that it is made from."""
     return "tokenizer.json" if (checkpoint.directory / "tokenizer.json").exists() else original
 
 
 def tokenizer_class(checkpoint: Checkpoint, supported: Collection[str], *, default: str) -> str:
-    """The name in tokenizer_config.json or, in older checkpoints, in config.json, without `Fast`.
+    """The class in tokenizer_config.json or, in older checkpoints, config.json, without `Fast`.
 
-    Raises CheckpointError for a name that is not among `supported`.
+    Raises CheckpointError for a class that is not in `supported`.
     """
     for file in ("tokenizer_config.json", "config.json"):
         path = checkpoint.directory / file
@@ -54,7 +54,7 @@ def tokenizer_class(checkpoint: Checkpoint, supported: Collection[str], *, defau
 
 
 def load_pretrained(tokenizer_class: Any, checkpoint: Checkpoint, *, required: Sequence[str]) -> Any:
-    """The tokenizer of `transformers` in the checkpoint's directory; never asks the network."""
+    """Load the tokenizer of `transformers` from the checkpoint's directory, never from the network."""
     for name in required:
         if not (checkpoint.directory / name).is_file():
             raise CheckpointError(f"{name}: missing from {checkpoint.directory}")

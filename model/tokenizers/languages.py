@@ -1,6 +1,6 @@
-"""Language codes: what checkpoints call a language, what clients call it, and when the two mean the same.
+"""Language codes: the codes of checkpoints, the public codes that clients see, and how the two match.
 
-Checkpoints write `de`, `deu`, `deu_Latn`, `cmn_Hans` or `de_DE`; clients see and send BCP 47.
+Checkpoints write `de`, `deu`, `deu_Latn`, `cmn_Hans` or `de_DE`; public codes are BCP 47.
 """
 
 import re
@@ -16,7 +16,7 @@ _TAG = re.compile(
 )
 _LONGEST_TAG = 35  # characters; RFC 5646, section 4.4.1
 
-# Codes that are one language to a client, and that the registry keeps apart or, being a checkpoint's own, lacks.
+# Codes that mean the same language to a client but are separate in the registry, or unknown to it.
 _SYNONYMS = {"nb": "no", "pbt": "ps", "quy": "qu", "fuv": "ff", "ns": "nso", "jap": "ja"}
 
 
@@ -28,10 +28,10 @@ class _Tag:
 
 
 def public_code(code: str, *, macrolanguage: bool = True) -> str:
-    """A checkpoint's code in BCP 47, without a script that goes without saying: `deu_Latn` is `de`.
+    """A checkpoint's code in BCP 47, without the language's usual script: `deu_Latn` becomes `de`.
 
-    A script stays where the language is written in several as a rule (`zh-Hans`). A code that is no language tag, such
-    as the group `ROMANCE`, stays as it is. `macrolanguage`: `arb`, Standard Arabic, is `ar`.
+    The script is kept if the language is commonly written in several (`zh-Hans`). A code that is not a language tag,
+    such as the group `ROMANCE`, is returned unchanged. `macrolanguage`: `arb`, Standard Arabic, becomes `ar`.
     """
     try:
         tag = Language.get(standardize_tag(code, macro=macrolanguage))
@@ -43,9 +43,9 @@ def public_code(code: str, *, macrolanguage: bool = True) -> str:
 
 
 def public_codes(codes: Iterable[str]) -> dict[str, str]:
-    """Public code -> the checkpoint's code, in order.
+    """Map public codes to the checkpoint's codes, in order.
 
-    Of codes that would be called the same, the first gets the name, and the others one of their own.
+    If several codes have the same public code, the first one gets it and the others keep a more specific one.
     """
     named: dict[str, str] = {}
     for code in codes:
@@ -55,7 +55,7 @@ def public_codes(codes: Iterable[str]) -> dict[str, str]:
 
 
 def english_names(codes: Iterable[str]) -> dict[str, str]:
-    """Code -> `German`, with script or region in parentheses only where another code has the same name."""
+    """Map codes to names like `German`, with script or region in parentheses only if names would collide."""
     short = {code: str(Language.get(code).language_name("en")) for code in codes}
     shared = [name for name, count in Counter(short.values()).items() if count > 1]
     return {
@@ -64,10 +64,10 @@ def english_names(codes: Iterable[str]) -> dict[str, str]:
 
 
 def match_code(code: str, *, among: Iterable[str]) -> str | None:
-    """The one of `among` that `code` asks for, or None.
+    """The language of `among` that `code` means, or None.
 
-    The language must be the same. A script or region that `code` names is preferred; a region never decides alone
-    (`en-US` is `en`), but a script does: `zh-Hant`, or `zh-TW`, is not `zh-Hans`.
+    The language must be the same. The script and region of `code` are preferred. A different region still matches
+    (`en-US` is `en`), but a different script does not: `zh-Hant`, or `zh-TW`, is not `zh-Hans`.
     """
     wanted = _parse(code)
     candidates = []
@@ -93,7 +93,7 @@ def match_code(code: str, *, among: Iterable[str]) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _parse(code: str) -> _Tag | None:
-    """Only the language goes through `langcodes`, which remembers for ever each tag that it has been asked about."""
+    """Only the language goes to `langcodes`, which caches every tag that it is called with, for ever."""
     found = _TAG.fullmatch(code) if len(code) <= _LONGEST_TAG else None
     if not found:
         return None

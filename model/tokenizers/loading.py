@@ -1,8 +1,8 @@
-"""Text to token ids and back, for each family of checkpoints.
+"""Load the tokenizer of a checkpoint, by family.
 
-A family is a function that reads its tokenizer with `transformers` and takes from it what a `Tokenizer` is: how plain
-text becomes piece ids, which ids stand around them, and what each id says. The object of `transformers` keeps the
-current language as state, so it is not used after that; a `Tokenizer` has no state and may be shared.
+A family is a function that reads its tokenizer with `transformers` and builds a `Tokenizer` from it: how plain text
+becomes piece ids, which ids surround them, and the text of every id. The object of `transformers` keeps the current
+language as state, so it is dropped afterwards; a `Tokenizer` has no state and may be shared.
 
 Nothing here imports torch, and `transformers` is imported when a tokenizer is loaded.
 """
@@ -19,7 +19,7 @@ __all__ = ["SourceFrame", "Tokenizer", "load_tokenizer"]
 
 
 def load_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
-    """Raises CheckpointError, naming the file, when a tokenizer file is missing or cannot be read."""
+    """Raises CheckpointError, which names the file, if a tokenizer file is missing or cannot be read."""
     family = _FAMILIES.get(checkpoint.config.model_type)
     if family is None:
         raise CheckpointError(f"config.json: no tokenizer for model_type {checkpoint.config.model_type!r}")

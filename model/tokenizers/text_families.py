@@ -1,12 +1,12 @@
-"""Tokenizers of the families made for any task on texts: BART and PEGASUS, and T5 with its instructions.
+"""Tokenizers of the text-to-text families: BART and PEGASUS, and T5 with its instructions.
 
 None has language tokens. A BART or a PEGASUS has learned one task, so it has one target: `languages` in config.json
-names its sources and then its target (`["en", "de"]`, `["de", "fr", "en"]`), or else `source_lang` and `target_lang`
-in tokenizer_config.json do. Where neither does, it is taken for what the published ones are, English to English.
+lists its sources and then its target (`["en", "de"]`, `["de", "fr", "en"]`); without it, `source_lang` and
+`target_lang` in tokenizer_config.json count. Without these, it is English to English, like the published checkpoints.
 
-A T5 is told the task in front of each text: `translate English to German: `. Which it knows stands in its config.json:
-all pairs of `languages`, or else the `translation_en_to_de` and so on in `task_specific_params`, with their prefixes.
-A T5 that names no pair is refused, for it would be asked for what nobody knows that it can do.
+A T5 reads its task in front of the text: `translate English to German: `. Its config.json lists its tasks: all pairs
+of `languages`, or otherwise `translation_en_to_de` and so on in `task_specific_params`, with their prefixes. A T5
+without any pair is refused, because nothing shows that it can translate.
 """
 
 import re
@@ -33,7 +33,7 @@ _TRANSLATION_TASK = re.compile(r"translation_(\w+)_to_(\w+)")
 
 
 def bart(checkpoint: Checkpoint) -> Tokenizer:
-    """Byte-level BPE between `<s>` and `</s>`."""
+    """BART: byte-level BPE between `<s>` and `</s>`."""
     from transformers.models.roberta.tokenization_roberta import RobertaTokenizer
 
     tokenizer_class(checkpoint, ("BartTokenizer", "RobertaTokenizer"), default="BartTokenizer")
@@ -51,7 +51,7 @@ def bart(checkpoint: Checkpoint) -> Tokenizer:
 
 
 def pegasus(checkpoint: Checkpoint) -> Tokenizer:
-    """Pieces, then `</s>`."""
+    """PEGASUS: pieces, then `</s>`."""
     from transformers.models.pegasus.tokenization_pegasus import PegasusTokenizer
 
     source, file = _load_spiece(PegasusTokenizer, checkpoint, "PegasusTokenizer")
@@ -93,7 +93,7 @@ def _with_one_target(
 
 
 def _sources_and_target(checkpoint: Checkpoint) -> list[str]:
-    """Public codes, the target's last; one alone is both."""
+    """Public codes, the target last; a single code is source and target."""
     settings = read_tokenizer_settings(checkpoint.directory)
     pair = (settings.get("source_lang"), settings.get("target_lang"))
     codes = checkpoint.config.languages or (pair if all(pair) else (DEFAULT_LANGUAGE,))
@@ -101,7 +101,7 @@ def _sources_and_target(checkpoint: Checkpoint) -> list[str]:
 
 
 def t5(checkpoint: Checkpoint) -> Tokenizer:
-    """An instruction, pieces, then `</s>`. Its words are pieces of their own, whatever text comes after them."""
+    """T5: an instruction, pieces, then `</s>`. The instruction's pieces do not depend on the text after it."""
     from transformers.models.t5.tokenization_t5 import T5Tokenizer
 
     source, file = _load_spiece(T5Tokenizer, checkpoint, "T5Tokenizer", "MT5Tokenizer")
@@ -126,13 +126,13 @@ def t5(checkpoint: Checkpoint) -> Tokenizer:
 
 
 def _prefixes(checkpoint: Checkpoint) -> dict[tuple[str, str], str]:
-    """(source, target) -> what to say to the model, of all pairs that it serves."""
+    """Map each served (source, target) to its instruction."""
     tasks = _translation_tasks(Fields.read(checkpoint.directory / "config.json"))
     languages = tuple(map(public_code, checkpoint.config.languages or ()))
     pairs = list(permutations(languages, 2)) or list(tasks)
     if not pairs:
         raise CheckpointError(
-            "config.json: neither languages nor a translation task in task_specific_params says what this T5 translates"
+            "config.json: neither languages nor task_specific_params names a pair for this T5; add languages"
         )
     names = english_names(code for pair in pairs for code in pair)
     standard = {pair: f"translate {names[pair[0]]} to {names[pair[1]]}: " for pair in pairs}

@@ -1,4 +1,4 @@
-"""Tokenizers of the families made for translation: language tokens (M2M-100, NLLB, mBART), or a pair (Marian)."""
+"""Tokenizers of the translation families: M2M-100, NLLB and mBART with language tokens, and Marian."""
 
 import re
 from typing import Any
@@ -86,10 +86,10 @@ def _nllb(checkpoint: Checkpoint) -> Tokenizer:
 
 
 def mbart(checkpoint: Checkpoint) -> Tokenizer:
-    """mBART-50 and mBART-25. Their codes (`de_DE`, `en_XX`) are public without regions: each language has one.
+    """mBART-50 and mBART-25. Public codes drop the region of `de_DE` or `en_XX`, since every language has only one.
 
-    A start or first token that the checkpoint fixes is its one target: `facebook/mbart-large-50-many-to-one-mmt` and
-    `facebook/mbart-large-en-ro` are such checkpoints.
+    If the checkpoint fixes the start token or the first token, that is its only target, as in
+    `facebook/mbart-large-50-many-to-one-mmt` and `facebook/mbart-large-en-ro`.
     """
     name = tokenizer_class(checkpoint, ("MBartTokenizer", "MBart50Tokenizer"), default="MBartTokenizer")
     source, file = _load_mbart(checkpoint, name)
@@ -107,7 +107,7 @@ def mbart(checkpoint: Checkpoint) -> Tokenizer:
     else:
         if checkpoint.generation.forced_bos_token_id is not None:
             raise CheckpointError(
-                "forced_bos_token_id is not implemented for mBART-25, whose target is its start token"
+                "forced_bos_token_id is not implemented for mBART-25, where the start token selects the target"
             )
         frames = {code: SourceFrame(after=(eos, token_id)) for code, token_id in ids.items()}
         prompts = {code: (token_id,) for code, token_id in ids.items()}
@@ -178,7 +178,7 @@ def marian(checkpoint: Checkpoint) -> Tokenizer:
 
 
 def _marian_languages(checkpoint: Checkpoint, key: str) -> list[str]:
-    """A language, several (`cat_oci_spa`), or the name of a group (`ROMANCE`), which then stands for itself."""
+    """One language, several (`cat_oci_spa`), or the name of a group (`ROMANCE`), which is kept as a code."""
     value = read_tokenizer_settings(checkpoint.directory).get(key)
     if not isinstance(value, str) or not value:
         raise CheckpointError(f"tokenizer_config.json: {key} is missing")

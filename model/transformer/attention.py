@@ -15,37 +15,37 @@ from model.transformer.linear import Linear
 
 
 def source_mask(source_lengths: Tensor, num_tokens: int, *, dtype: torch.dtype, bias: Tensor | None = None) -> Tensor:
-    """M [B, 1, 1, S] that hides the padding after each of the `source_lengths` [B]; [B, H, S, S] with a bias."""
+    """M [B, 1, 1, S], which hides the padding after `source_lengths` [B]; [B, H, S, S] with a bias."""
     columns = torch.arange(num_tokens, device=source_lengths.device)
     return _additive(columns >= source_lengths[:, None, None, None], dtype, bias)
 
 
 def causal_mask(token_positions: Tensor, num_tokens: int, *, dtype: torch.dtype, bias: Tensor | None = None) -> Tensor:
-    """M [B, 1, T, C] that hides the future: the token at position p of `token_positions` [B, T] sees columns 0..p.
+    """M [B, 1, T, C], which hides the future: the token at position p of `token_positions` [B, T] sees columns 0..p.
 
-    With a bias [B, H, T, C], as of relative positions, M has its shape.
+    With a bias [B, H, T, C] of relative positions, M has the shape of the bias.
     """
     columns = torch.arange(num_tokens, device=token_positions.device)
     return _additive(columns > token_positions[:, None, :, None], dtype, bias)
 
 
 def _additive(hidden: Tensor, dtype: torch.dtype, bias: Tensor | None) -> Tensor:
-    """0 or the bias where a position may be seen, the most negative number where not.
+    """0 or the bias where a position may be seen, and the most negative number elsewhere.
 
-    -inf would make NaN of a row that sees nothing.
+    -inf would turn a row that sees nothing into NaN.
     """
     lowest = torch.finfo(dtype).min
     return hidden.to(dtype).mul_(lowest) if bias is None else bias.masked_fill(hidden, lowest)
 
 
 def attention(q: Tensor, kv: Tensor, mask: Tensor, *, scale: float | None = None) -> Tensor:
-    """Of q [B, T, H, d] and kv [B, C, 2, H, d], under M broadcast to [B, H, T, C]: heads side by side [B, T, H * d].
+    """Map q [B, T, H, d], kv [B, C, 2, H, d] and M, broadcast to [B, H, T, C] -> heads side by side [B, T, H * d].
 
-    `scale` takes the place of 1/sqrt(d).
+    `scale` replaces 1/sqrt(d).
     """
     k, v = kv.transpose(1, 3).unbind(2)  # [B, H, C, d] each
     if q.shape[1] == 1 and q.dtype == torch.bfloat16 and q.device.type == "cpu":
-        # There two products take two fifths of the time of scaled_dot_product_attention, which grows to milliseconds.
+        # Here two products take two fifths of the time of scaled_dot_product_attention, which grows to milliseconds.
         scores = (q.transpose(1, 2) @ k.transpose(2, 3)).mul_(q.shape[3] ** -0.5 if scale is None else scale)
         return ((scores + mask).softmax(dim=-1) @ v).transpose(1, 2).flatten(2)
     heads = F.scaled_dot_product_attention(q.transpose(1, 2), k, v, attn_mask=mask, scale=scale)
@@ -54,7 +54,7 @@ def attention(q: Tensor, kv: Tensor, mask: Tensor, *, scale: float | None = None
 
 @dataclass(slots=True)
 class CrossWeights:
-    """A request to one decoder layer for its cross-attention weights of some rows, averaged over the heads."""
+    """A request for the cross-attention weights of some rows in one decoder layer, averaged over the heads."""
 
     layer: int
     rows: Tensor
@@ -64,7 +64,7 @@ class CrossWeights:
 
 
 class SelfAttention(nn.Module):
-    """Q, K and V of the same tokens, in one product; with a cache, K and V of the earlier tokens too."""
+    """Q, K and V of the same tokens, in one product; with a cache, also K and V of earlier tokens."""
 
     def __init__(self, d_model: int, *, num_heads: int, head_dim: int, bias: bool, scale: float | None) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class CrossAttention(nn.Module):
         return output
 
     def weights(self, hidden_states: Tensor, cross_kv: Tensor, mask: Tensor) -> Tensor:
-        """softmax(Q'K'^T/sqrt(d) + M) of the same arguments, averaged over the heads -> [B, T, S]."""
+        """softmax(Q'K'^T/sqrt(d) + M), averaged over the heads [B, T, S], of the arguments of `forward`."""
         q = self.q_proj(hidden_states).unflatten(-1, self.heads)
         scores = torch.einsum("bthd,bshd->bhts", q.float(), cross_kv[:, :, 0].float())
         scale = self.heads[1] ** -0.5 if self.scale is None else self.scale

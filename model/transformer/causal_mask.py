@@ -1,4 +1,4 @@
-"""The causal mask M as plain numbers, to be shown. Nothing of torch; the decoder's own is in `attention.py`."""
+"""The causal mask M as plain numbers, for display, without torch. The decoder's own mask is in `attention.py`."""
 
 from collections.abc import Sequence
 
@@ -8,9 +8,9 @@ MaskRows = list[list[float]]
 def causal_mask_rows(
     num_tokens: int, *, lowest: float, bias_by_distance: Sequence[Sequence[float]] | None = None
 ) -> MaskRows | list[MaskRows]:
-    """M [T, T] of T tokens, or [H, T, T] with a relative bias, of which `bias_by_distance` [H, T or more] is the table.
+    """M [T, T] of T tokens, or [H, T, T] with the table of a relative bias, `bias_by_distance` [H, at least T].
 
-    Its numbers are 0 or the bias where a position may be seen, and `lowest` where not. Raises ValueError for a table
+    Its values are 0 or the bias where a position may be seen, and `lowest` elsewhere. Raises ValueError for a table
     that is too short.
     """
     if bias_by_distance is None:
@@ -21,5 +21,5 @@ def causal_mask_rows(
 
 
 def _masked(by_distance: Sequence[float], num_tokens: int, lowest: float) -> MaskRows:
-    """One head's rows: the token at position p sees positions 0 to p, at the distances p to 0."""
+    """The rows of one head: the token at position p sees positions 0 to p, at distances p to 0."""
     return [[*by_distance[position::-1], *[lowest] * (num_tokens - 1 - position)] for position in range(num_tokens)]

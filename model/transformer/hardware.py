@@ -1,7 +1,7 @@
-"""Which compute types a device has: those whose products it computes in hardware, exactly enough and fast.
+"""Decide which compute types a device supports: those that it multiplies in hardware, accurately and fast.
 
-Where they are emulated they are slower than float32 (on 512 × 512 weights at 64 rows bfloat16 by three times, float16
-by five), and oneDNN's int8 without VNNI saturates. So such a compute type is refused, and `auto` never picks it.
+Emulated types are slower than float32 (on 512 × 512 weights at 64 rows, bfloat16 three times and float16 five times),
+and oneDNN's int8 saturates without VNNI. So an emulated compute type is refused, and `auto` never picks it.
 """
 
 from collections.abc import Mapping
@@ -13,21 +13,21 @@ from model.kernels import libraries as kernels
 from model.transformer.compute_types import ComputeType, ComputeTypeError
 
 _BFLOAT16_ON_CPU = (("avx512_bf16",), ("amx_bf16",), ("avx_ne_convert", "avx_vnni_int8"), ("bf16",))
-"""Any one of these groups will do. The names are those of `torch.cpu.get_capabilities`; the last is Arm's."""
+"""Any one of these groups suffices. The names are from `torch.cpu.get_capabilities`; the last one is Arm's."""
 _FLOAT16_ON_CPU = (("avx512_fp16",), ("amx_fp16",), ("avx_ne_convert", "avx_vnni_int8"))
 _BFLOAT16_ON_CUDA = (8, 0)
 """The first compute capability with products in bfloat16: Ampere."""
 
 
 def check_compute_type(compute_type: ComputeType, device: torch.device) -> None:
-    """Raises ComputeTypeError where `device` does not have it."""
+    """Raises ComputeTypeError if `device` does not support the compute type."""
     problem = _problem_on_cpu(compute_type) if device.type == "cpu" else _problem_on_cuda(compute_type, device)
     if problem is not None:
         raise ComputeTypeError(f"compute type {compute_type} {problem}")
 
 
 def fastest_compute_type(config: ModelConfig, device: torch.device) -> ComputeType:
-    """What `auto` means. On CPU int8 exactly where our own kernels run."""
+    """The compute type for `auto`. On CPU: int8 if our own kernels run, else float32."""
     if device.type == "cpu":
         return "int8" if kernels.is_available() else "float32"
     if config.positions != "relative":
@@ -62,7 +62,7 @@ def _problem_on_cuda(compute_type: ComputeType, device: torch.device) -> str | N
         case "int8":
             return "is for CPUs; on CUDA use float16"
         case "bfloat16" if torch.cuda.get_device_capability(device) < _BFLOAT16_ON_CUDA:
-            return "needs a GPU from compute capability 8.0 on; use float16 or float32"
+            return "needs a GPU with compute capability 8.0 or later; use float16 or float32"
     return None
 
 
@@ -72,12 +72,12 @@ def has_bfloat16(capabilities: Mapping[str, object]) -> bool:
 
 
 def has_float16(capabilities: Mapping[str, object]) -> bool:
-    """As `has_bfloat16`."""
+    """Whether a CPU multiplies float16, or converts it on the fly, in hardware."""
     return any(all(capabilities.get(name) for name in group) for group in _FLOAT16_ON_CPU)
 
 
 def _onednn_takes(dtype: torch.dtype) -> bool:
-    """The library may be kept from an instruction set that the CPU has, by a hypervisor or by `ONEDNN_MAX_CPU_ISA`."""
+    """Whether oneDNN uses the type: a hypervisor or `ONEDNN_MAX_CPU_ISA` may hide instructions that the CPU has."""
     try:
         torch.ops.mkldnn._reorder_linear_weight(torch.zeros(1, 1, dtype=dtype))
     except RuntimeError:

@@ -1,16 +1,15 @@
 """Preallocated K and V of self-attention and K' and V' of cross-attention, by slot.
 
-Running rows are slots 0..n-1: new rows are appended, and rows at the end move into the gaps that others leave. So a
-batch is a narrow view of the caches and never a gathered copy.
+Running rows fill slots 0..n-1: new rows are appended, and rows at the end move into the gaps of rows that leave. So a
+batch is a narrow view of the caches, never a gathered copy.
 
-Cache indirection: where readers support it, a table names for each row and token the slot that holds K and V. Beams
-then share their common past, and a reordering of beams copies a row of the table instead of K and V. Another table
-names for each row the slot that holds K' and V' of its source, which the rows of a beam search share.
+Cache indirection: if readers support it, a table gives the slot with K and V of every row and token. Beams then share
+their common past, and reordering beams copies rows of the table instead of K and V. Another table gives the slot with
+K' and V' of every row's source, which the rows of a beam search share.
 
 Shapes: L decoder layers, R slots (B in a view), T (S) tokens of the target (source), 2 for K and V, H heads, d head
-size. In this order a token's K and V are one run of memory, as the projections make them, and a row's are another: on
-CPU both writing and attending are then no slower than in any other order, once the weights of a model have passed
-through the processor's caches in between.
+size. In this order K and V of a token are contiguous, as the projections compute them, and so are those of a row. On
+CPU no other order writes or attends faster once a model's weights pass through the processor's caches in between.
 """
 
 from collections.abc import Sequence
@@ -26,21 +25,21 @@ from model.checkpoint.config import ModelConfig
 
 @dataclass(frozen=True, slots=True)
 class KVView:
-    """The caches of one batch, as views: a write here is a write to the cache."""
+    """Views of the caches of one batch; writes go to the caches."""
 
     self_kv: Tensor
     """[L, B, T, 2, H, d]"""
     cross_kv: Tensor
     """[L, B, S, 2, H, d]"""
     indirection: Tensor | None = None
-    """[B, T] int32: the slots that hold K and V of each row's tokens; None: its own. A step writes to the row's own."""
+    """[B, T] int32: the slots with K and V of each row's tokens; None: the row's own. A step writes to the own slot."""
     cross_slots: Tensor | None = None
-    """[B] int32: the slots that hold K' and V' of each row's source; None: its own."""
+    """[B] int32: the slots with K' and V' of each row's source; None: the row's own slot."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerSelfKV:
-    """One layer of the self cache, and where its rows write."""
+    """One layer of the self cache, and the places that its rows write to."""
 
     kv: Tensor
     """[B, T, 2, H, d]"""
@@ -50,7 +49,7 @@ class LayerSelfKV:
     """[B, T']: the place of each new token"""
 
     def write(self, new_kv: Tensor) -> Tensor:
-        """Put K and V of the new tokens [B, T', 2, H, d] in their places and return all [B, T, 2, H, d]."""
+        """Write K and V of the new tokens [B, T', 2, H, d] and return all [B, T, 2, H, d]."""
         self.kv.index_put_((self.rows, self.token_positions), new_kv)
         return self.kv
 
@@ -59,12 +58,12 @@ class RowsOfSource(NamedTuple):
     """The rows of one decode, side by side."""
 
     source: int
-    """The index of their source among those that are written."""
+    """The index of their source among the written sources."""
     num_rows: int
 
 
 class RowMove(NamedTuple):
-    """A row of so many filled tokens on its way to another slot."""
+    """A move of a row, with the numbers of tokens that it has filled, to another slot."""
 
     source: int
     target: int
@@ -73,9 +72,9 @@ class RowMove(NamedTuple):
 
 
 class KVCache:
-    """Slots for `max_rows` rows. Memory is committed by the system as slots are first used.
+    """Slots for `max_rows` rows. The system commits memory when a slot is first used.
 
-    Slots keep the values of rows that have left. Readers mask these, which needs finite values: so the caches start as
+    Slots keep the values of rows that have left. Readers mask them, which needs finite values, so the caches start as
     zeros.
     """
 
@@ -90,7 +89,7 @@ class KVCache:
         device: torch.device,
         has_indirection: bool = False,
     ) -> None:
-        """`has_indirection`: readers follow the tables of a view."""
+        """`has_indirection`: whether readers follow the tables of a view."""
         self.max_rows, self.max_target_tokens, self.max_source_tokens = max_rows, max_target_tokens, max_source_tokens
         layers, heads, head_dim = config.decoder_layers, config.decoder_heads, config.decoder_head_dim
         self._self_kv = torch.zeros(
@@ -102,7 +101,7 @@ class KVCache:
         self._own = torch.arange(max_rows, dtype=torch.int32, device=device)[:, None]
         self._indirection = self._own.repeat(1, max_target_tokens) if has_indirection else None
         self._cross_slots = torch.arange(max_rows, dtype=torch.int32)
-        """On the host, as its readers are. Without indirection each slot is its own."""
+        """On the host, like its readers. Without indirection every slot maps to itself."""
 
     @property
     def has_indirection(self) -> bool:
@@ -124,8 +123,8 @@ class KVCache:
         """Slots start..stop-1, cut to the first `self_tokens` and `source_tokens`.
 
         `self_tokens` counts the tokens that this step writes. Raises RuntimeError when a slice is out of bounds.
-        A view from another slot than 0 on is for rows that have just been filled, and has no indirection: they must
-        have nothing in other slots.
+        A view that starts past slot 0 is for rows that have just been filled. It has no indirection, so these rows
+        must not refer to other slots.
         """
         return KVView(
             self_kv=self._self_kv.narrow(1, start, stop - start).narrow(2, 0, self_tokens),
@@ -135,9 +134,10 @@ class KVCache:
         )
 
     def write_cross(self, start: int, cross_kv: Tensor, decodes: Sequence[RowsOfSource] | None = None) -> None:
-        """Give rows without tokens of the target, in slots from `start` on, their `cross_kv` [L, B, S, 2, H, d].
+        """Write `cross_kv` [L, B, S, 2, H, d] of new rows, which have no target tokens yet, to slots from `start` on.
 
-        None as `decodes`: one row a source. With indirection K' and V' are written once a decode, to its first slot.
+        Without `decodes`, a source has one row. With indirection, K' and V' are written once a decode, to its first
+        slot.
         """
         num_sources, num_tokens = cross_kv.shape[1:3]
         if decodes is None:
@@ -160,12 +160,12 @@ class KVCache:
             cross.index_copy_(1, torch.tensor(first_slots, device=cross.device), cross_kv.to(cross.dtype))
 
     def share(self, start: int, stop: int, *, self_tokens: int) -> None:
-        """Let slots start..stop-1 have their first `self_tokens` in slot `start`. Needs indirection."""
+        """Make slots start..stop-1 share the first `self_tokens` of slot `start`. Needs indirection."""
         assert self._indirection is not None, "without indirection each row has its own tokens"
         self._indirection[start:stop, :self_tokens] = start
 
     def clear(self, slots: Sequence[int]) -> None:
-        """Fill slots with zeros, whose values may not be finite."""
+        """Fill slots with zeros, because their values may not be finite."""
         for cache in (self._self_kv, self._cross_kv):
             cache[:, slots] = 0
 
@@ -188,10 +188,10 @@ class KVCache:
                 flat.copy_(slot_after.to(table.device).index_select(0, flat))
 
     def reorder(self, targets: Sequence[int], sources: Sequence[int], *, self_tokens: int) -> None:
-        """Give each slot in `targets` the first `self_tokens` of the self cache of that in `sources`.
+        """Copy the first `self_tokens` of the self cache from the slots `sources` to the slots `targets`.
 
-        All are read before any is written. Both slots of each pair hold the same source. With indirection only the
-        table is copied: K and V stay where they are.
+        All are read before any is written. The two slots of a pair hold the same source text. With indirection only
+        the table is copied; K and V stay where they are.
         """
         if targets:
             target_index, source_index = (

@@ -1,4 +1,4 @@
-"""Encoder and decoder layers: sublayers in a residual path, with the norm before or after each, and feed-forward."""
+"""Encoder and decoder layers: feed-forward, and residual sublayers with the norm before or after them."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -14,7 +14,7 @@ from model.transformer.linear import Linear
 
 ACTIVATIONS: Mapping[Activation, Callable[[Tensor], Tensor]] = MappingProxyType(
     {
-        "relu": F.relu_,  # in place: a linear layer's output is needed by nobody else, not even by its gradient
+        "relu": F.relu_,  # in place: nothing else needs a linear layer's output, not even its gradient
         "gelu": F.gelu,
         "gelu_tanh": partial(F.gelu, approximate="tanh"),
         "silu": F.silu,
@@ -23,7 +23,7 @@ ACTIVATIONS: Mapping[Activation, Callable[[Tensor], Tensor]] = MappingProxyType(
 
 
 def make_norm(config: ModelConfig) -> nn.Module:
-    """As `Linear`, its weights take no memory until a checkpoint fills them."""
+    """The norm of a family. Like those of `Linear`, its weights take no memory until a checkpoint fills them."""
     kind = nn.RMSNorm if config.norm == "rms" else nn.LayerNorm
     return kind(config.d_model, eps=config.norm_eps, device="meta")
 
@@ -62,7 +62,7 @@ RESIDUALS: Mapping[NormPosition, type[PreNorm] | type[PostNorm]] = MappingProxyT
 
 
 class FeedForward(nn.Module):
-    """Through the activation of one product; gated, that times a second product, which `fc1` computes along with it."""
+    """Two products with an activation between. A gated one multiplies it by a second product, also in `fc1`."""
 
     def __init__(self, config: ModelConfig, *, d_hidden: int) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ class DecoderLayer(nn.Module):
         *,
         cross_weights: CrossWeights | None = None,
     ) -> Tensor:
-        """hidden_states [B, T, D], cross_kv [B, S, 2, H, d] -> [B, T, D]; `cross_weights` is filled in."""
+        """hidden_states [B, T, D], cross_kv [B, S, 2, H, d] -> [B, T, D]. Fills in `cross_weights`."""
         z = self.self_attn(self.self_attn_norm.enter(hidden_states), causal_mask, self_kv)
         hidden_states = self.self_attn_norm.leave(hidden_states, z)
         entering = self.cross_attn_norm.enter(hidden_states)

@@ -1,7 +1,7 @@
 """The linear layers of each compute type, chosen once at load.
 
-A checkpoint fills a `Linear`, and what computes the same on CPU in less time takes its place at once: weights in the
-order in which oneDNN wants them, in float32 or bfloat16, or in int8. On CUDA nothing is packed.
+A checkpoint fills a `Linear`. On CPU a faster equivalent replaces it at once: float32 or bfloat16 weights packed in
+oneDNN's order, or int8. On CUDA nothing is packed.
 Shapes: K inputs, N outputs.
 """
 
@@ -15,29 +15,29 @@ from model.kernels.bindings import LinearKernel
 from model.transformer.compute_types import ComputeType
 
 _PACKED_FOR_ROWS = 64
-"""What the order of packed weights is chosen for; other numbers of rows are about as fast in that order."""
+"""The number of rows that packed weights are optimized for; other numbers are about as fast."""
 
 
 _QUANTIZED_ROWS = 4096
-"""As many outputs are quantized at a time: of a large vocabulary all would take several times the memory of a layer."""
+"""The number of outputs to quantize at a time: a large vocabulary at once would take several times a layer's memory."""
 
 
 class Linear(nn.Linear):
-    """Its weights take no memory until a checkpoint fills them."""
+    """A linear layer whose weights take no memory until a checkpoint fills them."""
 
     def __init__(self, num_inputs: int, num_outputs: int, *, bias: bool) -> None:
         super().__init__(num_inputs, num_outputs, bias=bias, device="meta")
 
 
 class Embedding(nn.Embedding):
-    """As `Linear`."""
+    """An embedding whose weights take no memory until a checkpoint fills them."""
 
     def __init__(self, num_embeddings: int, d_model: int) -> None:
         super().__init__(num_embeddings, d_model, device="meta")
 
 
 class PackedLinear(nn.Module):
-    """Of float32 or bfloat16, with weights in oneDNN's order."""
+    """float32 or bfloat16, with weights in oneDNN's order."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
@@ -51,10 +51,10 @@ class PackedLinear(nn.Module):
 
 
 class Int8Linear(nn.Module):
-    """Weights in int8 with a scale for each output; activations are quantized row by row as they come.
+    """int8 weights with a scale for each output; activations are quantized row by row at run time.
 
-    With x = s * q and W = t * p, for each row's s and each output's t, xW^T = s * t * qp^T, where the products of bytes
-    add up in int32 without rounding: so a row's result does not depend on the other rows.
+    With x = s * q for a row and W = t * p for an output, xW^T = s * t * qp^T. The products of bytes add up in int32
+    without rounding, so a row's result does not depend on the other rows.
     """
 
     def __init__(self, linear: nn.Linear) -> None:
@@ -76,9 +76,9 @@ class Int8Linear(nn.Module):
 DTYPES: Mapping[ComputeType, torch.dtype] = MappingProxyType(
     {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "int8": torch.float32}
 )
-"""Of activations, and of weights that are not packed."""
+"""The type of activations, and of weights that are not packed."""
 PackedKind = type[PackedLinear] | type[Int8Linear]
 PACKED_LINEARS: Mapping[ComputeType, PackedKind] = MappingProxyType(
     {"float32": PackedLinear, "bfloat16": PackedLinear, "int8": Int8Linear}
 )
-"""For CPU."""
+"""The packed linear layers on CPU, by compute type."""

@@ -1,7 +1,7 @@
-"""The position of a token: added to its embedding, as sinusoids or learned, or as a bias on self-attention scores.
+"""Position encodings: sinusoids or learned vectors added to embeddings, or a bias on self-attention scores.
 
-Tables are the same on every machine, bit for bit: they are computed by additions and multiplications, and in decimal
-arithmetic, since the libraries of different processors round functions differently.
+Tables have the same bits on every machine: they are computed by additions and multiplications and in decimal
+arithmetic, since math libraries round functions differently on different processors.
 Shapes: B rows, T tokens, C columns, H heads, P positions, D model size.
 """
 
@@ -18,7 +18,7 @@ from model.transformer.sines import cos, sin
 
 
 class SinusoidalPositions(nn.Module):
-    """Row p of the table belongs to the p-th token of a sequence: the family's offset is already in."""
+    """Row p of the table belongs to the p-th token of a sequence; the family's offset is included."""
 
     table: Tensor
 
@@ -32,12 +32,12 @@ class SinusoidalPositions(nn.Module):
         return self.table
 
     def forward(self, embeddings: Tensor, positions: Tensor | slice) -> Tensor:
-        """Add to embeddings [B, T, D], in place, the rows of `positions` [(B,) T]."""
+        """Add the rows of `positions` [(B,) T] to embeddings [B, T, D], in place."""
         return embeddings.add_(self.table[positions])
 
 
 class LearnedPositions(nn.Module):
-    """The rows of the table before the offset are neither trained nor read."""
+    """A learned table. Rows before the offset are neither trained nor read."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -49,12 +49,12 @@ class LearnedPositions(nn.Module):
         return self.table[self.offset :]
 
     def forward(self, embeddings: Tensor, positions: Tensor | slice) -> Tensor:
-        """As in `SinusoidalPositions`."""
+        """See `SinusoidalPositions`."""
         return embeddings.add_(self.table[self.offset :][positions])
 
 
 class NoPositions(nn.Module):
-    """Of the families with a relative bias."""
+    """For families with a relative bias."""
 
     rows: Tensor | None = None
 
@@ -66,7 +66,7 @@ TokenPositions = SinusoidalPositions | LearnedPositions | NoPositions
 
 
 def source_and_target_positions(config: ModelConfig) -> tuple[TokenPositions, TokenPositions]:
-    """Learned positions differ between the two sides; others are shared."""
+    """The positions of encoder and decoder. Only learned ones differ; others are shared."""
     if config.positions == "learned":
         return LearnedPositions(config), LearnedPositions(config)
     shared: TokenPositions = NoPositions() if config.positions == "relative" else SinusoidalPositions(config)
@@ -74,7 +74,7 @@ def source_and_target_positions(config: ModelConfig) -> tuple[TokenPositions, To
 
 
 class RelativeBias(nn.Module):
-    """A learned number for each head and bucket of distances; all layers of a stack share it."""
+    """A learned bias for each head and bucket of distances, shared by all layers of a stack."""
 
     buckets: Tensor
 
@@ -86,24 +86,24 @@ class RelativeBias(nn.Module):
         self.register_buffer("buckets", buckets, persistent=False)
 
     def forward(self, token_positions: Tensor, num_tokens: int) -> Tensor:
-        """token_positions [B, T] -> the bias [B, H, T, C] on columns 0..C-1, of which there are `num_tokens`."""
+        """token_positions [B, T] -> the bias [B, H, T, C] on columns 0..C-1; C is `num_tokens`."""
         columns = torch.arange(num_tokens, device=token_positions.device)
         distances = (columns - token_positions[..., None]).clamp_(-self.max_distance, self.max_distance)
         bias = self.bias.t()[:, self.buckets[distances + self.max_distance]]  # [H, B, T, C]
         return bias.transpose(0, 1)
 
     def farthest_first(self, num_positions: int) -> Tensor:
-        """[H, P]: the bias of the last of P tokens on all of them. The last p + 1 columns are those of position p."""
+        """[H, P]: the bias of the last of P tokens on all tokens. The last p + 1 columns are the bias of position p."""
         last = torch.tensor([[num_positions - 1]], device=self.bias.device)
         bias: Tensor = self(last, num_positions)
         return bias[0, :, 0].contiguous()
 
 
 def distance_buckets(relative: RelativePositions, *, bidirectional: bool) -> Tensor:
-    """The bucket of each distance from -max_distance to max_distance (of the column from the token), int64.
+    """The buckets, int64, of the distances -max_distance to max_distance (column minus token).
 
-    Of the buckets of one direction the first half are for one distance each, the others for ranges that grow in
-    proportion. A one-directional bias has all of the future in bucket 0. In float32, as T5 was trained.
+    The first half of the buckets of a direction hold one distance each, the rest ranges of growing size. In a
+    one-directional bias the whole future is in bucket 0. Computed in float32, as T5 was trained.
     """
     distances = torch.arange(-relative.max_distance, relative.max_distance + 1)
     num_buckets = relative.num_buckets // 2 if bidirectional else relative.num_buckets
@@ -118,13 +118,13 @@ def distance_buckets(relative: RelativePositions, *, bidirectional: bool) -> Ten
 
 
 def positions_table(config: ModelConfig, *, num_positions: int | None = None) -> Tensor:
-    """Sinusoids, float32 [P, D], each computed in the precision of the implementation that trained with it."""
+    """Sinusoids, float32 [P, D], in the precision of the implementation that trained the family."""
     rows = config.max_positions if num_positions is None else num_positions
     return _TABLES[config.positions](rows, config.position_offset, config.d_model)
 
 
 def _sinusoidal(rows: int, offset: int, d_model: int) -> Tensor:
-    """Section 3.5 of "Attention Is All You Need", sines before cosines instead of taking turns; in float64."""
+    """Section 3.5 of "Attention Is All You Need", but with all sines before the cosines; in float64."""
     exponents = [2 * (column // 2) / d_model for column in range(d_model)]
     wavelengths = torch.tensor([float(_DECIMAL.power(10000, Decimal(each))) for each in exponents], dtype=torch.float64)
     angles = torch.arange(offset, offset + rows, dtype=torch.float64)[:, None] / wavelengths
@@ -132,7 +132,7 @@ def _sinusoidal(rows: int, offset: int, d_model: int) -> Tensor:
 
 
 def _sinusoidal_t2t(rows: int, offset: int, d_model: int) -> Tensor:
-    """As in tensor2tensor and fairseq: wavelengths from 1 to 10000 inclusive, zero in a last odd column; in float32."""
+    """As in tensor2tensor and fairseq: wavelengths from 1 to 10000 inclusive; an odd last column is 0; in float32."""
     half = d_model // 2
     exponents = (torch.arange(half).float() * -(math.log(10000) / (half - 1))).tolist()
     frequencies = torch.tensor([float(_DECIMAL.exp(Decimal(each))) for each in exponents])

@@ -1,7 +1,7 @@
 """Sines and cosines in float64 by additions and multiplications alone: the same bits on every machine.
 
-An angle is reduced to what is left of it within a quarter of a turn around a multiple of pi / 2, of which two parts are
-subtracted one after the other. Polynomials and constants are those of fdlibm (Sun Microsystems, 1993).
+An angle is reduced to its distance from the nearest multiple of pi / 2, which is subtracted in two parts. Polynomials
+and constants are those of fdlibm (Sun Microsystems, 1993).
 """
 
 import math
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 _HALF_PI = (1.57079632673412561417e00, 6.07710050650619224932e-11)
-"""In two parts, of which the first has 33 bits, so that its product with a multiple is exact."""
+"""pi / 2 in two parts. The first has 33 bits, so its product with a multiple is exact."""
 _SINE = (
     -1.66666666666666324348e-01,
     8.33333333332248946124e-03,
@@ -30,12 +30,12 @@ _COSINE = (
 
 
 def sin(angles: Tensor) -> Tensor:
-    """Of float64 up to a million or so, to about 1 unit in the last place of float64."""
+    """The sine of float64 angles up to about a million, to about 1 unit in the last place."""
     return _sin_of_turned(angles, quarters=0)
 
 
 def cos(angles: Tensor) -> Tensor:
-    """As `sin`."""
+    """The cosine, see `sin`."""
     return _sin_of_turned(angles, quarters=1)
 
 

@@ -21,7 +21,7 @@ from model.transformer.positions import RelativeBias, source_and_target_position
 
 
 class Transformer(nn.Module):
-    """Its weights take no memory until `load_transformer` has filled them: they are on the meta device."""
+    """Weights are on the meta device, without memory, until `load_transformer` fills them."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Transformer(nn.Module):
         return self.source_embed_tokens.weight.dtype
 
     def use_kernels(self) -> None:
-        """Let our own kernels run both stacks. The weights are loaded and all linear layers are of int8."""
+        """Let our own kernels run both stacks. Needs loaded weights and int8 in all linear layers."""
         encoder_layers = [layer for layer in self.encoder_layers if isinstance(layer, EncoderLayer)]
         decoder_layers = [layer for layer in self.decoder_layers if isinstance(layer, DecoderLayer)]
         source = InputEmbedding(self.source_embed_tokens.weight, self.source_positions.rows, self.source_embed_norm)
@@ -75,22 +75,22 @@ class Transformer(nn.Module):
 
     @property
     def kv_dtype(self) -> torch.dtype:
-        """Of the caches."""
+        """The type of the caches."""
         return self.dtype if self.decoder_kernel is None else torch.bfloat16
 
     @property
     def encoder_dtype(self) -> torch.dtype:
-        """Of encoder outputs: in int8, whose activations are float32, half of that.
+        """The type of encoder outputs. For int8, whose activations are float32, it is float16.
 
-        The output of the last norm is within the range of float16, whose rounding is far below that of int8.
+        The output of the last norm is within the range of float16, whose rounding errors are far below those of int8.
         """
         return torch.float16 if isinstance(self.cross_kv_proj, Int8Linear) else self.dtype
 
     def encode(self, input_ids: Tensor, source_lengths: Tensor) -> Tensor:
         """input_ids [B, S] padded at the end, source_lengths [B] >= 1 -> encoder_hidden_states [B, S, D].
 
-        They are of `encoder_dtype`, in which they can be cached, so that cached and freshly computed outputs are the
-        same numbers. The values in the padding are finite and meaningless.
+        The result is in `encoder_dtype`, the type of the encoder cache, so that cached and fresh outputs are equal.
+        Values in the padding are finite and meaningless.
         """
         num_tokens = input_ids.shape[1]
         places = torch.arange(num_tokens, device=input_ids.device)
@@ -108,7 +108,7 @@ class Transformer(nn.Module):
     def _encode_unpadded(
         self, kernel: EncoderKernel, input_ids: Tensor, source_lengths: Tensor, bias: Tensor | None
     ) -> Tensor:
-        """As `encode`, with zeros in the padding."""
+        """Like `encode`, with zeros in the padding."""
         places = torch.arange(input_ids.shape[1])
         is_token = places < source_lengths[:, None]
         positions = places.expand_as(is_token)[is_token]
@@ -135,13 +135,13 @@ class Transformer(nn.Module):
     ) -> Tensor:
         """input_ids [B, T] -> decoder_hidden_state Z' [B, T, D].
 
-        `positions` [B] is the place of each row's first token in the self cache: K and V of the T tokens are written
-        there, and each token sees the cache up to itself. The view must reach over the last of them. `cross_weights`
-        is filled in.
+        `positions` [B] is the place of each row's first token in the self cache. K and V of the T tokens are written
+        from there on, and a token sees the cache up to itself. The view must include the last token. Fills in
+        `cross_weights`.
         """
         token_positions = positions[:, None] + torch.arange(input_ids.shape[1], device=input_ids.device)
         if self.decoder_kernel is not None:
-            assert cross_weights is None or input_ids.shape[1] == 1, "the kernel gives those of one token"
+            assert cross_weights is None or input_ids.shape[1] == 1, "the kernel has the weights of one token only"
             rows = torch.arange(input_ids.shape[0]).repeat_interleave(input_ids.shape[1])
             ids, places = input_ids.flatten(), token_positions.flatten()
             states = self.decoder_kernel(ids, places, source_lengths[rows], kv, rows=rows, cross_weights=cross_weights)
@@ -157,10 +157,10 @@ class Transformer(nn.Module):
         )
 
     def prefill(self, prompts: Sequence[Sequence[int]], source_lengths: Tensor, kv: KVView) -> None:
-        """Write K and V of prompts, each a row's from its first position on and possibly empty, in one pass.
+        """Write K and V of the rows' prompts, from the first position on, in one pass. A prompt may be empty.
 
-        With our own kernels no padding is computed. Without, shorter prompts are padded at the end. K and V of the
-        padding are masked until real tokens overwrite them.
+        Our own kernels compute no padding. Without them, shorter prompts are padded at the end; K and V of the padding
+        are masked until real tokens overwrite them.
         """
         lengths = torch.tensor([len(prompt) for prompt in prompts])
         token_ids = torch.tensor([token_id for prompt in prompts for token_id in prompt], dtype=torch.int64)
@@ -190,7 +190,7 @@ class Transformer(nn.Module):
         return self.project(self.decode(input_ids[:, None], positions, source_lengths, kv, cross_weights)[:, 0])
 
     def decoder_bias_by_distance(self, max_tokens: int) -> list[list[float]] | None:
-        """[H][max_tokens]: the bias in M on the token so many places before; None without relative positions."""
+        """[H][max_tokens]: the bias in M by distance to an earlier token; None without relative positions."""
         if self.decoder_bias is None:
             return None
         bias: list[list[float]] = self.decoder_bias.farthest_first(max_tokens).flip(1).tolist()
@@ -218,9 +218,9 @@ class Transformer(nn.Module):
         num_steps: int,
         forbidden: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Several greedy steps in one call, as `DecoderKernel.decode_ahead`; `forbidden` [F] is never chosen.
+        """Take several greedy steps in one call, see `DecoderKernel.decode_ahead`; `forbidden` [F] is never chosen.
 
-        The view must reach over the last of the tokens.
+        The view must include the last token.
         """
         assert self.decoder_kernel is not None, "only the kernels decode ahead"
         assert isinstance(self.output_projection, Int8Linear), "only the kernels decode ahead"
@@ -233,7 +233,7 @@ class Transformer(nn.Module):
         return self.decoder_kernel.decode_ahead(input_ids, positions, source_lengths, kv, end, num_steps=num_steps)
 
     def decode_full(self, input_ids: Tensor, encoder_hidden_states: Tensor, source_lengths: Tensor) -> Tensor:
-        """All of the targets [B, T] at once, without a cache -> decoder_hidden_state Z' [B, T, D]."""
+        """Whole targets [B, T] at once, without a cache -> decoder_hidden_state Z' [B, T, D]."""
         num_tokens = input_ids.shape[1]
         token_positions = torch.arange(num_tokens, device=input_ids.device)[None]
         return self._decoder_stack(
@@ -250,7 +250,7 @@ class Transformer(nn.Module):
         return self.project(self.decode_full(decoder_input_ids, encoder_hidden_states, source_lengths))
 
     def _embed_target(self, input_ids: Tensor, positions: Tensor) -> Tensor:
-        """X = E * embed_scale + positions, and its norm: [B, T] and [(B,) T] -> [B, T, D]."""
+        """X = E * embed_scale + positions, normed if the family does so: [B, T] and [(B,) T] -> [B, T, D]."""
         hidden_states = self.target_embed_tokens(input_ids).mul_(self.config.embed_scale)
         output: Tensor = self.target_embed_norm(self.target_positions(hidden_states, positions))
         return output

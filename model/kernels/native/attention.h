@@ -11,7 +11,7 @@
 
 namespace {
 
-constexpr long AHEAD_TOKENS = 4;  // how far to prefetch caches: out of memory it made attention 3.5 times as fast
+constexpr long AHEAD_TOKENS = 4;  // prefetch distance: with caches in main memory, attention is 3.5 times as fast
 
 // softmax of scores [C] (+ bias [C] or none), in place. NaN if a score is not finite, -inf included.
 void softmax(float* scores, long num_tokens, const float* bias) {
@@ -46,7 +46,7 @@ struct Tokens {
         return values + token * token_stride + (indirection ? indirection[token] * row_stride : 0);
     }
 
-    // Inline, for GCC drops calls of a function that does nothing but this.
+    // Inline, because GCC drops calls of a function that only prefetches.
     __attribute__((always_inline)) void prefetch(long token, long size) const {
         if (sizeof(T) != sizeof(uint16_t)) return;  // float32 was computed just now
         const char* start = reinterpret_cast<const char*>(at(token));
@@ -54,12 +54,12 @@ struct Tokens {
     }
 };
 
-constexpr long GROUP = 4;  // tokens whose scores, and vectors of a head whose weighted sums, are computed side by side
+constexpr long GROUP = 4;  // tokens (for scores) or vectors of a head (for weighted sums) computed side by side
 
 inline long scores_stride(long num_tokens) { return (num_tokens + LANES - 1) / LANES * LANES; }
 
-// Some queries over the same tokens, side by side so that K and V are loaded once for all of them. The result of one
-// does not depend on the others. scores [Q, H, C] are left as attention weights.
+// Attention of several queries over the same tokens, side by side, so that K and V are loaded once for all. A query's
+// result does not depend on the others. scores [Q, H, C] end up as attention weights.
 template <typename T, int QUERIES>
 struct Attention {
     const Stack& stack;
@@ -173,9 +173,9 @@ float* at_least(std::vector<float>& values, long size) {
     return values.data();
 }
 
-// Cached attention of P queries: the p-th is at q + p * q_stride and attends over the first lengths[p] + added tokens
-// of row rows[p], or of row p without `rows`. `weights` [P, S] or none gets the mean over the heads, and zeros past
-// those tokens.
+// Cached attention of P queries. The p-th is at q + p * q_stride and attends over the first lengths[p] + added tokens
+// of row rows[p], or of row p without `rows`. `weights` [P, S], or none, receives the mean over the heads, and zeros
+// past those tokens.
 struct CachedAttention {
     const float* q;
     int64_t q_stride;
@@ -219,7 +219,7 @@ struct CachedAttention {
     }
 };
 
-// All of a source's queries over all of its tokens: qkv [S, 3, H, d] -> outputs [S, H, d].
+// Attention of all queries of a source over all its tokens: qkv [S, 3, H, d] -> outputs [S, H, d].
 void attend_source(const Stack& stack, const float* qkv, long num_tokens, const float* bias, long bias_row_stride,
                    long bias_head_stride, float* outputs) {
     const long width = stack.num_heads * stack.head_dim, num_whole = num_tokens / GROUP;
@@ -239,7 +239,7 @@ void attend_source(const Stack& stack, const float* qkv, long num_tokens, const 
     }
 }
 
-// K and V of P new tokens, values [P, 2 H d], to their positions in the cache, each in the row that it belongs to.
+// Writes K and V of P new tokens, values [P, 2 H d], to their rows and positions in the cache.
 void write_kv(const float* values, long stride, long width, const Cache& cache, long layer, const int64_t* rows,
               const int64_t* positions, long num_tokens) {
     for (long token = 0; token < num_tokens; ++token) {

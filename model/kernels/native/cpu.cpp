@@ -1,4 +1,4 @@
-// Which instruction sets this processor has, and the system lets it use; compiled for every processor.
+// The instruction sets that this processor has and the system enables. Compiled for every processor.
 
 #include <cstring>
 
@@ -9,7 +9,7 @@
 
 extern "C" int kakehashi_has(const char* isa) {
 #if defined(__x86_64__)
-    // These builtins ask cpuid, and xgetbv for the registers that the system saves.
+    // These builtins read cpuid, and xgetbv for the registers that the system saves.
     const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     if (!std::strcmp(isa, "avx2")) return has_avx2;
     if (!std::strcmp(isa, "avx_vnni")) return has_avx2 && __builtin_cpu_supports("avxvnni");

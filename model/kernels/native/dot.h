@@ -1,5 +1,5 @@
-// What differs by instruction set: four bytes of inputs times four bytes of weights for each of sixteen outputs, added
-// up in int32. The sums are exact, and so equal everywhere. Inputs and weights are within -127 and 127.
+// The part that differs by instruction set: four bytes of inputs times four bytes of weights for each of sixteen
+// outputs, added up in int32. The sums are exact and therefore equal everywhere. All bytes are within -127 and 127.
 #pragma once
 
 #include "vectors.h"
@@ -16,7 +16,7 @@ typedef __m256i Register;
 
 #if defined(KAKEHASHI_DPBUSD)
 
-// Unsigned by signed bytes: inputs are stored with an offset, whose products with the weights are taken off afterwards.
+// Unsigned by signed bytes: inputs are stored with an offset, whose products with the weights are subtracted later.
 constexpr int ZERO_POINT = 128;
 constexpr bool FLIPS_WEIGHTS = false;
 
@@ -38,8 +38,8 @@ struct Inputs {
 constexpr int ZERO_POINT = 0;
 constexpr bool FLIPS_WEIGHTS = true;
 
-// Unsigned by signed bytes in pairs, which stay within int16: |x| times w with the sign of x. Of a negative x that sign
-// is given by flipping all bits of w, to -w - 1, so that the sums lack |x|, which is added afterwards.
+// Unsigned by signed bytes in pairs, which stay within int16: |x| times w with the sign of x. A negative x flips all
+// bits of w, to -w - 1, so the sums lack |x|, which is added later.
 struct Inputs {
     __m256i magnitudes, flips;
 
@@ -79,7 +79,7 @@ struct Inputs {
 constexpr int ZERO_POINT = 0;
 constexpr bool FLIPS_WEIGHTS = false;
 
-// Of one output, in plain arithmetic: the oracle of the tests.
+// One output in plain arithmetic: the oracle of the tests.
 struct Inputs {
     int8_t quad[4];
 

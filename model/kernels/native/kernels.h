@@ -1,14 +1,14 @@
-// The bulk of decoding: int8 linear layers, the encoder and the decoder as whole stacks, and the choice of a token. Each
-// source file beside this one compiles it for one instruction set; `bindings.py` loads one of these libraries and
+// The bulk of decoding: int8 linear layers, the encoder and the decoder as whole stacks, and the choice of a token.
+// Every .cpp file beside this one compiles it for one instruction set; `bindings.py` loads one of these libraries and
 // mirrors the structs.
 //
-// The numbers are the same on every instruction set, bit for bit: products of bytes add up exactly, everything else
-// happens in one fixed order. Whoever changes them raises ARITHMETIC, and whoever changes what crosses the border to
-// Python raises LAYOUT, both in `structs.h`.
+// The numbers are the same on every instruction set, bit for bit: products of bytes add up exactly, and everything
+// else happens in one fixed order. A change of these numbers must raise ARITHMETIC in `structs.h`, and a change of the
+// interface to Python must raise LAYOUT there.
 //
-// Every row is computed by itself, whatever stands beside it: a row's result never depends on the batch. A row that is
-// not finite ends in logits that are NaN. Arrays are dense in their last axis; strides are counted in elements. With
-// more than one thread (OpenMP's, of which torch sets the number), rows and panels are shared out among them.
+// Every row is computed on its own, so its result never depends on the batch. A row that is not finite ends in NaN
+// logits. Arrays are dense in their last axis; strides count elements. OpenMP threads, whose number torch sets, share
+// rows and panels.
 // Shapes: B rows, P tokens of several rows, K inputs, N outputs, H heads, d head size, C tokens in a cache.
 #pragma once
 
@@ -48,7 +48,7 @@ struct Residual {
     }
 };
 
-// A block of rows at a time, whose hidden layer then stays in the caches of the processor.
+// Works on a block of rows at a time, so that the hidden layer stays in the processor's caches.
 void feed_forward(const Stack& stack, const Linear& fc1, const Linear& fc2, const Norm& norm, float* hidden_states,
                   long num_rows) {
     Scratch& scratch = Scratch::of_thread();
@@ -83,7 +83,7 @@ void finish(const Stack& stack, float* hidden_states, long num_rows) {
     if (stack.final_norm.weight) normalize(stack.final_norm, hidden_states, num_rows, stack.d_model, hidden_states);
 }
 
-// Replaces a forbidden choice by the first of the largest that are allowed.
+// Replaces a forbidden choice with the first maximum of the allowed tokens.
 void choose_allowed(const Ahead& ahead, float* logits, long num_columns, int64_t* token_id, float* largest) {
     const int64_t* end = ahead.forbidden + ahead.num_forbidden;
     if (std::find(ahead.forbidden, end, *token_id) == end) return;
@@ -181,7 +181,7 @@ void choose(const float* all_logits, long num_rows, long num_columns, long block
         Floats total = splat(0.0f);
         for (long i = 0; i < num_columns; i += LANES)
             total = total + exp(load(logits + i, num_columns - i, -INFINITY) - splat(max));
-        columns[row] = column < num_columns ? column : 0;  // some are NaN
+        columns[row] = column < num_columns ? column : 0;  // not found if some are NaN
         largest_of_row[row] = max;
         normalizers[row] = max + log_of(sum(total));  // NaN where a logit is NaN, or infinite
     }

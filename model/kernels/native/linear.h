@@ -11,12 +11,12 @@ namespace {
 
 constexpr long PANEL_PARTS = 4;
 constexpr long PANEL = PANEL_PARTS * LANES;  // outputs of a panel of weights
-constexpr long TILE_ROWS = PARTS == 1 ? 5 : 3;  // whose sums fit in the registers, beside weights and inputs
-constexpr long BLOCK_ROWS = 160;  // quantized inputs of so many rows stay in the second-level cache
+constexpr long TILE_ROWS = PARTS == 1 ? 5 : 3;  // rows whose sums fit into the registers, beside weights and inputs
+constexpr long BLOCK_ROWS = 160;  // rows whose quantized inputs stay in the second-level cache
 constexpr long PARALLEL_PRODUCTS = 1 << 19;  // for fewer, waking the other threads takes longer than the work
 constexpr long AHEAD_WEIGHTS = 8192;  // bytes: beyond the page, where the processor's own prefetching stops
 
-// How many vectors of outputs a tile of so many rows has.
+// The number of vectors of outputs in a tile of `num_rows` rows.
 constexpr int tile_columns(int num_rows) { return PARTS == 1 || num_rows == 1 ? 4 : 2; }
 
 struct Row {
@@ -24,8 +24,8 @@ struct Row {
     int32_t negatives;  // the sum of |q| over the negative ones, where the product of bytes needs it
 };
 
-// One row of inputs as bytes q + ZERO_POINT with q = round(x / scale), scale = max|x| / 127. The scale is NaN for a row
-// that is not finite, so that all that is computed of it is NaN.
+// Quantizes a row of inputs to bytes q + ZERO_POINT with q = round(x / scale), scale = max|x| / 127. The scale of a row
+// that is not finite is NaN, which makes all its results NaN.
 Row quantize(const float* inputs, long num_inputs, uint8_t* quantized) {
     Bits largest = {};
     for (long i = 0; i < num_inputs; i += LANES)
@@ -35,7 +35,7 @@ Row quantize(const float* inputs, long num_inputs, uint8_t* quantized) {
         std::memset(quantized, 0, num_inputs);
         return {__builtin_nanf(""), 0};
     }
-    const Floats inverse = splat(max > 1e-36f ? 127.0f / max : 0.0f);  // of less it would be infinite
+    const Floats inverse = splat(max > 1e-36f ? 127.0f / max : 0.0f);  // infinite for a smaller max
     Ints negatives = {};
     for (long i = 0; i < num_inputs; i += LANES) {
         const Floats x = load(inputs + i, num_inputs - i) * inverse;
@@ -53,8 +53,7 @@ struct Epilogue {
     float* outputs;
 };
 
-// The outputs of ROWS rows by COLUMNS vectors of a panel from the `first` on. Unrolled so that all sums stay in
-// registers.
+// The outputs of ROWS rows by COLUMNS vectors of a panel, starting at `first`. Unrolled to keep all sums in registers.
 template <int ROWS, int COLUMNS>
 KAKEHASHI_INLINE void tile(const Linear& linear, long panel, long first, const uint8_t* quantized, long stride,
                            const Row* rows, const Epilogue& epilogue) {
@@ -128,7 +127,7 @@ void multiply(const Linear& linear, const float* inputs, long num_rows, const Ep
     const long stride = (linear.num_inputs + 63) / 64 * 64;
     const long num_panels = (linear.num_outputs + PANEL - 1) / PANEL;
     if (static_cast<long>(of_thread.size()) < BLOCK_ROWS * stride) of_thread.resize(BLOCK_ROWS * stride);
-    uint8_t* quantized = of_thread.data();  // of the calling thread, and shared by all
+    uint8_t* quantized = of_thread.data();  // owned by the calling thread, shared by all
     Row rows[BLOCK_ROWS];
     for (long block = 0; block < num_rows; block += BLOCK_ROWS) {
         const long size = num_rows - block < BLOCK_ROWS ? num_rows - block : BLOCK_ROWS;
@@ -151,7 +150,7 @@ void multiply(const Linear& linear, const float* inputs, long num_rows, const Ep
     }
 }
 
-// LayerNorm, or RMSNorm where there is no bias, of [B, D]. Inputs and outputs may be the same.
+// LayerNorm of [B, D], or RMSNorm without a bias. Inputs and outputs may be the same.
 void normalize(const Norm& norm, const float* inputs, long num_rows, long width, float* outputs) {
     const float size = static_cast<float>(width);
     for (long row = 0; row < num_rows; ++row, inputs += width, outputs += width) {

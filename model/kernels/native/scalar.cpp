@@ -1,3 +1,3 @@
-// For every processor, without its vectors: slow, and the oracle of the tests.
+// For every processor, without vector instructions: slow, and the oracle of the tests.
 #define KAKEHASHI_SCALAR
 #include "kernels.h"

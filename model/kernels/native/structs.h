@@ -6,12 +6,12 @@
 
 namespace {
 
-constexpr int64_t LAYOUT = 4;      // of all that crosses: as in `bindings.py`, or the library is refused
-constexpr int64_t ARITHMETIC = 1;  // of the last bits: encoder outputs are shared among equal numbers
+constexpr int64_t LAYOUT = 4;      // of the structs and functions: must equal `libraries.py`, or the library is refused
+constexpr int64_t ARITHMETIC = 1;  // of the last bits: encoder outputs are shared only where it is equal
 
 struct Linear {
     const int8_t* panels;    // [ceil(N / 64)][ceil(K / 4)][64][4]
-    const float* scales;     // [N], as all that follow up to whole panels
+    const float* scales;     // [N], like all below padded to whole panels
     const int32_t* offsets;  // [N]: 128 times the sum of an output's weights, for the sets with ZERO_POINT
     const float* bias;       // [N]
     int64_t num_inputs, num_outputs;
@@ -47,8 +47,8 @@ struct Embedding {
     Norm norm;
 };
 
-// The caches of a batch: [L, B, C, 2, H, d] with strides for L and B, in bfloat16. K and V of row b's token c are in
-// row indirection[b, c]; where there is no indirection, those of all its tokens are in row shared[b], or in row b.
+// The caches of a batch: [L, B, C, 2, H, d] with strides for L and B, in bfloat16. K and V of token c of row b are in
+// row indirection[b, c]; without indirection, those of all its tokens are in row shared[b], or else in row b.
 struct Cache {
     uint16_t* kv;
     int64_t layer_stride, row_stride;
@@ -57,14 +57,14 @@ struct Cache {
     const int32_t* shared;
 };
 
-// A relative bias on the scores, or none: [H, T], the farthest first, so that the last C values are those of a token
-// over C tokens, itself included.
+// A relative bias on the scores, or none: [H, T], farthest token first, so that the last C values are the bias of a
+// token over C tokens, itself included.
 struct Bias {
     const float* values;
     int64_t num_positions;
 };
 
-// What the encoder is given: P tokens, source after source.
+// The input of the encoder: P tokens, source after source.
 struct Sources {
     const int64_t* token_ids;  // [P]
     const int64_t* positions;  // [P]
@@ -76,22 +76,22 @@ struct Sources {
     int64_t bias_row_stride, bias_head_stride;
 };
 
-// What a step of the decoder is given: P tokens.
+// The input of a decoder step: P tokens.
 struct Step {
     const int64_t* token_ids;  // [P]
     float* hidden_states;      // [P, D], out
     int64_t num_tokens;
     Cache self_kv, cross_kv;
-    const int64_t* rows;            // [P]: of the caches, or none: the p-th token is that of row p
-    const int64_t* positions;       // [P]: where K and V of these tokens go
+    const int64_t* rows;            // [P]: rows of the caches, or none: token p belongs to row p
+    const int64_t* positions;       // [P]: where K and V of these tokens are written
     const int64_t* source_lengths;  // [P]
     Bias self_bias;
     float* cross_weights;  // [P, S] or none
     int64_t cross_weights_stride, cross_weights_layer;
 };
 
-// What several greedy steps of B rows are given besides the first step's input: T steps, of which the last do not happen
-// if all rows have ended by then.
+// The parameters of up to T greedy steps of B rows, besides the input of the first. Stops early once all rows have
+// ended.
 struct Ahead {
     const Linear* projection;
     float scale;  // of Z' before the projection

@@ -1,5 +1,5 @@
-// Sixteen virtual lanes of 32-bit numbers, whatever the registers of the processor: the same operations in the same
-// order, and so the same bits, on all of them. Compile with -ffp-contract=off: the compiler fuses nothing by itself.
+// Sixteen virtual lanes of 32-bit numbers on registers of any size: the same operations in the same order, and so the
+// same bits, on every processor. Compile with -ffp-contract=off, so that the compiler fuses nothing by itself.
 #pragma once
 
 #include <cmath>
@@ -50,7 +50,7 @@ struct Bits {
     BitPart parts[PARTS];
 };
 
-#if defined(KAKEHASHI_SCALAR)  // all would take a minute to compile
+#if defined(KAKEHASHI_SCALAR)  // unrolling this one would take a minute to compile
 #define KAKEHASHI_INLINE inline
 #define KAKEHASHI_EACH_PART for (long part = 0; part < PARTS; ++part)
 #else
@@ -100,7 +100,7 @@ KAKEHASHI_INLINE Floats fma(Floats a, Floats b, Floats c) {
     return c;
 }
 
-// a where a > b, else b: where b is NaN it stays.
+// a where a > b, else b, which keeps a NaN in b.
 KAKEHASHI_INLINE Part larger(Part a, Part b) {
 #if defined(KAKEHASHI_SCALAR)
     return a > b ? a : b;
@@ -147,8 +147,8 @@ constexpr float LARGEST = 3.4028234663852886e38f;  // finite number
 // 1.5 * 2^23: added to a number below 2^22 it leaves the nearest integer, the even one half-way, in the lowest bits.
 constexpr float ROUNDING = 12582912.0f;
 
-// Lanes are summed in one fixed tree: the second half is added to the first, then in each four lanes the upper two to
-// the lower two and the second to the first, and then the two fours.
+// Lanes are summed in one fixed tree: first the second half is added to the first, then in each group of four lanes the
+// upper two to the lower two and the second to the first, and finally the two groups.
 #if defined(__AVX2__) && !defined(KAKEHASHI_SCALAR)
 KAKEHASHI_INLINE __m256 half_sum(Floats x) {
 #if defined(__AVX512F__)
@@ -199,13 +199,13 @@ KAKEHASHI_INLINE float sum(Floats x) {
     return sums[0];
 }
 
-// Of the bits of numbers without their sign, of which those of NaN are the largest.
+// The largest of the bits of numbers without their sign; NaN has the largest bits.
 KAKEHASHI_INLINE Bits larger(Bits a, Bits b) {
     KAKEHASHI_EACH_PART b.parts[part] = a.parts[part] > b.parts[part] ? a.parts[part] : b.parts[part];
     return b;
 }
 
-// As `sum`, with `larger`.
+// Like `sum`, with `larger` in place of the addition.
 #if defined(__AVX2__) && !defined(KAKEHASHI_SCALAR)
 KAKEHASHI_INLINE float largest_lane(Floats x) {
 #if defined(__AVX512F__)
@@ -249,7 +249,7 @@ KAKEHASHI_INLINE float largest_lane(Bits x) {
 }
 #endif
 
-// exp of numbers up to 88 to about 2 units in the last place, and 0 below exp(-80): 2^n * e^r with |r| <= ln(2)/2, e^r
+// exp of numbers up to 88 to about 2 units in the last place, and 0 below -80: 2^n * e^r with |r| <= ln(2)/2, and e^r
 // as a polynomial (Cephes, expf).
 KAKEHASHI_INLINE Floats exp(Floats x) {
     const Floats lowest = splat(-80.0f), clamped = larger(lowest, x);
@@ -269,7 +269,7 @@ KAKEHASHI_INLINE Floats exp(Floats x) {
     return where_less(x, lowest, splat(0.0f), p * floats_of(scale));
 }
 
-// log of a positive number to about 1 unit in the last place, NaN of one that is not finite (Cephes, logf).
+// log of a positive number to about 1 unit in the last place, NaN for a number that is not finite (Cephes, logf).
 inline float log_of(float x) {
     if (!(x <= LARGEST)) return x - x;
     int32_t bits;
@@ -320,7 +320,7 @@ enum Activation { NONE, RELU, SILU, GELU, GELU_TANH };
 
 KAKEHASHI_INLINE Floats activated(Floats x, int activation) {
     switch (activation) {
-        case RELU: return larger(splat(0.0f), x) + (x - x);  // of -inf NaN
+        case RELU: return larger(splat(0.0f), x) + (x - x);  // x - x makes -inf NaN
         case SILU: return x * sigmoid(x);
         case GELU: {
             const Floats half = x * splat(0.5f);
@@ -334,7 +334,7 @@ KAKEHASHI_INLINE Floats activated(Floats x, int activation) {
     }
 }
 
-// The first `count` of sixteen numbers, none where it is below 1.
+// The first `count` of sixteen lanes, none if it is below 1.
 struct Lanes {
 #if defined(__AVX512F__) && !defined(KAKEHASHI_SCALAR)
     __mmask16 mask;
@@ -351,7 +351,7 @@ struct Lanes {
 #endif
 };
 
-// With `fill` in the lanes that are left.
+// The other lanes are `fill`.
 KAKEHASHI_INLINE Floats load(const float* values, Lanes lanes, float fill = 0.0f) {
 #if defined(__AVX512F__) && !defined(KAKEHASHI_SCALAR)
     return {_mm512_mask_loadu_ps(_mm512_set1_ps(fill), lanes.mask, values)};
@@ -367,7 +367,7 @@ KAKEHASHI_INLINE Floats load(const float* values, Lanes lanes, float fill = 0.0f
 #endif
 }
 
-// `sums` and how far `bits` are below `limit`, if they are.
+// `sums` plus the distance of `bits` below `limit`, where they are below.
 KAKEHASHI_INLINE Ints add_below(Ints sums, Bits bits, Bits limit) {
     KAKEHASHI_EACH_PART {
         const IntPart distance = (IntPart)(limit.parts[part] - bits.parts[part]);
@@ -419,7 +419,7 @@ KAKEHASHI_INLINE void store(float* target, Floats values, Lanes lanes) {
 #endif
 }
 
-// To the nearest, to even half-way; what is not finite then becomes NaN.
+// Rounds to nearest even. Numbers that are not finite become NaN.
 KAKEHASHI_INLINE void store(uint16_t* target, Floats values, long count) {
     const Bits bits = bits_of(values);
     ShortPart shorts[PARTS];
@@ -432,7 +432,7 @@ KAKEHASHI_INLINE void store(uint16_t* target, Floats values, long count) {
     std::memcpy(target, shorts, (count < LANES ? count : LANES) * sizeof(uint16_t));
 }
 
-// The lowest byte of each of sixteen, plus `offset`.
+// The lowest byte of each of sixteen lanes, plus `offset`.
 KAKEHASHI_INLINE void store_low_bytes(uint8_t* target, Bits bits, uint8_t offset) {
     KAKEHASHI_EACH_PART bits.parts[part] = (bits.parts[part] + offset) & 0xff;
 #if defined(__AVX2__) && !defined(__AVX512F__) && !defined(KAKEHASHI_SCALAR)

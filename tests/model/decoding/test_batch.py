@@ -145,7 +145,7 @@ def test_everything_is_free_again_after_a_failed_step(m2m100: Pair, monkeypatch:
 REFUSED: dict[str, dict[str, Any]] = {
     "9 rows are needed, 6 are free": {"beam_size": 8},
     "source_ids has 41 tokens, more than 40": {"source_ids": (10,) * 41},
-    "the target may get 62 tokens, more than 60": {"max_new_tokens": 60},
+    "the target may have 62 tokens; the limit is 60": {"max_new_tokens": 60},
     "decoder_prompt has 200 tokens, max_length is 120": {"decoder_prompt": (5,) * 200},
     "decoder_prompt has a token outside the vocabulary": {"decoder_prompt": (5, 10**6)},
     "encoder_hidden_states is": {"source_ids": (10, 10, 10)},

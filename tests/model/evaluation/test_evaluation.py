@@ -114,12 +114,14 @@ def test_first_delta_counts_the_steps_of_each_sequence(data: Path, evaluator: Ev
     assert beams.steps_early == pytest.approx((last - first) / len(GERMAN))
 
 
-def test_pair_that_the_checkpoint_has_not_is_left_out_and_said(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pair_that_the_checkpoint_lacks_is_reported_and_skipped(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (data / "small.en-de.tsv").rename(data / "small.en-it.tsv")
     status, out, err = evaluated(capsys, data, "--beam-sizes", "1")
     assert status == 0
     assert [row[1] for row in table_rows(out)[2:]] == ["en → ja", "ja → en"]
-    assert "small.en-it.tsv: en → it is left out" in err
+    assert "small.en-it.tsv: en → it is skipped" in err
 
 
 @pytest.mark.parametrize("package", ["sacrebleu", "tqdm"])

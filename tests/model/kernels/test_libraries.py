@@ -84,7 +84,7 @@ def test_kernels_that_are_asked_for_and_do_not_run_are_an_error(
 def test_a_library_of_other_sources_is_refused_by_name(installed: dict[str, object], older: dict[str, int]) -> None:
     installed["_avx2"] = FakeLibrary("_avx2", **older)
     problem = libraries.load_kernels("avx2").problem
-    assert problem.startswith("_avx2.so was built of other sources")
+    assert problem.startswith("_avx2.so was built from other sources")
     assert problem.endswith("install kakehashi again")
 
 

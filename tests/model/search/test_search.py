@@ -148,7 +148,7 @@ def test_prompt_without_room_for_a_token_is_refused(checkpoint: Checkpoint) -> N
 
 def test_target_that_may_get_too_long_is_refused(checkpoint: Checkpoint) -> None:
     search = Search(checkpoint, max_rows=1, max_target_tokens=11, device=CPU)
-    with pytest.raises(ValueError, match="the target may get 12 tokens, more than 11"):
+    with pytest.raises(ValueError, match="the target may have 12 tokens; the limit is 11"):
         search.start(0, spec_of(), [0])
     search.start(0, spec_of(max_new_tokens=9), [0])
 

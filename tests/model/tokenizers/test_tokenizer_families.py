@@ -143,8 +143,8 @@ def test_t5_pairs_are_all_of_its_languages_or_those_with_the_pivot(tmp_path: Pat
 @pytest.mark.parametrize(
     ("languages", "tasks", "message"),
     [
-        (None, None, "neither languages nor a translation task"),
-        (None, {"summarization": {"prefix": "summarize: "}}, "neither languages nor a translation task"),
+        (None, None, "neither languages nor task_specific_params"),
+        (None, {"summarization": {"prefix": "summarize: "}}, "neither languages nor task_specific_params"),
         (None, {"translation_en_to_de": {"prefix": "German:"}}, "'German:' does not end in a space"),
         (None, {"translation_en_to_de": {}}, "None does not end in a space"),
         (("en",), None, "neither languages nor"),
