@@ -3,15 +3,14 @@
 import random
 import shutil
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from loadtests.bench.source_lines import SOURCES, SourceLine, read_sources
+from loadtests.bench.source_lines import SOURCES, SourceLine, encoded, read_sources
 from loadtests.bench.work import Work
 from model.checkpoint.config import ModelConfig, read_checkpoint
 from model.evaluation.parallel_text import EvaluationError, read_test_sets
-from model.tokenizers.loading import Tokenizer, load_tokenizer
+from model.tokenizers.loading import load_tokenizer
 from service.settings import BUNDLED_MODEL
 
 if TYPE_CHECKING:  # who reads sentences and sends them has no need of torch
@@ -45,12 +44,6 @@ class Subject:
         return f"{self.name}: sentences, with natural ends"
 
 
-@dataclass(frozen=True, slots=True)
-class _Encoded:
-    source: tuple[int, ...]
-    prompt: tuple[int, ...]
-
-
 def load_subject(name: CheckpointName, scratch: Path, *, num_target_tokens: int, data: Path | None = None) -> Subject:
     """`scratch` gets the random Marian, whose targets have `num_target_tokens`; `data` is for the bundled one."""
     if name == "bundled":
@@ -64,15 +57,9 @@ def bundled(*, data: Path | None) -> Subject:
     tokenizer = load_tokenizer(checkpoint)
     texts = read_sources(SOURCES) if data is None else read_pairs(data)
     random.Random(SEED).shuffle(texts)
-    encoded = (_encoded(tokenizer, text) for text in texts)
-    fitting = (sentence for sentence in encoded if len(sentence.source) <= checkpoint.config.max_positions)
-    sentences = list(islice(fitting, NUM_SENTENCES))
-    return Subject("bundled", BUNDLED_MODEL, _work(sentences, max_new_tokens=MAX_NEW_TOKENS, fixed_length=False))
-
-
-def _encoded(tokenizer: Tokenizer, sentence: SourceLine) -> _Encoded:
-    source = tokenizer.encode_source(sentence.text, source_lang=sentence.source_lang, target_lang=sentence.target_lang)
-    return _Encoded(tuple(source), tuple(tokenizer.decoder_prompt(sentence.target_lang)))
+    work = encoded(texts, tokenizer, max_new_tokens=MAX_NEW_TOKENS)
+    fitting = [index for index, source in enumerate(work.sources) if len(source) <= checkpoint.config.max_positions]
+    return Subject("bundled", BUNDLED_MODEL, work.only(fitting[:NUM_SENTENCES]))
 
 
 def read_pairs(directory: Path) -> list[SourceLine]:
@@ -99,27 +86,21 @@ def random_marian(directory: Path, *, num_target_tokens: int) -> Subject:
     save_random_marian(directory)
     config = read_checkpoint(directory, name="marian").config
     generator = random.Random(SEED)
-    sentences = [
-        _Encoded(_random_source(config, generator), (config.decoder_start_token_id,)) for _ in range(NUM_SENTENCES)
-    ]
-    return Subject("marian", directory, _work(sentences, max_new_tokens=num_target_tokens, fixed_length=True))
+    work = Work(
+        sources=tuple(_random_source(config, generator) for _ in range(NUM_SENTENCES)),
+        prompts=((config.decoder_start_token_id,),) * NUM_SENTENCES,
+        beam_size=1,
+        batch_size=NUM_SENTENCES,
+        max_new_tokens=num_target_tokens,
+        fixed_length=True,
+    )
+    return Subject("marian", directory, work)
 
 
 def _random_source(config: ModelConfig, generator: random.Random) -> tuple[int, ...]:
     """The ids of the end and unknown tokens are the first ones, that of the padding token the last."""
     length = generator.randint(MIN_SOURCE_TOKENS, MAX_SOURCE_TOKENS)
     return (*(generator.randrange(2, config.vocab_size - 1) for _ in range(length - 1)), config.eos_token_id)
-
-
-def _work(sentences: list[_Encoded], *, max_new_tokens: int, fixed_length: bool) -> Work:
-    return Work(
-        sources=tuple(sentence.source for sentence in sentences),
-        prompts=tuple(sentence.prompt for sentence in sentences),
-        beam_size=1,
-        batch_size=len(sentences),
-        max_new_tokens=max_new_tokens,
-        fixed_length=fixed_length,
-    )
 
 
 def save_random_marian(directory: Path) -> None:

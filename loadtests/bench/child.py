@@ -1,4 +1,4 @@
-"""The process of one side: python -m loadtests.bench.child SOCKET, as `BackendProcess` starts it."""
+"""The process of one side, started by `BackendProcess`: python -m loadtests.bench.child SOCKET."""
 
 import sys
 import time
@@ -9,7 +9,7 @@ from loadtests.bench.work import TimedTargets
 
 
 def load_backend(spec: BackendSpec) -> Backend:
-    """What a side does not need is not imported, so that it takes no memory."""
+    """Imports only the library of this side, so that the others take no memory."""
     match spec.side.library:
         case "kakehashi":
             import torch
@@ -17,7 +17,7 @@ def load_backend(spec: BackendSpec) -> Backend:
             from loadtests.bench.kakehashi_backend import KakehashiBackend
 
             torch.set_num_threads(spec.shape.num_threads)
-            return KakehashiBackend(spec.directory, compute_type=spec.side.compute_type)
+            return KakehashiBackend(spec.directory, compute_type=spec.side.compute_type, device=spec.side.device)
         case "ctranslate2":
             from loadtests.bench.peers import CTranslate2Backend
 

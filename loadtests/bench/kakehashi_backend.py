@@ -17,9 +17,11 @@ CPU = torch.device("cpu")
 
 
 class KakehashiBackend:
-    def __init__(self, directory: Path, *, compute_type: str) -> None:
+    def __init__(self, directory: Path, *, compute_type: str, device: str = "cpu") -> None:
         self._checkpoint = read_checkpoint(directory, name=directory.name)
-        self._transformer = load_transformer(self._checkpoint, compute_type=cast(ComputeType, compute_type), device=CPU)
+        self._transformer = load_transformer(
+            self._checkpoint, compute_type=cast(ComputeType, compute_type), device=torch.device(device)
+        )
 
     def translate(self, work: Work) -> Targets:
         checkpoint = unending(self._checkpoint, work.target_length) if work.fixed_length else self._checkpoint
@@ -30,8 +32,8 @@ class KakehashiBackend:
                 prompt,
                 work.max_new_tokens,
                 beam_size=work.beam_size,
-                repetition_guard=False,
-                num_uncounted_tokens=len(prompt),  # as where `transformers` is handed the whole prompt
+                repetition_guard=work.repetition_guard,
+                num_uncounted_tokens=len(prompt),  # as if `transformers` were passed the whole prompt
             )
             for source, prompt in zip(work.sources, work.prompts, strict=True)
         ]
@@ -41,6 +43,6 @@ class KakehashiBackend:
 
 
 def unending(checkpoint: Checkpoint, length: int) -> Checkpoint:
-    """The same, but for targets that do not end before they have `length` tokens, prompt included."""
+    """The same checkpoint, with targets that do not end before they have `length` tokens, prompt included."""
     generation = replace(checkpoint.generation, min_length=length, forced_eos_token_id=None)
     return replace(checkpoint, generation=generation)

@@ -102,8 +102,8 @@ class BenchServer:
     def cpu_seconds(self) -> CpuSeconds:
         return CpuSeconds(
             generator=time.process_time(),
-            service=_cpu_seconds(self._service),
-            workers=sum(map(_cpu_seconds, self._workers)),
+            service=cpu_seconds(self._service),
+            workers=sum(map(cpu_seconds, self._workers)),
             machine=machine_cpu_seconds(),
         )
 
@@ -157,7 +157,7 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
         server.kill()
 
 
-def _cpu_seconds(process: psutil.Process) -> float:
+def cpu_seconds(process: psutil.Process) -> float:
     """0 for a process that is gone: the table is worth more than this figure."""
     try:
         times = process.cpu_times()

@@ -10,7 +10,6 @@ win), and no two equal requests are in flight together, which it would decode as
 """
 
 import argparse
-import queue
 import shlex
 import statistics
 import sys
@@ -35,7 +34,6 @@ from loadtests.bench.source_lines import SOURCES, SourceLine, repeated_source_li
 KINDS = (False, True)
 """Plain answers, then streams."""
 NO_CACHE = ("--cache-bytes", "0")
-OFFLINE_SECONDS = 600.0
 NUM_LARGE_TOKENS = 24
 QUICK_REQUESTS = 64
 QUICK_SECONDS = 1.5
@@ -102,7 +100,7 @@ def run(arguments: argparse.Namespace) -> None:
             results = _measure(server, plan)
         print(f"{Machine.read()}; `kakehashi {shlex.join(['serve', *flags])}`; `{shlex.join(sys.orig_argv[1:])}`")
         _show(results, plan)
-        rounds = _measure_offline(results.checkpoint, plan)
+        rounds = _measure_offline(results.checkpoint, plan, Path(scratch))
     if rounds:
         print(f"\n### The engine without a server\n\n{offline_table(rounds, results.at_most_clients())}")
     if arguments.plot is not None:
@@ -185,10 +183,10 @@ def _open_cell(generator: Generator, plan: ServedPlan, capacity: LoadCell, share
     )
 
 
-def _measure_offline(checkpoint: ServedCheckpoint, plan: ServedPlan) -> list[OfflineRound]:
+def _measure_offline(checkpoint: ServedCheckpoint, plan: ServedPlan, scratch: Path) -> list[OfflineRound]:
     try:
-        return measure_offline(checkpoint, plan.sentences, num_rounds=plan.num_rounds, seconds_limit=OFFLINE_SECONDS)
-    except (queue.Empty, OSError) as error:  # the other tables are worth more than this one
+        return measure_offline(checkpoint, plan.sentences, num_rounds=plan.num_rounds, scratch=scratch)
+    except (RuntimeError, OSError) as error:  # the other tables are worth more than this one
         print(f"the engine without a server could not be measured: {error!r}", file=sys.stderr)
         return []
 

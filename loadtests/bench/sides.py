@@ -1,4 +1,4 @@
-"""Who is measured, and how its work is spread over the cores: plain data."""
+"""The sides that are measured, and how their work is spread over the cores: plain data."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ Library = Literal["kakehashi", "ctranslate2", "transformers"]
 class Side:
     library: Library
     compute_type: str
+    device: str = "cpu"
 
     @property
     def name(self) -> str:
@@ -22,9 +23,9 @@ class Side:
 @dataclass(frozen=True, slots=True)
 class Shape:
     num_workers: int
-    """Processes of ours, `inter_threads` of CTranslate2."""
+    """Processes for ours, `inter_threads` for CTranslate2."""
     num_threads: int
-    """Of each worker; `intra_threads` of CTranslate2."""
+    """Threads of a worker; `intra_threads` for CTranslate2."""
 
     def __str__(self) -> str:
         return f"{self.num_workers} × {self.num_threads}"
@@ -32,13 +33,13 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class BackendSpec:
-    """What a process needs to know to become one side."""
+    """The instructions for a process that becomes one side."""
 
     side: Side
     directory: Path
-    """The checkpoint, as this side reads it."""
+    """The checkpoint in the format of this side."""
     shape: Shape
-    """Within the process."""
+    """The part of the shape inside the process."""
 
 
 class Backend(Protocol):

@@ -1,8 +1,12 @@
-"""Sentences to translate, and between which languages, as a TSV file has them."""
+"""Sentences with their languages, read from a TSV file, as requests or as token ids."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
+
+from loadtests.bench.work import Work
+from model.tokenizers.base import Tokenizer
 
 SOURCES = Path(__file__).parents[2] / "tests" / "data" / "sources.tsv"
 
@@ -28,5 +32,15 @@ def read_sources(path: Path = SOURCES) -> list[SourceLine]:
 
 
 def repeated_source_lines(path: Path, count: int) -> list[SourceLine]:
-    """`count` of them, from the first line again where the file has fewer."""
+    """The first `count` lines, starting again from the first if the file has fewer."""
     return list(islice(cycle(read_sources(path)), count))
+
+
+def encoded(lines: Iterable[SourceLine], tokenizer: Tokenizer, *, max_new_tokens: int) -> Work:
+    """The lines in token ids, for a greedy search in one batch."""
+    sources, prompts = [], []
+    for line in lines:
+        source = tokenizer.encode_source(line.text, source_lang=line.source_lang, target_lang=line.target_lang)
+        sources.append(tuple(source))
+        prompts.append(tuple(tokenizer.decoder_prompt(line.target_lang)))
+    return Work(tuple(sources), tuple(prompts), beam_size=1, batch_size=len(sources), max_new_tokens=max_new_tokens)

@@ -1,10 +1,10 @@
-"""What every side is given to translate, and what it answers: plain data, which goes to other processes."""
+"""The input and output of a side: plain data, which is sent to other processes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 Targets = list[list[int]]
-"""A target for each source: the tokens after the decoder prompt, the end token included."""
+"""A target for each source: the tokens after the decoder prompt, including the end token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,14 +15,16 @@ class Work:
     prompts: tuple[tuple[int, ...], ...]
     beam_size: int
     batch_size: int
-    """The most sentences that are decoded side by side."""
+    """The most sentences to decode side by side."""
     max_new_tokens: int
     fixed_length: bool = False
-    """Each target has exactly `max_new_tokens`, and the end token is not among them."""
+    """Every target has exactly `max_new_tokens` tokens, without an end token."""
+    repetition_guard: bool = False
+    """Ours only: end targets that loop, as a server does."""
 
     @property
     def target_length(self) -> int:
-        """The most tokens of a target with its prompt; prompts are of one length."""
+        """The most tokens of a target, prompt included; all prompts have the same length."""
         return len(self.prompts[0]) + self.max_new_tokens
 
     def part(self, start: int, size: int) -> "Work":
@@ -34,12 +36,12 @@ class Work:
         return replace(self, sources=sources, prompts=tuple(self.prompts[index] for index in indices))
 
     def share(self, index: int, count: int) -> "Work":
-        """One of `count` parts, which are about equal."""
+        """One of `count` parts of about equal size."""
         return replace(self, sources=self.sources[index::count], prompts=self.prompts[index::count])
 
 
 def joined(shares: Sequence[Targets]) -> Targets:
-    """The targets of all shares of some work, in its order."""
+    """The targets of all shares of a work, in its order."""
     targets: Targets = [[] for _ in range(sum(map(len, shares)))]
     for index, share in enumerate(shares):
         targets[index :: len(shares)] = share
@@ -48,7 +50,7 @@ def joined(shares: Sequence[Targets]) -> Targets:
 
 @dataclass(frozen=True, slots=True)
 class TimedTargets:
-    """`began` and `ended` are the system's monotonic clock, the same one in all processes."""
+    """`began` and `ended` are read from the system's monotonic clock, which all processes share."""
 
     began: float
     ended: float
