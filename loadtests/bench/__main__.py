@@ -1,8 +1,8 @@
-"""All that is measured: python -m loadtests.bench [offline | step | served | cache | scraping] [--help].
+"""Run the benchmarks: python -m loadtests.bench [offline | step | served | cache | scraping] [--help].
 
-`offline` is the engine beside CTranslate2 and `transformers`, `step` a decode step beside what the machine can do,
-`served` a server under load, `cache` what the encoder cache is worth, and `scraping` what reading its metrics costs.
-Without a name all of them run, each with its defaults.
+`offline` compares the engine with CTranslate2 and `transformers`, `step` compares a decode step with the limits of the
+machine, `served` loads a server, `cache` measures the gain from the encoder cache, and `scraping` the cost of reading
+metrics. Without a name all of them run with their defaults.
 """
 
 import argparse

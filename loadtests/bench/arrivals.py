@@ -1,10 +1,10 @@
-"""When the requests of an open loop are due."""
+"""The times at which the requests of an open loop are due."""
 
 from random import Random
 
 
 def poisson_arrivals(*, rate: float, seconds: float, seed: int) -> list[float]:
-    """Seconds after the start, ascending, of a Poisson process with `rate` arrivals a second on average."""
+    """A Poisson process with `rate` arrivals a second on average: ascending seconds after the start."""
     random = Random(seed)
     arrivals: list[float] = []
     due = random.expovariate(rate)

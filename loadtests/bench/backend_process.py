@@ -1,6 +1,6 @@
-"""One side in a process of its own, which sleeps until it is given work.
+"""One side in a process of its own, which sleeps until it receives work.
 
-No library's threads, allocator or environment meets another's, and one process is idle while another is timed.
+So libraries do not share threads, allocators or environments, and all other sides are idle while one is timed.
 """
 
 import os
@@ -18,10 +18,10 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 
 
 class BackendProcess:
-    """Raises RuntimeError, here and from each method, where the process has ended."""
+    """Every method raises RuntimeError if the process has ended."""
 
     def __init__(self, spec: BackendSpec) -> None:
-        """Does not wait until the engine is loaded."""
+        """Start loading the engine; `wait_loaded` waits for it."""
         self._name = spec.side.name
         self._connection, theirs = Pipe()
         variables = dict.fromkeys(THREAD_VARIABLES, str(spec.shape.num_threads))
@@ -54,7 +54,7 @@ class BackendProcess:
             raise RuntimeError(f"the process of {self._name} ended with status {self._process.wait()}") from None
 
     def close(self) -> None:
-        """Ends the process, whatever it is at."""
+        """End the process, even in the middle of work."""
         self._connection.close()
         self._process.terminate()
         self._process.wait()

@@ -1,13 +1,13 @@
-"""What the encoder cache is worth: python -m loadtests.bench cache [-- flags of kakehashi serve].
+"""The gain from the encoder cache: python -m loadtests.bench cache [-- flags of kakehashi serve].
 
-1. Time to the first token of a stream that has the server to itself, by the tokens of its source: past the cache,
-   missing it and hitting it; in memory, and in a Redis that is started for it. On the bundled checkpoint and on random
-   weights of an OPUS-MT's size.
-2. Tokens a second of many clients on two servers in turns, with the memory tier and without any: where no text comes
-   again, so that the cache is only work, and where every other request repeats an earlier one.
-3. Source tokens encoded for one source in three languages, over those of three requests. It must be exactly 1/3.
+1. The time to the first token of a stream on an idle server, by the length of the source: bypassing the cache, missing
+   it and hitting it; with the memory tier, and with a Redis that the benchmark starts. On the bundled checkpoint and on
+   random weights of the size of an OPUS-MT.
+2. Tokens a second of many clients on two servers in turns, one with the memory tier and one without a cache. Once all
+   texts are new, so that the cache is pure cost, and once every other request repeats an earlier one.
+3. Source tokens encoded for one request into three languages, over those of three requests. It must be exactly 1/3.
 
-Sources are words of real sentences in random order, so many that none comes again unless it is meant to.
+Sources are words of real sentences in random order, so that none repeats by chance.
 """
 
 import argparse
@@ -30,10 +30,11 @@ from loadtests.bench.cache_report import (
     encoded_table,
     first_token_table,
 )
-from loadtests.bench.cache_throughput import KINDS, TEXTS, Comparison, Servers, compare
+from loadtests.bench.cache_throughput import TEXTS, Comparison, Servers, compare
 from loadtests.bench.checkpoints import save_random_m2m100
 from loadtests.bench.encoded_tokens import EncodedTokens, measure_encoded_tokens
 from loadtests.bench.first_tokens import FirstTokens, FirstTokenTimer, Tier
+from loadtests.bench.generator import KINDS
 from loadtests.bench.machine import Machine
 from loadtests.bench.redis_server import running_redis
 from loadtests.bench.running_server import BenchServer, running_server
@@ -48,9 +49,9 @@ from service.settings import BUNDLED_MODEL
 BUNDLED, LARGE = "bundled", "OPUS-MT-sized"
 TARGET_LANG = "de"
 NUM_WARM_UP = 4
-"""Sources of each length that are asked for first and not counted."""
+"""Sources of each length that are sent first and not counted."""
 KEEP_ALL = ("--cache-min-tokens", "1", "--redis-min-tokens", "1")
-"""A tier that does not pay for short sources is to be seen."""
+"""Caches short sources too, to show whether a tier pays off for them."""
 NO_MEMORY = ("--cache-bytes", "0")
 NO_REDIS = ("--redis-url", "")
 QUICK_SOURCES = 4
@@ -72,22 +73,22 @@ class CachePlan:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--tiers", nargs="+", choices=get_args(Tier), default=list(get_args(Tier)))
-    parser.add_argument("--lengths", type=int, nargs="+", default=[10, 50, 200], help="of sources, in tokens")
-    parser.add_argument("--sources", type=int, default=120, help="of each length, checkpoint and tier")
-    parser.add_argument("--clients", type=int, default=64, help="of the closed loops")
-    parser.add_argument("--requests", type=int, default=1000, help="in a closed loop")
-    parser.add_argument("--rounds", type=int, default=3, help="of the closed loops")
+    parser.add_argument("--lengths", type=int, nargs="+", default=[10, 50, 200], help="source lengths in tokens")
+    parser.add_argument("--sources", type=int, default=120, help="sources for each length, checkpoint and tier")
+    parser.add_argument("--clients", type=int, default=64, help="clients of a closed loop")
+    parser.add_argument("--requests", type=int, default=1000, help="requests of a closed loop")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of closed loops")
     parser.add_argument("--seed", type=int, default=1, help="of the sources")
-    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the times to the first token, too")
-    parser.add_argument("--quick", action="store_true", help="few sources, one round: to see that it works")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="also plot the times to the first token")
+    parser.add_argument("--quick", action="store_true", help="few sources, one round: only checks that it works")
     parser.add_argument("serve", nargs="*", metavar="-- FLAGS", help="flags of kakehashi serve")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Raises SystemExit where a server or Redis does not start, or answers something else than what is measured."""
+    """Raises SystemExit if a server or Redis does not start, or an answer is not the expected one."""
     plan = _plan(arguments)
     sentences = [each for each in read_sources(SOURCES) if each.source_lang == LANGUAGE]
-    # The random checkpoint has the bundled one's tokenizer.
+    # The random checkpoint shares the bundled one's tokenizer.
     mixer = WordMixer(load_tokenizer(read_checkpoint(BUNDLED_MODEL, name=BUNDLED)), sentences, seed=plan.seed)
     machine = Machine.read()
     print(f"{machine}; `{shlex.join(sys.orig_argv[1:])}`\n\n### First token\n", flush=True)
@@ -123,7 +124,7 @@ def _time_first_tokens(plan: CachePlan, mixer: WordMixer) -> list[FirstTokens]:
     cells: list[FirstTokens] = []
     with ExitStack() as stack:
         flags: dict[Tier, tuple[str, ...]] = {"memory": NO_REDIS}
-        if "redis" in plan.tiers:  # before all else, so that whoever has no redis-server learns it at once
+        if "redis" in plan.tiers:  # first, so that a missing redis-server is reported at once
             flags["redis"] = (*NO_MEMORY, "--redis-url", stack.enter_context(running_redis()).url)
         large = Path(stack.enter_context(TemporaryDirectory())) / "random-m2m100"
         save_random_m2m100(large)
@@ -147,7 +148,7 @@ def _time_first_tokens(plan: CachePlan, mixer: WordMixer) -> list[FirstTokens]:
 
 
 def _output_format(server: BenchServer, directory: Path) -> OutputFormat:
-    """As EncoderDtype says: float32 in float32, else a type of two bytes."""
+    """The format of encoder outputs: float32 for float32, otherwise a type of two bytes."""
     dtype: EncoderDtype = "float32" if server.checkpoint().compute_type == "float32" else "bfloat16"
     return OutputFormat(dtype, read_checkpoint(directory, name=directory.name).config.d_model)
 

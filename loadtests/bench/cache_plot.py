@@ -1,4 +1,4 @@
-"""Times to the first token as a picture."""
+"""A plot of the times to the first token."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +10,8 @@ STYLES: dict[Mode, str] = {"no cache": ":", "miss": "--", "hit": "-"}
 
 
 def draw(path: Path, cells: Sequence[FirstTokens], machine: Machine) -> None:
-    """Medians with their quartiles by length, a panel for each checkpoint and a colour for each tier."""
-    # Only where a picture is asked for: it takes a second, and is in no extra but `bench`.
+    """Draw medians and quartiles by length, with a panel for each checkpoint and a colour for each tier."""
+    # Imported only for a plot: it takes a second, and only the extra `bench` has it.
     from matplotlib.figure import Figure
 
     checkpoints = list(dict.fromkeys(each.checkpoint for each in cells))

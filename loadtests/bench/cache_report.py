@@ -10,12 +10,12 @@ from loadtests.bench.served_report import kind
 from model.evaluation.markdown import markdown_table
 
 FIRST_TOKEN_LEGEND = """\
-Median ms to the first token (p25–p75), seen by the client. A hit over a miss says what the tier saves, both on one \
-server; a miss over no cache what a look-up costs that finds nothing, and the keeping. Left out: requests of which the \
-cache did not do what it was to do."""
+Median ms to the first token (p25–p75) at the client, all on one server. Hit / miss is the saving of the tier; \
+miss / no cache is the cost of a failed look-up and of storing the output. Left out: requests that the cache did not \
+handle as intended."""
 COMPARISON_LEGEND = """\
-Medians over the rounds (least–most). Hits are of the look-ups of the server that keeps outputs; shared is what equal \
-requests in flight had in common, which must be 0."""
+Medians of the rounds (least–most). Hits are a share of the look-ups of the server with the cache. Shared counts work \
+shared by equal requests in flight; it must be 0."""
 
 
 def first_token_table(cells: Iterable[FirstTokens]) -> str:

@@ -1,8 +1,8 @@
-"""The same closed loops on a server that keeps encoder outputs and on one that does not, side by side and in turns.
+"""The same closed loops, in turns, on a server that caches encoder outputs and on one that does not.
 
-In each round every text is new to the server that keeps them. Then come as many requests, of which every other one
-repeats a text of those before, long answered, and the rest is new. No two equal requests are ever in flight together,
-which a server would decode once: what it says of that stands beside the figures.
+In the first loop of a round every text is new. In the second, every other request repeats a text of the first, which
+was answered long before, and the rest is new. Equal requests are never in flight together, because the server would
+decode them once; the table shows its count of shared decodes.
 """
 
 import math
@@ -11,15 +11,13 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Literal
 
-from loadtests.bench.generator import Generator
+from loadtests.bench.generator import KINDS, Generator
 from loadtests.bench.running_server import BenchServer
 from loadtests.bench.source_lines import SourceLine
 from loadtests.bench.word_mixer import WordMixer
 
 Texts = Literal["all new", "half repeated"]
 TEXTS: tuple[Texts, ...] = ("all new", "half repeated")
-KINDS = (False, True)
-"""Plain answers, then streams."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +28,7 @@ class Servers:
 
 @dataclass(frozen=True, slots=True)
 class LoopRound:
-    """One closed loop on one server. CPU times are of all of it; hits and misses are of the memory tier."""
+    """One closed loop on one server. CPU times cover the whole loop; hits and misses are those of the memory tier."""
 
     seconds: float
     num_failed: int
@@ -40,7 +38,7 @@ class LoopRound:
     num_hits: int
     num_misses: int
     num_shared: int
-    """Decodes or encodings that an equal request in flight did too."""
+    """Decodes or encodings shared with an equal request in flight."""
 
     @property
     def tokens_per_second(self) -> float:
@@ -57,7 +55,7 @@ class LoopRound:
 
 @dataclass(slots=True)
 class Comparison:
-    """The rounds of one kind of load, each of the same requests on both servers."""
+    """The rounds of one kind of load; a round sends the same requests to both servers."""
 
     texts: Texts
     is_stream: bool
@@ -65,7 +63,7 @@ class Comparison:
     on: list[LoopRound] = field(default_factory=list)
 
     def ratios(self, of: Callable[[LoopRound], float]) -> list[float]:
-        """With the cache over without it, by round."""
+        """The ratio of the server with the cache to the one without, by round."""
         return [of(on) / of(off) if of(off) else math.nan for on, off in zip(self.on, self.off, strict=True)]
 
     @property
@@ -83,7 +81,7 @@ def compare(
     num_clients: int,
     on_loop: Callable[[], object],
 ) -> list[Comparison]:
-    """Each loop is as many requests as `templates`, whose lengths and languages theirs are."""
+    """Run the loops. A loop has a request for each of `templates`, with its length and languages."""
     warm_up = [mixer.like(each) for each in templates[: 4 * num_clients]]
     for server, stream in product((servers.off, servers.on), KINDS):
         _loop(server, warm_up, num_clients=num_clients, stream=stream)

@@ -1,4 +1,4 @@
-"""The checkpoints that are measured, each with sentences in token ids."""
+"""The checkpoints that benchmarks measure, with sentences in token ids."""
 
 import random
 import shutil
@@ -13,7 +13,7 @@ from model.evaluation.parallel_text import EvaluationError, read_test_sets
 from model.tokenizers.loading import load_tokenizer
 from service.settings import BUNDLED_MODEL
 
-if TYPE_CHECKING:  # who reads sentences and sends them has no need of torch
+if TYPE_CHECKING:  # a load generator reads sentences without torch
     from transformers import PreTrainedModel
 
 CheckpointName = Literal["bundled", "marian"]
@@ -21,11 +21,11 @@ CheckpointName = Literal["bundled", "marian"]
 NUM_SENTENCES = 256
 SEED = 20
 MIN_SOURCE_TOKENS, MAX_SOURCE_TOKENS = 5, 40
-"""Of the random Marian, end token included."""
+"""Source lengths of the random Marian, including the end token."""
 SUBLAYER_GAIN = 0.3
-"""On the random weights at the end of each sublayer."""
+"""The factor of the random weights at the end of each sublayer."""
 MAX_NEW_TOKENS = 64
-"""Where targets have their natural ends, for the one that finds none."""
+"""The limit of targets with natural ends, for a target that finds none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Subject:
     name: CheckpointName
     directory: Path
     sentences: Work
-    """All of them; what is measured takes its part, and sets the sizes of beam and batch."""
+    """All sentences. A measurement takes some of them and sets beam and batch size."""
 
     @property
     def description(self) -> str:
@@ -45,14 +45,14 @@ class Subject:
 
 
 def load_subject(name: CheckpointName, scratch: Path, *, num_target_tokens: int, data: Path | None = None) -> Subject:
-    """`scratch` gets the random Marian, whose targets have `num_target_tokens`; `data` is for the bundled one."""
+    """The random Marian is written to `scratch` and has `num_target_tokens`; `data` is for the bundled checkpoint."""
     if name == "bundled":
         return bundled(data=data)
     return random_marian(scratch / "random-marian", num_target_tokens=num_target_tokens)
 
 
 def bundled(*, data: Path | None) -> Subject:
-    """The bundled checkpoint on real sentences: those committed, or of the `NAME.en-XX.tsv` in `data`."""
+    """The bundled checkpoint on real sentences: committed ones, or the files `NAME.en-XX.tsv` in `data`."""
     checkpoint = read_checkpoint(BUNDLED_MODEL, name="bundled")
     tokenizer = load_tokenizer(checkpoint)
     texts = read_sources(SOURCES) if data is None else read_pairs(data)
@@ -63,7 +63,7 @@ def bundled(*, data: Path | None) -> Subject:
 
 
 def read_pairs(directory: Path) -> list[SourceLine]:
-    """Both ways of each line of the parallel text in `directory`. Raises SystemExit where it cannot be used."""
+    """Read both directions of the parallel text in `directory`. Raises SystemExit for unusable text."""
     try:
         test_sets = read_test_sets(directory, limit=None)
     except EvaluationError as error:
@@ -79,9 +79,9 @@ def read_pairs(directory: Path) -> list[SourceLine]:
 
 
 def random_marian(directory: Path, *, num_target_tokens: int) -> Subject:
-    """Of the sizes of an OPUS-MT checkpoint, with random weights and sentences; saved in `directory`.
+    """A checkpoint of the size of an OPUS-MT, with random weights and sentences, saved in `directory`.
 
-    There is no text to it, so that all targets have `num_target_tokens`.
+    Random weights find no natural end, so all targets have `num_target_tokens`.
     """
     save_random_marian(directory)
     config = read_checkpoint(directory, name="marian").config
@@ -98,14 +98,14 @@ def random_marian(directory: Path, *, num_target_tokens: int) -> Subject:
 
 
 def _random_source(config: ModelConfig, generator: random.Random) -> tuple[int, ...]:
-    """The ids of the end and unknown tokens are the first ones, that of the padding token the last."""
+    """Draw ids between the end and unknown tokens, which come first, and the padding token, which is last."""
     length = generator.randint(MIN_SOURCE_TOKENS, MAX_SOURCE_TOKENS)
     return (*(generator.randrange(2, config.vocab_size - 1) for _ in range(length - 1)), config.eos_token_id)
 
 
 def save_random_marian(directory: Path) -> None:
-    """6+6 layers, D 512, 8 heads, feed-forward 2,048, a vocabulary of 32,000 that both sides and the output share."""
-    import torch  # only here: who reads sentences and sends them has no need of it
+    """6+6 layers, D 512, 8 heads, feed-forward 2,048, and one vocabulary of 32,000 for both sides and the output."""
+    import torch  # only here: a load generator needs no torch
     from transformers import MarianConfig, MarianMTModel
     from transformers.utils import logging
 
@@ -135,13 +135,15 @@ def save_random_marian(directory: Path) -> None:
     model = MarianMTModel(config)
     _enliven(model)
     with torch.no_grad():
-        model.get_input_embeddings().weight[config.pad_token_id] = 0  # CTranslate2 begins a target with zeros
+        model.get_input_embeddings().weight[config.pad_token_id] = (
+            0  # CTranslate2 starts targets with zeros
+        )
     model.generation_config.bad_words_ids = [[config.pad_token_id]]
     model.save_pretrained(directory)
 
 
 def save_random_m2m100(directory: Path) -> None:
-    """The bundled checkpoint's tokenizer over random weights: 6+6 layers, D 512, 8 heads, feed-forward 2,048."""
+    """The bundled checkpoint's tokenizer with random weights: 6+6 layers, D 512, 8 heads, feed-forward 2,048."""
     import torch
     from transformers import M2M100Config, M2M100ForConditionalGeneration
     from transformers.utils import logging
@@ -169,10 +171,10 @@ def save_random_m2m100(directory: Path) -> None:
 
 
 def _enliven(model: "PreTrainedModel") -> None:
-    """Keep targets from repeating one token for ever, for to agree on that means little.
+    """Keep targets from repeating one token for ever, because engines that agree on that prove little.
 
-    Sublayers that add little keep tokens apart on their way up; norms that turn half of the signs keep one from voting
-    for itself.
+    Weak sublayers keep tokens apart on their way through the layers, and norms that flip half of the signs keep a
+    token from predicting itself.
     """
     import torch
 

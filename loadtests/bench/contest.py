@@ -1,4 +1,4 @@
-"""The sides of one checkpoint against each other: which settings, which work, in which order."""
+"""Compare the sides on one checkpoint: their settings, their work and its order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,10 +11,10 @@ from loadtests.bench.sides import Shape, Side
 from loadtests.bench.work import Targets, Work
 
 MIN_LATENCY_SENTENCES = 8
-"""Smaller batches come several in a row, so that what is timed is not over at once."""
+"""Smaller batches run several times in a row, so that a timing is not too short."""
 COMPARED_BATCH_SIZE = 32
 MAX_COMPARED_FIXED = 64
-"""Sentences, where lengths are fixed and so none is left out of what is timed."""
+"""Sentences to compare if lengths are fixed; comparing then excludes none from the timing."""
 
 
 class Bar(Protocol):
@@ -26,14 +26,14 @@ class ContestPlan:
     beam_sizes: tuple[int, ...]
     batch_sizes: tuple[int, ...]
     saturated_batch_sizes: tuple[int, ...]
-    """Of which each side takes what suits it."""
+    """Candidates; every side uses the one that suits it."""
     num_saturated: int
-    """Sentences; half of them for beams."""
+    """Sentences; half as many for beams."""
     num_compared: int
-    """Sentences of which the targets are compared, and where lengths are not fixed the ones that may be timed."""
+    """Sentences whose targets are compared. If lengths are not fixed, only these may be timed."""
     num_rounds: int
     num_target_tokens: int
-    """Where lengths are fixed."""
+    """The length of fixed targets."""
 
 
 class Contest:
@@ -46,7 +46,7 @@ class Contest:
         self._plan = plan
         self._num_cores = num_cores
         self._timed: dict[int, Work] = {}
-        """By beam size."""
+        """Work to time, by beam size."""
 
     @property
     def cells(self) -> list[Cell]:
@@ -58,7 +58,7 @@ class Contest:
 
     @property
     def num_runs(self) -> int:
-        """What the bar is told, in the end."""
+        """The total of the progress bar."""
         compared = len(self._plan.beam_sizes) * len(self._sides)
         return compared + sum(
             len(self._settings(side, cell)) + self._plan.num_rounds * (1 + self._scales(side, cell))
@@ -75,16 +75,16 @@ class Contest:
         )
 
     def _sides_of(self, cell: Cell) -> list[Side]:
-        """`transformers` is here for single greedy batches, as it is usually called; the rest would take too long."""
+        """`transformers` takes part in single greedy batches only, its usual use; the rest would take too long."""
         alone = cell.batch_size is not None and cell.beam_size == 1
         return [side for side in self._sides if alone or side.library != "transformers"]
 
     def _settings(self, side: Side, cell: Cell) -> list[Setting]:
-        """What the trial tries."""
+        """The settings that the trial runs."""
         one_worker, all_workers = Shape(1, self._num_cores), Shape(self._num_cores, 1)
         if cell.batch_size is not None:
             alone = all_workers if side.library == "ctranslate2" else Shape(1, 1)
-            # a server shares out a batch among its workers, as CTranslate2 does within one call
+            # a server splits a batch among its workers, as CTranslate2 does within one call
             shared_out = [all_workers] if side.library == "kakehashi" and cell.batch_size > 1 else []
             return [Setting(shape, cell.batch_size) for shape in dict.fromkeys((alone, one_worker, *shared_out))]
         shapes = (all_workers, one_worker) if side.library == "ctranslate2" else (all_workers,)
@@ -92,11 +92,11 @@ class Contest:
         return [Setting(shape, size) for shape in dict.fromkeys(shapes) for size in sizes]
 
     def _scales(self, side: Side, cell: Cell) -> bool:
-        """Whether one worker is measured beside all."""
+        """Whether one worker is measured as well as all of them."""
         return side.library == "kakehashi" and cell.batch_size is None and self._num_cores > 1
 
     def measure(self, cell: Cell, bar: Bar) -> list[Measurement]:
-        """Each side in its best setting, in turns; of ours one worker alone too, where there are several."""
+        """Time every side in its best setting, in turns; ours also with one worker, if there are several."""
         measurements: list[Measurement] = []
         for side in self._sides_of(cell):
             trials = []
@@ -122,12 +122,12 @@ class Contest:
             num_batches = max(1, MIN_LATENCY_SENTENCES // cell.batch_size)
             return [sentences.part(index * cell.batch_size, cell.batch_size) for index in range(num_batches)]
         num_sentences = self._plan.num_saturated // min(cell.beam_size, 2)
-        if setting.shape == Shape(1, 1):  # as much as one of the workers has when all are there
+        if setting.shape == Shape(1, 1):  # the share of one worker when all run
             num_sentences //= self._num_cores
         return [sentences.part(0, num_sentences)]
 
     def compare(self, beam_size: int, bar: Bar) -> list[Agreement]:
-        """All sides with `transformers`, or else with the first one; before anything is timed with that beam."""
+        """Compare all sides with `transformers`, or else the first side. Call it before timing with this beam size."""
         sentences = replace(self._subject.sentences, beam_size=beam_size, batch_size=COMPARED_BATCH_SIZE)
         num_compared = self._plan.num_compared
         sentences = sentences.part(0, min(num_compared, MAX_COMPARED_FIXED) if sentences.fixed_length else num_compared)
@@ -153,7 +153,7 @@ class Contest:
 
 
 def _ending(sentences: Work, targets: Sequence[Targets]) -> Work:
-    """The sentences but for those of which a side found no end: one that loops would be most of its batch's time."""
+    """Leave out sentences for which a side found no end: a looping target would dominate the time of its batch."""
     if sentences.fixed_length:
         return sentences
     longest = [max(map(len, of_sentence)) for of_sentence in zip(*targets, strict=True)]

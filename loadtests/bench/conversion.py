@@ -1,4 +1,4 @@
-"""A checkpoint as CTranslate2 reads it."""
+"""Convert a checkpoint to the format of CTranslate2."""
 
 from pathlib import Path
 
@@ -11,11 +11,11 @@ PAD = "<pad>"
 
 
 class TokenIds:
-    """Stands where the converter expects a tokenizer: a vocabulary in which each token is called by its id.
+    """Replaces the tokenizer that the converter expects, with a vocabulary that names every token by its id.
 
     The tokenizers of `transformers` 5 no longer list the language tokens of M2M-100 where the converter looks for them,
-    so that with them the vocabulary gets shorter than the embeddings. Names out of the config alone are always as many
-    as there are embeddings, and need no tokenizer files.
+    which leaves the vocabulary shorter than the embeddings. Names made from the config always match the number of
+    embeddings, and need no tokenizer files.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -33,7 +33,7 @@ class TokenIds:
         return self._name(token_id)
 
     def _name(self, token_id: int) -> str:
-        """The converter takes a Marian's padding token off by this name."""
+        """The converter finds a Marian's padding token, which it removes, by this name."""
         return PAD if token_id == self._config.pad_token_id else str(token_id)
 
 
@@ -47,7 +47,7 @@ class Converter(TransformersConverter):  # type: ignore[misc]  # it is untyped
 
 
 def convert(directory: Path, output: Path, *, compute_type: str) -> Path:
-    """`output`, which is made; it must not exist."""
+    """Create and return `output`, which must not exist."""
     logging.disable_progress_bar()
     Converter(directory).convert(str(output), quantization=compute_type)
     return output

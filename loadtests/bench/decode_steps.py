@@ -1,4 +1,4 @@
-"""The time of a decode step of our engine, and the least it could take."""
+"""The time of a decode step of our engine, and its lower bound."""
 
 import statistics
 import time
@@ -19,7 +19,7 @@ from model.transformer.compute_types import ComputeType
 WEIGHT_BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
 NUM_STEPS = 16
 NUM_WARMING_STEPS = 3
-"""Kernels are made for the number of rows."""
+"""Warm-up steps: some kernels are generated for a number of rows."""
 FIRST_ORDINARY_ID = 4
 
 
@@ -28,12 +28,12 @@ class StepSize:
     num_rows: int
     num_source_tokens: int
     num_self_tokens: int
-    """In the middle of what is measured, over which it grows."""
+    """In the middle of the measurement; it grows with every step."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepCost:
-    """What a step has to read and compute, in the linear layers and in attention."""
+    """The bytes to read and the operations of a step, in linear layers and attention."""
 
     weight_bytes: int
     kv_bytes: int
@@ -49,7 +49,7 @@ class StepCost:
         return self.linear_operations + self.attention_operations
 
     def floor_seconds(self, roofline: Roofline, compute_type: str) -> float:
-        """All bytes come once, at full bandwidth, or all operations at the peak: whichever takes longer."""
+        """The time to read all bytes once at full bandwidth, or to compute at the peak rate, whichever is longer."""
         peaks = roofline.operations_per_second
         attention_peak = peaks["bfloat16" if compute_type == "bfloat16" else "float32"]
         reading = self.num_bytes / roofline.bandwidth(self.num_bytes)
@@ -67,9 +67,9 @@ class StepTime:
 
 
 def step_cost(config: ModelConfig, size: StepSize, compute_type: str, *, kv_dtype: torch.dtype) -> StepCost:
-    """Of the decoder's layers and the output projection; K' and V' of the source are there already."""
+    """The cost of the decoder layers and the output projection. K' and V' of the source are cached already."""
     inner = config.decoder_heads * config.decoder_head_dim
-    attention = (4 + 2) * config.d_model * inner  # Q, K, V and the output; of cross-attention Q and the output
+    attention = (4 + 2) * config.d_model * inner  # self-attention: Q, K, V, output; cross-attention: Q, output
     feed_forward = (3 if config.gated_ffn else 2) * config.d_model * config.decoder_ffn
     weights = config.decoder_layers * (attention + feed_forward) + config.d_model * config.decoder_vocab_size
     num_kv = size.num_rows * config.decoder_layers * 2 * inner * (size.num_source_tokens + size.num_self_tokens)
@@ -82,7 +82,7 @@ def step_cost(config: ModelConfig, size: StepSize, compute_type: str, *, kv_dtyp
 
 
 class StepTimer:
-    """A checkpoint in one compute type."""
+    """Times steps of a checkpoint in one compute type."""
 
     def __init__(self, name: str, directory: Path, *, compute_type: str, roofline: Roofline) -> None:
         self._name = name
@@ -92,7 +92,7 @@ class StepTimer:
         self._transformer = load_transformer(self._checkpoint, compute_type=cast(ComputeType, compute_type), device=CPU)
 
     def measure(self, size: StepSize) -> StepTime:
-        """The median of several steps, each with its search for the next tokens."""
+        """The median of several steps, including the search for the next tokens."""
         config = self._checkpoint.config
         num_all_steps = NUM_WARMING_STEPS + NUM_STEPS
         prompt_length = max(1, size.num_self_tokens - NUM_WARMING_STEPS - NUM_STEPS // 2)

@@ -1,4 +1,4 @@
-"""Source tokens that a server encodes for one source in several languages: asked for at once, and one by one."""
+"""Source tokens that a server encodes for one source in several languages, in one request and in several."""
 
 import asyncio
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class EncodedTokens:
 
 
 def measure_encoded_tokens(server: BenchServer, sentence: SourceLine) -> EncodedTokens:
-    """All requests go past the cache. Raises SystemExit where sharing is not all that it should be."""
+    """All requests bypass the cache. Raises SystemExit if the source is encoded more than once in one request."""
     encoded = EncodedTokens(
         _encoded(server, sentence, [list(TARGETS)]), _encoded(server, sentence, [[target] for target in TARGETS])
     )
@@ -36,7 +36,7 @@ def measure_encoded_tokens(server: BenchServer, sentence: SourceLine) -> Encoded
 
 
 def _encoded(server: BenchServer, sentence: SourceLine, targets: Sequence[list[str]]) -> int:
-    """For one request after another, each into those languages."""
+    """Source tokens encoded for one request after another, with the languages in `targets`."""
 
     async def ask() -> None:
         client = LeanClient(HOST, server.port, timeout_seconds=REQUEST_SECONDS)

@@ -1,8 +1,8 @@
-"""Time to the first token of a stream that has the server to itself: past the cache, missing it, and hitting it.
+"""Time to the first token of a stream on an idle server: bypassing the cache, missing it, and hitting it.
 
-A source is asked for three times on end: past the cache (`Cache-Control: no-store`), for the first time, and again, so
-that whatever else the machine does meets all three. The request past the cache is the first, second or last of them,
-in turns. Before each the server has done all that the one before left it to do, writes to Redis included.
+A source is sent three times in a row, so that other load on the machine affects all three alike: bypassing the cache
+(`Cache-Control: no-store`), for the first time, and again. The bypass is the first, second or last of these, in turns.
+Before every request the server has finished the work of the previous one, including writes to Redis.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ ORDERS: tuple[tuple[Mode, ...], ...] = (
     ("miss", "hit", "no cache"),
 )
 LOOK_UPS: Mapping[Mode, tuple[int, int]] = {"no cache": (0, 0), "miss": (0, 1), "hit": (1, 0)}
-"""The hits and misses that a request of each mode is."""
+"""The hits and misses that a request of each mode causes."""
 NUM_NEW_TOKENS = 4
 WRITE_SECONDS = 10.0
 
@@ -43,11 +43,11 @@ class FirstTokens:
     tier: Tier
     num_tokens: int
     output_bytes: int
-    """What one output takes."""
+    """The size of one encoder output."""
     seconds: dict[Mode, list[float]] = field(default_factory=lambda: {mode: [] for mode in get_args(Mode)})
     num_sources: int = 0
     num_left_out: int = 0
-    """Requests of which the cache did not do what it was to do, as where Redis did not answer in time."""
+    """Requests that the cache did not handle as intended, such as when Redis did not answer in time."""
 
     def median(self, mode: Mode) -> float:
         return percentile(self.seconds[mode], 50)
@@ -60,7 +60,7 @@ class FirstTokens:
 
 
 class FirstTokenTimer:
-    """Nobody else may ask the server meanwhile."""
+    """Needs a server without any other client."""
 
     def __init__(self, server: BenchServer, tier: Tier) -> None:
         self._server = server
@@ -78,7 +78,7 @@ class FirstTokenTimer:
         self._runner.close()
 
     def measure(self, sentence: SourceLine, cell: FirstTokens) -> None:
-        """The source has the cell's length, and is new to the server."""
+        """Measure a source that has the cell's length and is new to the server."""
         for mode in ORDERS[cell.num_sources % len(ORDERS)]:
             seconds, is_as_it_should_be = self._ask(sentence, mode, num_tokens=cell.num_tokens)
             if is_as_it_should_be:
@@ -88,7 +88,7 @@ class FirstTokenTimer:
         cell.num_sources += 1
 
     def _ask(self, sentence: SourceLine, mode: Mode, *, num_tokens: int) -> tuple[float, bool]:
-        """The seconds, and whether the cache did what it was to do. Raises SystemExit for what is no measurement."""
+        """The seconds, and whether the cache behaved as intended. Raises SystemExit for a failed request."""
         body = {**sentence.body(stream=True), "max_new_tokens": NUM_NEW_TOKENS}
         request = http_request(PATH, body, no_store=mode == "no cache")
         exchange = self._runner.run(self._client.ask(request, stream=True))
@@ -103,7 +103,7 @@ class FirstTokenTimer:
         return exchange.token_times[0] - exchange.sent_at, look_ups == LOOK_UPS[mode]
 
     def _settle(self) -> tuple[int, int]:
-        """Wait until all is written; the hits and misses of this tier since the last time."""
+        """Wait until all writes are done. Returns the hits and misses of this tier since the last call."""
         before, self._page = self._page, self._server.metrics()
         deadline = time.monotonic() + WRITE_SECONDS
         while _num_written(self._page) < self._num_writes:

@@ -1,4 +1,4 @@
-"""The processes of all sides of one checkpoint, loaded before anything is timed."""
+"""The processes of all sides of one checkpoint, which are loaded before the first timing."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -13,14 +13,14 @@ from loadtests.bench.work import Targets, Work, joined
 
 class Fleet:
     def __init__(self, directory: Path, *, scratch: Path) -> None:
-        """`scratch` gets the checkpoint in the forms that peers read."""
+        """Copies of the checkpoint in the formats of peers are written to `scratch`."""
         self._directory = directory
         self._scratch = scratch
         self._stack = ExitStack()
         self._processes: dict[tuple[Side, Shape], list[BackendProcess]] = {}
 
     def start(self, shapes: Iterable[tuple[Side, Shape]]) -> None:
-        """Load what these need, all at the same time."""
+        """Load the processes that these need, all at the same time."""
         shapes = list(shapes)
         directories = {side: self._directory_for(side) for side in dict.fromkeys(side for side, _ in shapes)}
         started: list[BackendProcess] = []
@@ -43,7 +43,7 @@ class Fleet:
         return output if output.exists() else convert(self._directory, output, compute_type=side.compute_type)
 
     def run(self, side: Side, shape: Shape, works: Sequence[Work]) -> tuple[Timing, list[Targets]]:
-        """The works, one after another, each split among the workers that are processes."""
+        """Run the works one after another, each split among the processes."""
         within = _within_process(side, shape)
         processes = self._processes[side, within][: shape.num_workers // within.num_workers]
         for index, process in enumerate(processes):
@@ -64,5 +64,5 @@ class Fleet:
 
 
 def _within_process(side: Side, shape: Shape) -> Shape:
-    """CTranslate2's workers share a process; ours have one each."""
+    """The shape inside a process: CTranslate2's workers share one process, each of ours has its own."""
     return shape if side.library == "ctranslate2" else Shape(1, shape.num_threads)

@@ -1,4 +1,4 @@
-"""Makes the load on one server, in this process, and takes the CPU time that each process needs for it."""
+"""Generates the load on one server, in this process, and measures the CPU time of every process."""
 
 import asyncio
 import gc
@@ -13,6 +13,8 @@ from loadtests.bench.loopback import HOST
 from loadtests.bench.running_server import BenchServer, CpuSeconds
 from loadtests.bench.source_lines import SourceLine
 
+KINDS = (False, True)
+"""The values of `stream`: plain answers, then streams."""
 PATH = "/v1/translations"
 REQUEST_SECONDS = 120.0
 
@@ -27,8 +29,7 @@ class Generator:
     def __init__(self, server: BenchServer, sentences: Sequence[SourceLine]) -> None:
         self._server = server
         self._requests = {
-            stream: [http_request(PATH, sentence.body(stream=stream)) for sentence in sentences]
-            for stream in (False, True)
+            stream: [http_request(PATH, sentence.body(stream=stream)) for sentence in sentences] for stream in KINDS
         }
 
     def closed(self, *, num_clients: int, stream: bool) -> Measured:
@@ -47,7 +48,7 @@ class Generator:
             finally:
                 client.close()
 
-        gc.collect()  # what the cell before left is not this one's pause
+        gc.collect()  # so that garbage of the previous cell does not pause this one
         before = self._server.cpu_seconds()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             load = runner.run(run())

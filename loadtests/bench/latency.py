@@ -1,4 +1,4 @@
-"""What one cell of the table says of its answers: percentiles, goodput, refusals and failures."""
+"""The statistics of one cell's answers: percentiles, goodput, refusals and failures."""
 
 import math
 from collections import Counter
@@ -16,7 +16,7 @@ T = TypeVar("T", int, str)
 
 @dataclass(frozen=True, slots=True)
 class LatencyGoals:
-    """What a good answer keeps to, in seconds. The time between tokens is the mean of a request."""
+    """The limits of a good answer, in seconds. `token_seconds` limits a request's mean time between tokens."""
 
     first_token_seconds: float
     token_seconds: float
@@ -25,10 +25,10 @@ class LatencyGoals:
 
 @dataclass(frozen=True, slots=True)
 class RequestResult:
-    """`seconds` and `first_token_seconds` count from when the request was due, not from when it was sent.
+    """`seconds` and `first_token_seconds` count from the time at which the request was due, not from sending it.
 
-    `gaps` are the times between successive tokens; tokens that one read brought together are 0 apart, so their mean is
-    the pace of the whole answer.
+    `gaps` are the times between successive tokens. Tokens that arrive in one read are 0 apart, so the mean is the pace
+    of the whole answer.
     """
 
     status: int
@@ -67,7 +67,7 @@ class RequestResult:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Linear between the two nearest values; NaN where there are none."""
+    """Interpolates linearly between the two nearest values. NaN if there are none."""
     if not values:
         return math.nan
     ordered = sorted(values)
@@ -79,7 +79,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Latencies are of the answers that are whole; each a percentile in the order of PERCENTS, in seconds."""
+    """Latencies are percentiles of the complete answers, in the order of PERCENTS, in seconds."""
 
     num_offered: int
     num_completed: int
@@ -90,7 +90,7 @@ class Summary:
     whole: tuple[float, ...]
     late: tuple[float, ...]
     refusals: tuple[tuple[int, int], ...]
-    """(status, how many), by status."""
+    """(status, number of answers), by status."""
     failures: tuple[tuple[str, int], ...]
 
 

@@ -1,9 +1,9 @@
-"""An HTTP/1.1 client that costs next to nothing, since it shares its cores with the server that it measures.
+"""An HTTP/1.1 client with little overhead, because it shares its cores with the server that it measures.
 
-It replaces httpx and httpx-sse: with 64 streams they took 200 to 380 µs a token of CPU time, where this takes 20 to 27
-and the service process took about 100, so that the table showed the client. httptools, with which uvicorn parses
-requests, parses the answers, and one clock reading serves all that one read brought. It knows only what this server
-sends: events that start with their name, and bodies whose end is announced.
+httpx and httpx-sse took 200 to 380 µs of CPU time a token with 64 streams, when the service process took about 100, so
+the table showed the client. This takes 20 to 27. httptools, uvicorn's parser of requests, parses the answers, and the
+clock is read once for each read from the socket. The client only supports what this server sends: events that start
+with their name, and bodies with a known end.
 """
 
 import asyncio
@@ -17,17 +17,17 @@ import httptools
 from loadtests.locust.event_stream import COMMENT, DATA, DONE, ERROR, EVENT_END, TOKEN
 
 MAX_IDLE_SECONDS = 2.0
-"""A server closes idle connections (uvicorn after 5 s); one that may be closing is not used again."""
+"""Connections idle for longer are dropped, because the server (uvicorn after 5 s) may be closing them."""
 
 
 @dataclass(slots=True)
 class Exchange:
-    """One request and what came back; `failure` says what went wrong, and is "" where nothing did."""
+    """One request and its answer. `failure` is the reason of a failure, or ""."""
 
     sent_at: float
     status: int = 0
     body: bytearray = field(default_factory=bytearray)
-    """Of a stream, only what follows its last whole event."""
+    """For a stream, only the data after its last whole event."""
     token_times: list[float] = field(default_factory=list)
     last_event: bytes = b""
     ended_at: float = 0.0
@@ -38,18 +38,18 @@ class Exchange:
         return self.status == 200 and not self.failure
 
     def how_it_ended(self, *, stream: bool) -> str:
-        """The failure, now that the server has ended its answer."""
+        """The failure of an answer that the server has ended, or ""."""
         if not stream or self.status != 200 or self.last_event.startswith(DONE):
             return ""
         return "event: error" if self.last_event.startswith(ERROR) else "a stream without done"
 
     @property
     def num_tokens(self) -> int:
-        """As the server counts them; 0 where the answer is not whole."""
+        """The server's count; 0 if the answer is incomplete."""
         return self.usage()["generated_tokens"] if self.is_ok else 0
 
     def usage(self) -> dict[str, int]:
-        """What the server says of a whole answer."""
+        """The `usage` of a complete answer."""
         usage: dict[str, int] = json.loads(self.last_event.removeprefix(DONE).removeprefix(DATA) or self.body)["usage"]
         return usage
 
@@ -65,7 +65,7 @@ class Connection(asyncio.Protocol):
         self._over: asyncio.Future[None] | None = None
 
     async def exchange(self, request: bytes, *, stream: bool) -> Exchange:
-        """Send a whole request and wait until it is over, well or badly. Cancelled, it hangs up."""
+        """Send a whole request and wait for the end of its answer or its failure. Cancelling it hangs up."""
         self._is_stream = stream
         self._exchange = exchange = Exchange(time.perf_counter())
         self._parser = httptools.HttpResponseParser(self)
@@ -82,7 +82,7 @@ class Connection(asyncio.Protocol):
         self.is_open = False
         self._transport.close()
 
-    # What asyncio calls.
+    # Called by asyncio.
 
     def connection_made(self, transport: Any) -> None:
         self._transport: asyncio.Transport = transport
@@ -101,7 +101,7 @@ class Connection(asyncio.Protocol):
         self._now = time.perf_counter()
         self._end("the connection was cut off" if exc is None else f"transport: {type(exc).__name__}")
 
-    # What httptools calls.
+    # Called by httptools.
 
     def on_headers_complete(self) -> None:
         if self._exchange is not None:
@@ -140,7 +140,7 @@ class Connection(asyncio.Protocol):
 
 
 def http_request(path: str, body: dict[str, object], *, no_store: bool = False) -> bytes:
-    """`no_store`: past the server's cache."""
+    """`no_store`: bypass the server's cache."""
     payload = json.dumps(body).encode()
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     if no_store:
@@ -149,7 +149,7 @@ def http_request(path: str, body: dict[str, object], *, no_store: bool = False) 
 
 
 class LeanClient:
-    """Connections to one server, opened as they are needed and kept for the next request."""
+    """Connections to one server, opened on demand and kept alive."""
 
     def __init__(self, host: str, port: int, *, timeout_seconds: float) -> None:
         self._host = host
@@ -158,7 +158,7 @@ class LeanClient:
         self._idle: list[Connection] = []
 
     async def ask(self, request: bytes, *, stream: bool) -> Exchange:
-        """Never raises for what the server does: a failure is a result."""
+        """Send a request. Never raises for a failure of the server: that is a result."""
         began = time.perf_counter()
         try:
             async with asyncio.timeout(self._timeout_seconds):

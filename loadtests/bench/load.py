@@ -1,10 +1,11 @@
 """Closed and open loops over one list of requests.
 
-In a closed loop each client sends its next request when it has its answer, so a slow server is asked less. In an open
-loop a request is sent when it is due, whatever is still unanswered, and its latency counts from then: a stall of the
-server, or of this process, is in the figures of all requests that were due meanwhile.
+In a closed loop, clients send their next request when they have an answer, so a slow server receives fewer requests. In
+an open loop a request is sent when it is due, even if earlier ones are unanswered. Its latency counts from that time,
+so a stall of the server or of this process shows in all requests that were due meanwhile.
 
-Neither sends a request while an equal one is in flight and another is left: the server would decode both as one.
+Neither loop sends a request while an equal one is in flight, unless only such requests are left: the server would
+decode both as one.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from loadtests.bench.turns import Turns
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """`seconds` last from the first request to the last answer."""
+    """`seconds` is the time from the first request to the last answer."""
 
     answers: list[RequestResult]
     seconds: float
@@ -48,7 +49,7 @@ async def closed_loop(client: LeanClient, requests: Sequence[bytes], *, num_clie
 
 
 async def open_loop(client: LeanClient, requests: Sequence[bytes], arrivals: Sequence[float], *, stream: bool) -> Load:
-    """One request for each of `arrivals`, in seconds from now; `requests` are used again and again."""
+    """Send a request at each of `arrivals`, in seconds from now, cycling through `requests`."""
     turns = Turns(requests, repeat=True)
     answers: list[RequestResult] = []
 

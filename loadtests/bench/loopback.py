@@ -1,4 +1,4 @@
-"""Ports of the loopback interface, and waiting for what is started there."""
+"""Free ports of the loopback interface, and waiting for a condition."""
 
 import socket
 import time
@@ -19,7 +19,7 @@ def free_port() -> int:
 
 
 def wait_until(condition: Callable[[], T], what: str, *, limit_seconds: float = TIME_LIMIT_SECONDS) -> T:
-    """Poll `condition` and return its first true value. Raises TimeoutError, naming `what` did not happen."""
+    """Poll `condition` and return its first true value. Raises TimeoutError, which names `what`, after the limit."""
     deadline = time.monotonic() + limit_seconds
     while not (value := condition()):
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""What kind of machine this is."""
+"""A description of this machine."""
 
 import os
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ KINDS = (
     ("AVX512-VNNI", "avx512_vnni"),
     ("AVX-VNNI", "avx_vnni"),
 )
-"""What multiplies matrices in reduced precision, with the flag in cpuinfo, the strongest first."""
+"""Instruction sets for matrices in reduced precision and their flags in cpuinfo, strongest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
     model_name: str
     num_cores: int
-    """That this process may use."""
+    """The cores that this process may use."""
     kinds: tuple[str, ...]
     isa: str
-    """Of our own kernels: the fastest here, or what `KAKEHASHI_ISA` names."""
+    """The instruction set of our own kernels: the fastest one, or `KAKEHASHI_ISA`."""
 
     @classmethod
     def read(cls) -> "Machine":

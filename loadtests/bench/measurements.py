@@ -1,4 +1,4 @@
-"""What was measured, and how: plain data."""
+"""Measurements and their conditions: plain data."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -10,13 +10,13 @@ from loadtests.bench.work import Targets
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """The time of one piece of work, or of several one after another."""
+    """The time of one or several works, run one after another."""
 
     seconds: float
     num_tokens: int
-    """Of all targets, end tokens included."""
+    """Tokens of all targets, including end tokens."""
     num_steps: int
-    """The tokens of the longest target, added up where it was several pieces."""
+    """Tokens of the longest target, summed over the works."""
     num_batches: int
 
     @property
@@ -49,7 +49,7 @@ class Cell:
     subject: str
     beam_size: int
     batch_size: int | None
-    """None: saturated, with many sentences on all cores."""
+    """None: saturated, which is many sentences on all cores."""
 
     @property
     def search(self) -> str:
@@ -64,12 +64,12 @@ class Cell:
 class Setting:
     shape: Shape
     batch_size: int
-    """The most sentences that are decoded side by side in a worker."""
+    """The most sentences to decode side by side in a worker."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One side in one cell; a timing for each round."""
+    """One side in one cell, with a timing for each round."""
 
     cell: Cell
     side: Side
@@ -87,7 +87,7 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How many of the targets of a side are, token for token, those of `reference`."""
+    """The number of targets that are equal, token for token, to those of `reference`."""
 
     subject: str
     search: str

@@ -1,4 +1,4 @@
-"""What a side's process occupies, once it has loaded a checkpoint and translated with it."""
+"""The memory of a side's process after loading a checkpoint and translating with it."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,11 +21,11 @@ class MemoryUse:
     num_parameters: int
     resident_bytes: int
     unique_bytes: int
-    """Of the resident ones, those that no other process shares."""
+    """The resident bytes that no other process shares."""
 
 
 def num_parameters(directory: Path) -> int:
-    """In all tensors of the file, tied ones once."""
+    """The number of parameters in the file, with tied tensors counted once."""
     count = 0
     with safe_open(directory / "model.safetensors", framework="numpy") as file:
         for name in file.keys():  # noqa: SIM118  # it is no mapping
@@ -37,7 +37,7 @@ def num_parameters(directory: Path) -> int:
 
 
 def measure_memory(subject: Subject, side: Side, scratch: Path) -> MemoryUse:
-    """In a process of its own, with one thread."""
+    """Measure in a separate process with one thread."""
     with Fleet(subject.directory, scratch=scratch) as fleet:
         fleet.start([(side, ONE)])
         fleet.run(side, ONE, [replace(subject.sentences.part(0, NUM_SENTENCES), batch_size=NUM_SENTENCES)])

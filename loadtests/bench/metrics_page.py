@@ -1,4 +1,4 @@
-"""A server's `GET /metrics` at one moment."""
+"""A snapshot of a server's `GET /metrics`."""
 
 from dataclasses import dataclass
 
@@ -15,5 +15,5 @@ class MetricsPage:
         return cls(tuple(sample for family in text_string_to_metric_families(page) for sample in family.samples))
 
     def sum(self, name: str, **labels: str) -> float:
-        """Over all series of this name that have these labels; 0 where there is none."""
+        """The sum of all series with this name and these labels; 0 if there are none."""
         return sum(each.value for each in self.samples if each.name == name and labels.items() <= each.labels.items())

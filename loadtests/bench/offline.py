@@ -1,14 +1,14 @@
-"""The engine beside CTranslate2 and `transformers`: the same weights, token ids and lengths, in turns in one run.
+"""Compare the engine with CTranslate2 and `transformers`: the same weights, token ids and lengths, in turns in one run.
 
-In each cell (a checkpoint, a search, a batch) a trial picks every side's best setting, and warms it up. Then the sides
-take turns for `--rounds` rounds, and tables show the median round, with the least and the most. A batch alone is one
-worker's, with one thread or with one for each core, or is shared out among as many workers as cores; `saturated` is
-many sentences on all cores. Our workers are
-processes, CTranslate2's are threads of one. What is encoded, and all that is set up for a batch, is in its time.
+In each cell (a checkpoint, a search, a batch) a trial picks and warms up the best setting of every side. Then the sides
+take turns for `--rounds` rounds, and tables show the median round with the least and the most. A single batch runs on
+one worker, with one thread or with a thread for each core, or is split among as many workers as cores; `saturated` is
+many sentences on all cores. Our workers are processes, CTranslate2's are threads of one process. The time of a batch
+includes encoding and all setup.
 
-The random Marian has targets of a fixed length. The bundled checkpoint has sentences, and targets of natural ends,
-which differ where sides round differently: the last table says how often. Sentences of which a side finds no end are
-compared, and not timed.
+The random Marian has targets of a fixed length. The bundled checkpoint translates sentences to their natural ends;
+targets differ where sides round differently, and the last table counts how often. Sentences without an end on some
+side are compared but not timed.
 """
 
 import argparse
@@ -50,17 +50,17 @@ QUICK = ContestPlan(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--quick", action="store_true", help="small batches and one round: whether it works at all")
+    parser.add_argument("--quick", action="store_true", help="small batches and one round: only checks that it works")
     parser.add_argument(
         "--checkpoints", nargs="+", choices=get_args(CheckpointName), default=list(get_args(CheckpointName))
     )
     parser.add_argument("--compute-types", nargs="+", choices=get_args(ComputeType), default=["int8", "float32"])
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=PEERS)
-    parser.add_argument("--peer-compute-types", nargs="+", default=["int8"], help="of CTranslate2")
+    parser.add_argument("--peer-compute-types", nargs="+", default=["int8"], help="compute types of CTranslate2")
     parser.add_argument("--beam-sizes", type=int, nargs="+", help="1 is greedy search")
-    parser.add_argument("--batch-sizes", type=int, nargs="+", help="sentences in a batch that is alone")
+    parser.add_argument("--batch-sizes", type=int, nargs="+", help="sentences in a single batch")
     parser.add_argument("--rounds", type=int)
-    parser.add_argument("--target-tokens", type=int, help="of the random Marian")
+    parser.add_argument("--target-tokens", type=int, help="target length of the random Marian")
     parser.add_argument("--data", type=Path, help="a directory of NAME.en-XX.tsv for the bundled checkpoint")
     parser.add_argument("--plot", type=Path, metavar="FILE.png")
 
@@ -100,7 +100,7 @@ def plan_of(arguments: argparse.Namespace) -> ContestPlan:
         num_target_tokens=arguments.target_tokens or plan.num_target_tokens,
     )
     if max(plan.batch_sizes) > NUM_SENTENCES:
-        raise SystemExit(f"--batch-sizes: there are {NUM_SENTENCES} sentences")
+        raise SystemExit(f"--batch-sizes: {max(plan.batch_sizes)} is more than the {NUM_SENTENCES} sentences")
     return plan
 
 
@@ -114,7 +114,7 @@ def sides_of(arguments: argparse.Namespace) -> list[Side]:
 def contend(
     subject: Subject, sides: list[Side], plan: ContestPlan, machine: Machine, scratch: Path
 ) -> tuple[list[Measurement], list[Agreement]]:
-    """With a bar on stderr."""
+    """Compare and time all sides, with a progress bar on stderr."""
     measurements: list[Measurement] = []
     agreements: list[Agreement] = []
     with Fleet(subject.directory, scratch=scratch) as fleet:

@@ -1,4 +1,4 @@
-"""The peers: CTranslate2 and `transformers`, on the same token ids as ours."""
+"""The peers: CTranslate2 and `transformers`, on the same token ids as our engine."""
 
 from pathlib import Path
 
@@ -12,9 +12,9 @@ from model.evaluation.transformers_peer import TransformersPeer
 
 
 class CTranslate2Backend:
-    """Of a checkpoint that `conversion.convert` wrote, where a token is called by its id.
+    """CTranslate2 on a checkpoint from `conversion.convert`, which names tokens by their ids.
 
-    Names become ids, and the other way round, within the time measured: that is less than a thousandth of it.
+    The timing includes the conversion between names and ids, which is less than a thousandth of it.
     """
 
     def __init__(self, directory: Path, *, compute_type: str, shape: Shape) -> None:
@@ -27,7 +27,7 @@ class CTranslate2Backend:
         )
 
     def translate(self, work: Work) -> Targets:
-        # The start token is the model's own; its lengths, and its targets, include what follows that in a prompt.
+        # CTranslate2 adds the start token; its lengths and targets include the rest of the prompt.
         prefixes = [names(prompt[1:]) for prompt in work.prompts]
         max_length = work.target_length - 1
         results = self._translator.translate_batch(
@@ -50,7 +50,7 @@ def names(token_ids: tuple[int, ...]) -> list[str]:
 
 
 class TransformersBackend:
-    """In float32."""
+    """`transformers` in float32."""
 
     def __init__(self, directory: Path) -> None:
         logging.disable_progress_bar()

@@ -1,4 +1,4 @@
-"""Measurements as pictures."""
+"""Plots of measurements."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from loadtests.bench.sides import Shape, Side
 
 
 def plot_speeds(measurements: Sequence[Measurement], machine: Machine, path: Path) -> None:
-    """Bars of tokens/s, a group for each cell and a panel for each checkpoint and search."""
+    """Draw bars of tokens/s, with a group for each cell and a panel for each checkpoint and search."""
     panels: dict[tuple[str, str], list[list[Measurement]]] = {}
     for group in tables.cells(measurements):
         panels.setdefault((group[0].cell.subject, group[0].cell.search), []).append(group)
@@ -41,16 +41,16 @@ def plot_speeds(measurements: Sequence[Measurement], machine: Machine, path: Pat
 
 
 def _of_all_workers(group: Sequence[Measurement], side: Side) -> list[Measurement]:
-    """The measurement of `side` in a cell, if it was there: not the one of a worker alone beside it."""
+    """The measurement of `side` in a cell, without the extra one of a single worker; empty if there is none."""
     of_side = [each for each in group if each.side == side]
     return [each for each in of_side if len(of_side) == 1 or each.setting.shape != Shape(1, 1)]
 
 
 def plot_steps(times: Sequence[StepTime], machine: Machine, path: Path) -> None:
-    """Step time by rows with its floor, a panel for each checkpoint; of what differs in rows alone."""
+    """Draw step times and their floors by rows, at one source length, with a panel for each checkpoint."""
     subjects = list(dict.fromkeys(each.subject for each in times))
     figure = Figure(figsize=(6 * len(subjects), 4.5), layout="constrained")
-    figure.suptitle(f"{machine}, of which one core is used", fontsize=9)
+    figure.suptitle(f"{machine}; one core used", fontsize=9)
     for axes, subject in zip(figure.subplots(1, len(subjects), squeeze=False)[0], subjects, strict=True):
         of_subject = [each for each in times if each.subject == subject]
         lengths = of_subject[0].size.num_source_tokens  # the sizes by rows come first

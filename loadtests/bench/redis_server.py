@@ -1,6 +1,6 @@
-"""A real redis-server on a free port of the loopback interface, which keeps nothing on disk.
+"""A real redis-server on a free port of the loopback interface, without persistence.
 
-Nothing outlives its `with`. The server is controlled over its Unix socket, whatever else it listens on.
+Nothing outlives its `with`. Commands go over its Unix socket, independent of its other listeners.
 """
 
 import shutil
@@ -38,7 +38,7 @@ class RedisServer:
         )
 
     def start(self) -> None:
-        """Start it empty, on the same port each time, and wait until it answers. Raises RuntimeError if it ends."""
+        """Start it empty, always on the same port, and wait until it answers. Raises RuntimeError if it ends."""
         with (self._directory / "log").open("ab") as log:
             command = [PROGRAM, str(self._directory / "conf"), *self._arguments]
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -56,7 +56,7 @@ class RedisServer:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Inside, it accepts connections and bytes, and answers them all only afterwards."""
+        """Inside, the server accepts connections and bytes, but answers only afterwards."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
         try:
@@ -71,7 +71,7 @@ class RedisServer:
         self.ask("CONFIG SET", name, value)
 
     def num_calls(self, command: str) -> int:
-        """How often it has received `command` since it was started."""
+        """The number of calls of `command` since the start."""
         statistics: dict[str, Any] = self.ask("INFO", "commandstats").get(f"cmdstat_{command}", {})
         return int(statistics.get("calls", 0))
 
@@ -93,10 +93,10 @@ def running_redis(
     arguments: tuple[str, ...] = (),
     port: int | None = None,
 ) -> Iterator[RedisServer]:
-    """`settings` are lines of its configuration file. Raises SystemExit where Redis is not installed."""
+    """`settings` are lines of its configuration file. Raises SystemExit if Redis is not installed."""
     if shutil.which(PROGRAM) is None:
         raise SystemExit(
-            f"{PROGRAM} is not on PATH; install it (`apt-get install {PROGRAM}`), or leave it out: --tiers memory"
+            f"{PROGRAM} is not on PATH; install it (`apt-get install {PROGRAM}`), or run without it: --tiers memory"
         )
     port = port or free_port()
     with TemporaryDirectory(prefix="redis-") as name:

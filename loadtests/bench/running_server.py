@@ -1,4 +1,4 @@
-"""A server of its own for a benchmark, and what the system says of its processes."""
+"""A server for a benchmark, and the CPU time and memory of its processes."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ FORK_SERVER_MODULE = "service.engine.fork_server"
 
 @dataclass(frozen=True, slots=True)
 class CpuSeconds:
-    """User and system time of this process, of the server's own, of all its workers, and of the whole machine."""
+    """User and system time of this process, the service process, all workers, and the whole machine."""
 
     generator: float
     service: float
@@ -32,7 +32,7 @@ class CpuSeconds:
 
     @property
     def others(self) -> float:
-        """What the machine did for anybody else: where it is much, the figures are not the server's."""
+        """The time of all other processes: if it is large, the measurements are disturbed."""
         return max(0.0, self.machine - self.generator - self.service - self.workers)
 
     def since(self, before: "CpuSeconds") -> "CpuSeconds":
@@ -46,7 +46,7 @@ class CpuSeconds:
 
 @dataclass(frozen=True, slots=True)
 class ProcessMemory:
-    """Bytes. `pss` shares out what several processes map; `uss` is what would be free if this one ended."""
+    """Bytes. `pss` divides shared pages among their processes; `uss` would be freed if this process ended."""
 
     name: str
     rss: int
@@ -56,7 +56,7 @@ class ProcessMemory:
 
 @dataclass(frozen=True, slots=True)
 class ServedCheckpoint:
-    """What `GET /v1/models` says of one; `kv_bytes` and `max_rows` are a worker's."""
+    """A checkpoint in `GET /v1/models`; `kv_bytes` and `max_rows` are those of a worker."""
 
     name: str
     num_parameters: int
@@ -81,7 +81,7 @@ class BenchServer:
         ]
 
     def checkpoint(self) -> ServedCheckpoint:
-        """The first, where several are served."""
+        """The first checkpoint, if several are served."""
         with urlopen(f"http://{HOST}:{self.port}/v1/models", timeout=STOP_SECONDS) as answer:
             model: dict[str, Any] = json.load(answer)["models"][0]
         return ServedCheckpoint(
@@ -108,14 +108,14 @@ class BenchServer:
         )
 
     def memory(self) -> list[ProcessMemory]:
-        """The service process, then each worker."""
+        """The service process first, then the workers."""
         workers = [(f"worker {index}", process) for index, process in enumerate(self._workers)]
         return [_memory(name, process) for name, process in [("service", self._service), *workers]]
 
 
 @contextmanager
 def running_server(flags: Sequence[str]) -> Iterator[BenchServer]:
-    """Ready when the context is entered, ended when it is left. Raises SystemExit where it cannot start."""
+    """Start a server, wait until it is ready, and end it on exit. Raises SystemExit if it cannot start."""
     port = free_port()
     command = [sys.executable, "-m", "service.cli", "serve", "--log-level", "warning", "--port", str(port), *flags]
     began = time.perf_counter()
@@ -128,7 +128,7 @@ def running_server(flags: Sequence[str]) -> Iterator[BenchServer]:
 
 
 def machine_cpu_seconds() -> float:
-    """What all processes have used, whoever's they are."""
+    """CPU time of all processes of the machine."""
     times = psutil.cpu_times()
     return float(sum(times) - times.idle - times.iowait)
 
@@ -140,7 +140,7 @@ def _wait_ready(port: int, server: subprocess.Popen[bytes]) -> None:
         try:
             with urlopen(f"http://{HOST}:{port}/health/ready", timeout=STOP_SECONDS):
                 return True
-        except (URLError, ConnectionError, TimeoutError):  # a 503 is an URLError too
+        except (URLError, ConnectionError, TimeoutError):  # a 503 is a URLError too
             return False
 
     try:
@@ -158,7 +158,7 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
 
 
 def cpu_seconds(process: psutil.Process) -> float:
-    """0 for a process that is gone: the table is worth more than this figure."""
+    """CPU time of a process; 0 if it is gone, since the other figures are still useful."""
     try:
         times = process.cpu_times()
     except psutil.NoSuchProcess:

@@ -1,7 +1,7 @@
-"""What a scrape every second costs: python -m loadtests.bench scraping [-- flags of kakehashi serve].
+"""The cost of a scrape every second: python -m loadtests.bench scraping [-- flags of kakehashi serve].
 
-The same closed loop on one server, with somebody who reads `/metrics` every second and without, in turns: each round
-is one of either, in an order that alternates, so that what else the machine does meets both.
+A round runs the same closed loop on one server twice, with and without a process that reads `/metrics` every second.
+The order alternates, so that other load on the machine affects both alike.
 """
 
 import argparse
@@ -16,15 +16,13 @@ from urllib.request import urlopen
 
 from tqdm import tqdm
 
-from loadtests.bench.generator import Generator, Measured
+from loadtests.bench.generator import KINDS, Generator, Measured
 from loadtests.bench.loopback import HOST
 from loadtests.bench.machine import Machine
 from loadtests.bench.running_server import BenchServer, running_server
 from loadtests.bench.source_lines import SOURCES, repeated_source_lines
 from model.evaluation.markdown import markdown_table
 
-KINDS = (False, True)
-"""Plain answers, then streams."""
 EVERY_SECONDS = 1.0
 SCRAPE_SECONDS = 10.0
 QUICK_ROUNDS = 2
@@ -32,35 +30,35 @@ QUICK_ROUNDS = 2
 
 @dataclass(slots=True)
 class Rounds:
-    """Of one kind of answer, with scrapes and without."""
+    """The rounds of one kind of answer, with and without scrapes."""
 
     is_stream: bool
     scraped: list[Measured] = field(default_factory=list)
     alone: list[Measured] = field(default_factory=list)
 
     def ratios(self) -> list[float]:
-        """Tokens a second with scrapes over those without, by round."""
+        """The ratio of tokens a second with scrapes to without, by round."""
         pairs = zip(self.scraped, self.alone, strict=True)
         return [scraped.load.tokens_per_second / alone.load.tokens_per_second for scraped, alone in pairs]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clients", type=int, default=64)
-    parser.add_argument("--requests", type=int, default=2500, help="in each loop")
-    parser.add_argument("--rounds", type=int, default=9, help="of a loop with scrapes and one without")
-    parser.add_argument("--quick", action="store_true", help="few rounds: to see that it works")
+    parser.add_argument("--requests", type=int, default=2500, help="requests of a loop")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds of a loop with scrapes and a loop without")
+    parser.add_argument("--quick", action="store_true", help="few rounds: only checks that it works")
     parser.add_argument("serve", nargs="*", metavar="-- FLAGS", help="flags of kakehashi serve")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Raises SystemExit where the server does not start."""
+    """Raises SystemExit if the server does not start."""
     num_rounds = QUICK_ROUNDS if arguments.quick else arguments.rounds
     with running_server(["--cache-bytes", "0", *arguments.serve]) as server:
         generator = Generator(server, repeated_source_lines(SOURCES, arguments.requests))
         kinds = [Rounds(stream) for stream in KINDS]
         with tqdm(total=2 * num_rounds * len(kinds), unit="loop") as bar:
             for rounds in kinds:
-                generator.closed(num_clients=arguments.clients, stream=rounds.is_stream)  # warms it
+                generator.closed(num_clients=arguments.clients, stream=rounds.is_stream)  # warms it up
             for index, rounds in product(range(num_rounds), kinds):
                 for with_scrapes in (True, False) if index % 2 else (False, True):
                     with scraping(server) if with_scrapes else alone():
@@ -74,7 +72,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 @contextmanager
 def scraping(server: BenchServer) -> Iterator[None]:
-    """Somebody reads `/metrics` every second: in a process of its own, where it does not hold up the generator."""
+    """Read `/metrics` every second, in another process so as not to delay the generator."""
     scraper = multiprocessing.get_context("fork").Process(target=_scrape, args=(server.port,), daemon=True)
     scraper.start()
     try:

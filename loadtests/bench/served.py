@@ -1,12 +1,12 @@
-"""A server of its own under load: python -m loadtests.bench served [-- flags of kakehashi serve].
+"""A server under load: python -m loadtests.bench served [-- flags of kakehashi serve].
 
-1. Closed loop: each of 1, 16 and 64 clients sends its next request when it has its answer; plain answers and streams,
-   `--rounds` times in turns over the same sentences. The median round with the most clients is the capacity.
+1. Closed loop: 1, 16 and 64 clients send their next request when they have an answer. Plain answers and streams take
+   turns, `--rounds` times over the same sentences. The median round with the most clients is the capacity.
 2. Open loop: Poisson arrivals at a share of that capacity. Latency counts from the time at which a request was due.
 3. The server stops, and as many processes as it had workers decode the same sentences without it.
 
-The sentences come again round after round, so the server keeps no encoder outputs (`--cache-bytes 0`; flags after `--`
-win), and no two equal requests are in flight together, which it would decode as one.
+Sentences repeat every round, so the server's encoder cache is off (`--cache-bytes 0`; flags after `--` win), and equal
+requests are never in flight together, because the server would decode them as one.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from loadtests.bench.arrivals import poisson_arrivals
 from loadtests.bench.checkpoints import save_random_m2m100
-from loadtests.bench.generator import Generator, Measured
+from loadtests.bench.generator import KINDS, Generator, Measured
 from loadtests.bench.latency import LatencyGoals, summarize
 from loadtests.bench.machine import Machine
 from loadtests.bench.offline_reference import OfflineRound, measure_offline
@@ -31,16 +31,14 @@ from loadtests.bench.running_server import BenchServer, ProcessMemory, ServedChe
 from loadtests.bench.served_report import LoadCell, load_table, memory_table, offline_table
 from loadtests.bench.source_lines import SOURCES, SourceLine, repeated_source_lines
 
-KINDS = (False, True)
-"""Plain answers, then streams."""
 NO_CACHE = ("--cache-bytes", "0")
 NUM_LARGE_TOKENS = 24
 QUICK_REQUESTS = 64
 QUICK_SECONDS = 1.5
 LEGEND = """\
-Times are p50 / p95 / p99 in ms, from when a request was due; tokens that one read brought together are 0 apart. Good \
-requests met their targets: {targets}. CPU is in percent of one core. Late is what the generator sent after it was \
-due: where it or the generator's CPU is large, the figures are the generator's."""
+Times are p50 / p95 / p99 in ms, counted from the time at which a request was due; tokens that arrive in one read are \
+0 apart. Good requests met their targets: {targets}. CPU is in percent of one core. Late is the delay of the generator \
+in sending: if it or the generator's CPU is large, the generator limits the figures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +60,21 @@ class Results:
     opened: list[LoadCell]
     memory: list[ProcessMemory]
     num_shared: int
-    """Decodes or encodings that an equal request in flight did too."""
+    """Decodes or encodings shared with an equal request in flight."""
 
     def at_most_clients(self) -> list[LoadCell]:
         return self.closed[-len(KINDS) :]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--clients", type=int, nargs="+", default=[1, 16, 64], help="of the closed loop")
-    parser.add_argument("--requests", type=int, default=250, help="in a round of the closed loop")
-    parser.add_argument("--rounds", type=int, default=3, help="of the closed loop, and of the engine by itself")
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 16, 64], help="clients of the closed loop")
+    parser.add_argument("--requests", type=int, default=250, help="requests in a round of the closed loop")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of the closed loop and of the engine by itself")
     parser.add_argument(
-        "--loads", type=float, nargs="+", default=[50, 70, 90], help="of the open loop, in percent of the capacity"
+        "--loads", type=float, nargs="+", default=[50, 70, 90], help="open-loop loads in percent of the capacity"
     )
-    parser.add_argument("--seconds", type=float, default=15.0, help="of arrivals in each open loop")
-    parser.add_argument("--seed", type=int, default=1, help="of the arrivals")
+    parser.add_argument("--seconds", type=float, default=15.0, help="duration of arrivals in an open loop")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the arrivals")
     parser.add_argument("--slo-first-token-ms", type=float, default=200.0, help="target of a stream's first token")
     parser.add_argument("--slo-token-ms", type=float, default=50.0, help="target of the mean time between its tokens")
     parser.add_argument("--slo-seconds", type=float, default=2.0, help="target of a plain answer")
@@ -84,15 +82,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--large",
         action="store_true",
-        help=f"serve random weights of an OPUS-MT's size, {NUM_LARGE_TOKENS} tokens a sentence, for the bundled ones",
+        help=f"serve random weights of the size of an OPUS-MT, with {NUM_LARGE_TOKENS} tokens a sentence",
     )
-    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the loops, too")
-    parser.add_argument("--quick", action="store_true", help="one round, few requests: to see that it works")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="also plot the loops")
+    parser.add_argument("--quick", action="store_true", help="one round, few requests: only checks that it works")
     parser.add_argument("serve", nargs="*", metavar="-- FLAGS", help="flags of kakehashi serve")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Raises SystemExit where the server does not start; whatever else goes wrong is in the tables."""
+    """Raises SystemExit if the server does not start; other failures are shown in the tables."""
     plan = _plan(arguments)
     with TemporaryDirectory() as scratch:
         flags = [*NO_CACHE, *(_large(Path(scratch)) if arguments.large else []), *arguments.serve]
@@ -111,7 +109,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _large(scratch: Path) -> list[str]:
-    """Flags of `kakehashi serve`."""
+    """Save the random checkpoint. Returns the flags of `kakehashi serve`."""
     directory = scratch / "random-m2m100"
     save_random_m2m100(directory)
     return ["--model", str(directory), "--max-new-tokens", str(NUM_LARGE_TOKENS)]
@@ -140,7 +138,7 @@ def _measure(server: BenchServer, plan: ServedPlan) -> Results:
     num_cells = len(shapes) * plan.num_rounds + len(plan.shares) * len(KINDS)
     with tqdm(total=num_cells, unit="cell") as bar:
         for stream in KINDS:
-            generator.closed(num_clients=max(plan.clients), stream=stream)  # warms it
+            generator.closed(num_clients=max(plan.clients), stream=stream)  # warms it up
         rounds: dict[tuple[int, bool], list[Measured]] = {shape: [] for shape in shapes}
         for _, (num_clients, stream) in product(range(plan.num_rounds), shapes):
             rounds[num_clients, stream].append(generator.closed(num_clients=num_clients, stream=stream))
@@ -186,7 +184,7 @@ def _open_cell(generator: Generator, plan: ServedPlan, capacity: LoadCell, share
 def _measure_offline(checkpoint: ServedCheckpoint, plan: ServedPlan, scratch: Path) -> list[OfflineRound]:
     try:
         return measure_offline(checkpoint, plan.sentences, num_rounds=plan.num_rounds, scratch=scratch)
-    except (RuntimeError, OSError) as error:  # the other tables are worth more than this one
+    except (RuntimeError, OSError) as error:  # the other tables are still useful
         print(f"the engine without a server could not be measured: {error!r}", file=sys.stderr)
         return []
 

@@ -1,4 +1,4 @@
-"""The served benchmark as a picture."""
+"""A plot of the served benchmark."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,8 +8,8 @@ from loadtests.bench.served_report import LoadCell, kind
 
 
 def draw(path: Path, *, closed: Sequence[LoadCell], opened: Sequence[LoadCell], offline_speed: float | None) -> None:
-    """Latency against what was offered in the open loop, and tokens a second against the clients of the closed one."""
-    # Only where a picture is asked for: it takes a second, and is in no extra but `bench`.
+    """Draw latency by offered load in the open loop, and tokens a second by clients in the closed loop."""
+    # Imported only for a plot: it takes a second, and only the extra `bench` has it.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 4.5), layout="constrained")

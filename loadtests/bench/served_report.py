@@ -16,7 +16,7 @@ BYTES_PER_PARAMETER = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
 
 @dataclass(frozen=True, slots=True)
 class LoadCell:
-    """One row of a table. `speeds` are the tokens a second of all its rounds, the rest is of the median one."""
+    """One row of a table. `speeds` are the tokens a second of all rounds; the rest describes the median round."""
 
     load: str
     is_stream: bool
@@ -82,7 +82,7 @@ def _load_row(cell: LoadCell) -> list[str]:
 
 
 def offline_table(rounds: Sequence[OfflineRound], cells: Sequence[LoadCell]) -> str:
-    """`cells` are those of the most clients."""
+    """`cells` are the closed loops with the most clients."""
     speeds = [each.tokens_per_second for each in rounds]
     engine = statistics.median(speeds)
     others = statistics.median(each.others for each in rounds)
@@ -102,7 +102,7 @@ def offline_table(rounds: Sequence[OfflineRound], cells: Sequence[LoadCell]) -> 
 
 
 def memory_table(processes: Sequence[ProcessMemory], checkpoint: ServedCheckpoint) -> str:
-    """The first process is the service's, which holds neither weights nor caches."""
+    """The first process is the service process, which holds neither weights nor caches."""
     weights = checkpoint.num_parameters * BYTES_PER_PARAMETER[checkpoint.compute_type]
     held = ["–", "–"], [_mebibytes(weights), _mebibytes(checkpoint.kv_bytes)]
     rows = [

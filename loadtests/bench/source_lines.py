@@ -27,7 +27,7 @@ class SourceLine:
 
 
 def read_sources(path: Path = SOURCES) -> list[SourceLine]:
-    """A line is source language, tab, target language, tab, text."""
+    """Read lines of source language, target language and text, separated by tabs."""
     return [SourceLine(*line.split("\t")) for line in path.read_text(encoding="utf-8").splitlines()]
 
 

@@ -1,7 +1,7 @@
-"""A decode step of the engine on one core, beside the least it could take there, and what a process occupies.
+"""A decode step of the engine on one core, its lower bound, and the memory of a process.
 
-The floor of a step is the time to read its bytes once (weights of the decoder and the output projection, keys and
-values so far) at the bandwidth measured for as many bytes, or to do its operations at the peak measured for large
+The floor of a step is the time to read its bytes once (weights of the decoder and the output projection, K and V so
+far) at the bandwidth measured for that many bytes, or to compute its operations at the peak measured for large
 matrices, whichever is longer. The step includes the search for the next tokens.
 """
 
@@ -25,7 +25,7 @@ ROWS = (1, 2, 4, 8, 16, 32, 64)
 SOURCE_LENGTHS = (10, 25, 50, 100, 200)
 ROWS_BY_SOURCE_LENGTH = (1, 32)
 NUM_TARGET_TOKENS = 24
-"""Decoded before memory is looked at."""
+"""Target tokens of a sentence, decoded before memory is measured."""
 QUICK_ROWS = (1, 8)
 QUICK_SOURCE_LENGTHS = (10, 50)
 COMPUTE_TYPES = ("float32", "bfloat16", "int8")
@@ -33,13 +33,13 @@ COMPUTE_TYPES = ("float32", "bfloat16", "int8")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--quick", action="store_true", help="a few sizes: whether it works at all")
+    parser.add_argument("--quick", action="store_true", help="a few sizes: only checks that it works")
     names = get_args(CheckpointName)
     parser.add_argument("--checkpoints", nargs="+", choices=names, default=list(names))
     parser.add_argument("--compute-types", nargs="+", choices=COMPUTE_TYPES, default=["int8", "float32"])
     parser.add_argument("--rows", type=int, nargs="+")
-    parser.add_argument("--source-tokens", type=int, default=25, help="where the rows differ")
-    parser.add_argument("--self-tokens", type=int, default=20, help="said so far, prompt included")
+    parser.add_argument("--source-tokens", type=int, default=25, help="source length of the measurements by rows")
+    parser.add_argument("--self-tokens", type=int, default=20, help="target tokens so far, prompt included")
     parser.add_argument("--source-lengths", type=int, nargs="+", help=f"measured at {ROWS_BY_SOURCE_LENGTH} rows")
     parser.add_argument("--plot", type=Path, metavar="FILE.png")
 
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def measure_steps(subject: Subject, arguments: argparse.Namespace, roofline: Roofline) -> list[StepTime]:
-    """With a bar on stderr."""
+    """Measure all sizes, with a progress bar on stderr."""
     sizes = sizes_of(arguments)
     times = []
     with tqdm(total=len(sizes) * len(arguments.compute_types), unit="size") as bar:
@@ -87,7 +87,7 @@ def measure_steps(subject: Subject, arguments: argparse.Namespace, roofline: Roo
 
 
 def sizes_of(arguments: argparse.Namespace) -> list[StepSize]:
-    """By rows, then by source length; none twice."""
+    """The sizes by rows, then by source length, without repeats."""
     rows = arguments.rows or (QUICK_ROWS if arguments.quick else ROWS)
     lengths = arguments.source_lengths or (QUICK_SOURCE_LENGTHS if arguments.quick else SOURCE_LENGTHS)
     by_rows = [StepSize(each, arguments.source_tokens, arguments.self_tokens) for each in rows]

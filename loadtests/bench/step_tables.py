@@ -10,7 +10,7 @@ from model.evaluation.markdown import markdown_table
 
 
 def roofline_table(roofline: Roofline) -> str:
-    """Of one core."""
+    """The limits of one core."""
     body = [
         [f"reads over {size / MEGABYTE:.0f} MB", f"{rate / 1e9:.1f} GB/s"]
         for size, rate in roofline.bytes_per_second.items()

@@ -1,4 +1,4 @@
-"""Measurements as Markdown."""
+"""Markdown tables of measurements."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -10,11 +10,11 @@ from loadtests.bench.sides import Shape
 from model.evaluation.markdown import markdown_table
 
 MIN_STEADY = 10
-"""Numbers below are shown with a digit after the point."""
+"""Smaller numbers are shown with two decimals."""
 
 
 def heading(machine: Machine) -> str:
-    """The machine, and the command as one would type it."""
+    """The machine and the command line."""
     return f"{machine}\n\n    python -m loadtests.bench {' '.join(sys.argv[1:])}".rstrip()
 
 
@@ -27,17 +27,17 @@ def spread(values: Spread) -> str:
 
 
 def baseline(measurements: Sequence[Measurement]) -> Measurement:
-    """Of one cell: CTranslate2, or else the first."""
+    """The baseline of a cell: CTranslate2, or else the first side."""
     return next((each for each in measurements if each.side.library == "ctranslate2"), measurements[0])
 
 
 def cells(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
-    """The measurements by cell; those of a cell lie together."""
+    """Group measurements by cell; those of a cell are adjacent."""
     return [list(group) for _, group in groupby(measurements, key=lambda each: each.cell)]
 
 
 def speed_table(measurements: Sequence[Measurement]) -> str:
-    """All searches of one checkpoint."""
+    """The speeds of all searches of one checkpoint."""
     head = ["search", "batch", "side", "workers × threads", "ms a batch", "ms a step", "tokens/s"]
     body = []
     for group in cells(measurements):
@@ -63,7 +63,7 @@ def speed_table(measurements: Sequence[Measurement]) -> str:
 
 
 def scaling_table(measurements: Sequence[Measurement]) -> str:
-    """All workers over one of ours, where both were measured; empty where nothing was."""
+    """The speed of all our workers over that of one, where both were measured; empty if none was."""
     body = []
     for group in cells(measurements):
         alone = {
@@ -87,8 +87,8 @@ def scaling_table(measurements: Sequence[Measurement]) -> str:
 
 
 def agreement_table(agreements: Sequence[Agreement]) -> str:
-    """Empty where there was nothing to compare."""
-    head = ["checkpoint", "search", "side", "says the same as", "targets", "share"]
+    """Empty if nothing was compared."""
+    head = ["checkpoint", "search", "side", "reference", "equal targets", "share"]
     body = [
         [
             each.subject,

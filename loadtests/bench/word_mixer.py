@@ -1,7 +1,7 @@
-"""Texts that a server has not seen, each of exactly as many tokens as it is to have.
+"""Texts that are new to a server, with an exact number of tokens.
 
-Words of real sentences in random order, with no mark between them that could end a sentence: each text is one sentence
-and, where the model has positions for it, one sequence.
+A text is words of real sentences in random order, without punctuation that could end a sentence. So it is one sentence
+and, if the model has enough positions, one sequence.
 """
 
 import string
@@ -17,10 +17,10 @@ MAX_TRIES = 1_000
 
 
 class WordMixer:
-    """No text is given twice. What is drawn depends on the words, the seed and the order of the calls."""
+    """Never returns a text twice. The texts depend on the words, the seed and the order of calls only."""
 
     def __init__(self, tokenizer: Tokenizer, sentences: Iterable[SourceLine], *, seed: int) -> None:
-        """Takes the words of the English ones; there must be some of one token."""
+        """Uses the words of the English sentences; some of them must be one token."""
         runs = {run for each in sentences if each.source_lang == LANGUAGE for run in each.text.split()}
         words = {word for run in runs if (word := run.strip(string.punctuation)).isalpha()}
         self._words = sorted(words, key=lambda word: (tokenizer.count_tokens(word), word))
@@ -30,21 +30,21 @@ class WordMixer:
         self._given: set[str] = set()
 
     def mix(self, num_tokens: int, *, target_lang: str) -> SourceLine:
-        """An English source of `num_tokens`, special ones included.
+        """An English source of `num_tokens`, including special tokens.
 
-        Raises ValueError where it finds none that it has not given.
+        Raises ValueError if it finds no new one.
         """
         num_pieces = num_tokens - self._num_tokens("", target_lang)
         for _ in range(MAX_TRIES if num_pieces > 0 else 0):
             text = " ".join(self._draw(num_pieces))
-            # Words by themselves may have more pieces, or fewer, than side by side.
+            # Words alone may have more or fewer pieces than side by side.
             if text not in self._given and self._num_tokens(text, target_lang) == num_tokens:
                 self._given.add(text)
                 return SourceLine(LANGUAGE, target_lang, text)
         raise ValueError(f"found no further text of {num_tokens} tokens")
 
     def like(self, sentence: SourceLine) -> SourceLine:
-        """Another as long as this, into the same language."""
+        """A new sentence of the same length, into the same language."""
         return self.mix(self._num_tokens(sentence.text, sentence.target_lang), target_lang=sentence.target_lang)
 
     def _num_tokens(self, text: str, target_lang: str) -> int:

@@ -1,4 +1,4 @@
-"""What the events of one answer say of it: when its tokens came, and whether it is whole."""
+"""The events of one answer: when its tokens arrived, and whether it is complete."""
 
 import json
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ TOKEN = b"event: token\n"
 DONE = b"event: done\n"
 ERROR = b"event: error\n"
 TOGETHER_SECONDS = 0.0005
-"""No decode step is so short: a token that follows its predecessor by less came with it."""
+"""Shorter than any decode step: tokens closer than this arrived together."""
 
 
 class EventStream:
-    """Takes whole events, as the server writes them: they start with their name and have one line of data."""
+    """Reads whole events as this server writes them: the name comes first, and data is one line."""
 
     def __init__(self) -> None:
         self.token_times: list[float] = []
@@ -28,7 +28,7 @@ class EventStream:
             self._last_event = event
 
     def failure(self) -> str:
-        """Of a stream that has ended without a complaint from HTTP; "" of one that is whole."""
+        """The failure of a stream that ended without an HTTP error; "" if it is complete."""
         if self._last_event.startswith(DONE):
             return ""
         if self._last_event.startswith(ERROR):
@@ -37,17 +37,17 @@ class EventStream:
 
 
 def waits(token_times: Sequence[float]) -> list[float]:
-    """The times between tokens, but for those that came together.
+    """The times between tokens, without tokens that arrived together.
 
-    The sentences of a text decode side by side, so that most tokens are there already when it is their turn. Their
-    times, all 0, would hide how long a reader waited for the others.
+    The sentences of a text decode side by side, so most tokens are ready when their turn comes. Their times, all 0,
+    would hide how long a reader waits for the others.
     """
     gaps = [after - before for before, after in pairwise(token_times)]
     return [gap for gap in gaps if gap >= TOGETHER_SECONDS]
 
 
 def problem_title(body: bytes) -> str:
-    """Without what differs from request to request, since failures are counted by what they say."""
+    """The title of a problem. Its detail differs by request, and failures are counted by their text."""
     try:
         return str(json.loads(body)["title"])
     except (ValueError, KeyError, TypeError):

@@ -1,8 +1,8 @@
-"""The requests of the load tests, over geventhttpclient, which locust brings along.
+"""The client of the load tests, on geventhttpclient, a dependency of locust.
 
-Its `readline` hands over each event of a stream as it comes, for 30 µs of CPU time a token; HttpUser, over requests,
-takes 50, and the generator shares its cores with the server. FastHttpUser, which is made of this, takes the same, but
-counts from when a request is sent. A failure is a result; nothing that the server does raises.
+Its `readline` returns the events of a stream as they arrive, for 30 µs of CPU time a token. HttpUser, on requests,
+takes 50, and the generator shares its cores with the server. FastHttpUser, built on geventhttpclient, takes the same
+but counts from sending a request. A failure is a result; nothing that the server does raises.
 """
 
 import json
@@ -20,15 +20,15 @@ from loadtests.locust.traffic import Question
 PATH = "/v1/translations"
 HEADERS = {"Content-Type": "application/json"}
 MAX_CONNECTIONS = 10_000
-"""No limit: a request that waited for another's connection would not be the server's delay."""
+"""In effect unlimited: waiting for a connection would be the client's delay, not the server's."""
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 120.0
-"""Longest wait for the next bytes of an answer."""
+"""The longest wait for the next bytes of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimedResponse:
-    """Times are readings of perf_counter; `failure` is "" where nothing went wrong."""
+    """Times are readings of perf_counter. `failure` is the reason of a failure, or ""."""
 
     ended_at: float
     num_bytes: int = 0
@@ -48,7 +48,7 @@ class GeventClient:
         )
 
     def ask(self, question: Question, *, stream: bool) -> TimedResponse:
-        """Leaving it by an exception, as a greenlet that is killed does, hangs up."""
+        """Send a request. An exception, such as that of a killed greenlet, hangs up."""
         body = json.dumps(question.body(stream=stream)).encode()
         try:
             with self._http.post(self._path, body, HEADERS) as response:
@@ -71,7 +71,7 @@ def _read_plain(response: HTTPSocketPoolResponse, question: Question) -> TimedRe
     ended_at = perf_counter()
     try:
         is_whole = len(json.loads(content)["translations"]) == question.num_translations
-        failure = "" if is_whole else "not as many translations as asked for"
+        failure = "" if is_whole else "fewer translations than requested"
     except (ValueError, KeyError, TypeError):
         failure = "not an answer"
     return TimedResponse(ended_at, len(content), failure=failure)
@@ -85,6 +85,6 @@ def _read_stream(response: HTTPSocketPoolResponse) -> TimedResponse:
         while event := response.readline(EVENT_END):
             events.take(event, now=perf_counter())
             num_bytes += len(event)
-    except HTTPException:  # its end is not as HTTP says
+    except HTTPException:  # the body ends too early
         failure = "a stream without done: the connection was cut off"
     return TimedResponse(perf_counter(), num_bytes, tuple(events.token_times), failure or events.failure())

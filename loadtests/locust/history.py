@@ -1,4 +1,4 @@
-"""What locust wrote down each second of a load test."""
+"""The statistics that locust writes every second of a load test."""
 
 import csv
 import math
@@ -12,7 +12,7 @@ AGGREGATED = "Aggregated"
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Of one entry. Counts are since the beginning; percentiles, in milliseconds, of the last 10 s; NaN if unknown."""
+    """One entry at one time. Counts are totals; percentiles, in milliseconds, cover the last 10 s; NaN if unknown."""
 
     seconds: float
     num_users: int
@@ -30,7 +30,7 @@ class Rate:
 
 
 def read_history(path: Path) -> dict[str, list[Moment]]:
-    """By the names of the entries."""
+    """The moments of every entry, by name."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     history: dict[str, list[Moment]] = {}
@@ -48,7 +48,7 @@ def read_history(path: Path) -> dict[str, list[Moment]]:
 
 
 def rates(moments: Iterable[Moment]) -> list[Rate]:
-    """Between each moment and the one before."""
+    """The rates between successive moments."""
     return [
         Rate(
             after.seconds,
@@ -61,5 +61,5 @@ def rates(moments: Iterable[Moment]) -> list[Rate]:
 
 
 def _milliseconds(row: Mapping[str, str], column: str) -> float:
-    """NaN for the N/A of an entry without requests, and for the 0 of one whose last 10 s have none."""
+    """NaN for an entry without requests (N/A), or without any in the last 10 s (0)."""
     return math.nan if row[column] == "N/A" else float(row[column]) or math.nan

@@ -1,4 +1,4 @@
-"""What happens at the beginning and the end of a load test, as locust announces them."""
+"""The start and the end of a load test, as listeners of locust's events."""
 
 import time
 from random import Random
@@ -26,7 +26,7 @@ class LoadTest:
         self._client: GeventClient | None = None
 
     def listen(self, events: Events) -> None:
-        # Locust's manual names this as the place for it.
+        # Locust's manual recommends this event for setting a shape.
         locust.stats.bucket_response_time = finer_bucket  # type: ignore[assignment]
         events.init_command_line_parser.add_listener(add_arguments)
         events.init.add_listener(self.set_shape)
@@ -42,7 +42,7 @@ class LoadTest:
             shape.runner = environment.runner
 
     def open_session(self, environment: Environment, **_: object) -> None:
-        """Every test begins with the first text of its seed; each of several processes has a sequence of its own."""
+        """Start with the first text of the seed. Several processes have a sequence each."""
         options, runner = environment.parsed_options, environment.runner
         if options is None or not isinstance(runner, LocalRunner | WorkerRunner):
             return  # a master sends nothing
@@ -67,11 +67,11 @@ class LoadTest:
         self._checks = check(_figures(environment), chosen_thresholds(options))
         environment.process_exit_code = int(not all(each.is_met for each in self._checks))
         if options.csv_prefix:
-            # Locust writes its tables once a second, but no last time: without one more turn they lack the end.
+            # Locust writes its tables every second, but not at the end: one more turn adds the last second.
             gevent.sleep(2 * locust.stats.CSV_STATS_INTERVAL_SEC)
 
     def show(self, **_: object) -> None:
-        """After locust's own tables."""
+        """Print the checks after locust's own tables."""
         if not self._checks:
             return
         print("Thresholds")
@@ -85,7 +85,7 @@ class LoadTest:
 
 
 def finer_bucket(milliseconds: float) -> float:
-    """How finely times are counted: locust's own whole milliseconds blur those between tokens."""
+    """Round times more finely than locust, whose whole milliseconds blur the times between tokens."""
     if milliseconds < 100:
         return round(milliseconds, 1)
     return round(milliseconds, 0 if milliseconds < 1000 else -1)

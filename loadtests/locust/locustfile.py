@@ -1,8 +1,8 @@
 """Load tests: `make load`, or locust -f loadtests/locust/locustfile.py --host URL [options] [user class].
 
-Our own options stand in options.py, what a request contains in traffic.py, how it is sent and counted in
-translation_user.py. Nothing here needs more than locust and this folder, so that locust's own container image runs it
-with the folder mounted under any name.
+Our own options are in options.py, the contents of requests in traffic.py, sending and counting in translation_user.py.
+Everything here needs only locust and this folder, so locust's own container image can run it with the folder mounted
+under any name.
 """
 
 import importlib.util
@@ -13,7 +13,7 @@ from locust import events, task
 
 
 def name_parent_folder(name: str) -> None:
-    """The modules beside this file import each other by this name; locust loads this file by its path, anywhere."""
+    """Make this folder importable under its name; locust loads this file by its path, which may be anywhere."""
     init = Path(__file__).resolve().parents[1] / "__init__.py"
     spec = importlib.util.spec_from_file_location(name, init, submodule_search_locations=[str(init.parent)])
     assert spec is not None
@@ -41,7 +41,7 @@ class PlainUser(TranslationUser):
 
 
 class StreamingUser(TranslationUser):
-    """The same as a stream of tokens."""
+    """One text, one target, a stream of tokens."""
 
     @task
     def stream(self) -> None:
@@ -57,7 +57,7 @@ class BatchUser(TranslationUser):
 
 
 class MixedUser(TranslationUser):
-    """All three, by these weights."""
+    """All three kinds of requests, by weight."""
 
     @task(5)
     def plain(self) -> None:

@@ -37,12 +37,12 @@ class Phrases:
         return sentence[0].upper() + sentence[1:]
 
     def counted_things(self, random: Random) -> str:
-        """What is said where the single words are used up."""
+        """A phrase for when the single words are used up."""
         return f"{random.randint(2, MAX_NUMBER)} {random.choice(self.things)}"
 
 
 def read_phrases(path: Path = PHRASES) -> dict[str, Phrases]:
-    """By language."""
+    """The phrases of every language."""
     with path.open("rb") as file:
         tables = tomllib.load(file)
     return {language: Phrases(**table) for language, table in tables.items()}

@@ -1,4 +1,4 @@
-"""A load test as a picture, over its time."""
+"""A plot of a load test over time."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,13 +11,13 @@ from loadtests.locust.history import AGGREGATED, Moment, rates
 
 WHOLE = ("plain", "stream", "lists")
 BESIDE = (1.06, 1.0)
-"""Where legends are, in shares of the axes: on the right of the users' scale."""
+"""The place of legends in shares of the axes: to the right of the scale of users."""
 COLORS = {"plain": "tab:blue", "stream": "tab:orange", "lists": "tab:green"}
 COLORS |= {"time to first token": "tab:purple", "inter-token time": "tab:brown"}
 
 
 def draw(path: Path, history: Mapping[str, Sequence[Moment]], *, title: str) -> None:
-    """Percentiles are those of the last 10 s at each moment."""
+    """Draw the history. Percentiles cover the last 10 s of each moment."""
     figure = Figure(figsize=(12, 11), layout="constrained")
     traffic, whole, first_token, token = figure.subplots(4, 1, sharex=True)
     _draw_traffic(traffic, history.get(AGGREGATED, []))

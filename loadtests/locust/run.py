@@ -1,7 +1,7 @@
-"""A load test from one command: python -m loadtests.locust.run [options] [-- more options of locust].
+"""A load test in one command: python -m loadtests.locust.run [options] [-- options of locust].
 
-Starts a server of its own unless it is given one, runs locust without its web page, and leaves locust's report and
-tables and a plot in a directory. Ends with locust's status, which is 1 where a threshold is missed.
+Starts a server unless `--host` names one, runs locust without its web page, and writes locust's report and tables and a
+plot to a directory. Exits with locust's status, which is 1 if a threshold is missed.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from loadtests.locust.plot import draw
 LOCUSTFILE = Path(__file__).parent / "locustfile.py"
 USER_CLASSES = {"plain": "PlainUser", "streaming": "StreamingUser", "batch": "BatchUser", "mixed": "MixedUser"}
 STOP_SECONDS = 10
-"""For the answers that are due when the time is over; what is not there then has failed."""
+"""The time for outstanding answers at the end of a test; later ones have failed."""
 TABLES = "stats"
 
 
@@ -34,7 +34,7 @@ def main() -> int:
         url = arguments.host or f"http://{HOST}:{stack.enter_context(running_server([])).port}"
         command = [*_locust(arguments, url), "--html", str(page), "--csv", str(report / TABLES), "--csv-full-history"]
         status = subprocess.run(command, check=False).returncode
-    if not history.exists():  # it has not begun, and has said why
+    if not history.exists():  # the test did not start; locust printed the reason
         return status
     draw(plot, read_history(history), title=f"{arguments.users_kind}, {arguments.shape}, {arguments.seconds} s")
     print(f"{page}\n{plot}")
@@ -48,16 +48,16 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=ours("LOAD_SECONDS", "60"))
     parser.add_argument("--class", dest="users_kind", choices=USER_CLASSES, default=ours("LOAD_CLASS", "mixed"))
     parser.add_argument(
-        "--shape", default=ours("LOAD_SHAPE", "stepped"), help="closed (--users), stepped (users more and more) or open"
+        "--shape", default=ours("LOAD_SHAPE", "stepped"), help="closed (--users), stepped (growing users) or open"
     )
-    parser.add_argument("--users", type=int, default=ours("LOAD_USERS", "8"), help="of the closed shape")
+    parser.add_argument("--users", type=int, default=ours("LOAD_USERS", "8"), help="users of the closed shape")
     parser.add_argument("--report", type=Path, default=ours("LOAD_REPORT", "load-report"), help="a directory")
-    parser.add_argument("locust", nargs="*", metavar="-- OPTIONS", help="of locust: its --help has ours, too")
+    parser.add_argument("locust", nargs="*", metavar="-- OPTIONS", help="options of locust; its --help lists ours too")
     return parser.parse_args()
 
 
 def _locust(arguments: argparse.Namespace, url: str) -> list[str]:
-    """A process of its own, since importing locust replaces sockets and threads by gevent's."""
+    """Run locust in another process, because importing it replaces sockets and threads with gevent's."""
     return [
         *(sys.executable, "-m", "locust", "--locustfile", str(LOCUSTFILE), "--headless", "--only-summary"),
         *("--host", url, "--shape", arguments.shape, "--run-time", str(arguments.seconds)),

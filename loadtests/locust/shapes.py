@@ -1,13 +1,13 @@
-"""How many users there are, and when: what `--shape` chooses from beside the closed loop of `--users`.
+"""The number of users over time: the values of `--shape` besides the closed loop of `--users`.
 
-locust takes up any shape that a locustfile names, so these are only ever set by the option.
+A locustfile must not import these: locust would use any shape that it finds there. The option sets them.
 """
 
 from locust import LoadTestShape
 
 
 class SteppedShape(LoadTestShape):
-    """`step_users` more of them at the beginning of each step."""
+    """Adds `step_users` users at the start of every step."""
 
     def __init__(self, *, num_steps: int, step_users: int, step_seconds: float) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class SteppedShape(LoadTestShape):
 
 
 class OpenShape(LoadTestShape):
-    """One user, which sends every request when it is due. `run_seconds` None: until it is stopped."""
+    """One user, which sends every request when it is due. `run_seconds` None: until stopped."""
 
     def __init__(self, *, run_seconds: float | None) -> None:
         super().__init__()

@@ -1,16 +1,16 @@
-"""What a load test must keep to, and whether it did."""
+"""The thresholds of a load test, and their checks."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a load test measured; None where nothing of the kind was sent. Times are 95th percentiles."""
+    """The results of a load test; None for requests that were not sent. Times are 95th percentiles."""
 
     num_requests: int
     num_failures: int
     num_exceptions: int
-    """Of the load test itself."""
+    """Exceptions in the load test itself."""
     requests_per_second: float
     plain_milliseconds: float | None
     first_token_milliseconds: float | None
@@ -46,7 +46,7 @@ class Check:
 
 
 def check(figures: Figures, thresholds: Thresholds) -> list[Check]:
-    """A time of which nothing was measured is met; that nothing was sent at all is not."""
+    """Compare figures with thresholds. A time without measurements passes; a test without any request fails."""
 
     def at_most(name: str, limit: float, measured: float | None, unit: str) -> Check:
         return Check(name, limit, measured, unit, is_met=measured is None or measured <= limit)

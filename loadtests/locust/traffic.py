@@ -1,9 +1,8 @@
-"""Which texts are sent, in which languages: seeded, with a mix of lengths, and with repeats.
+"""The texts of the load test and their languages: seeded, with a mix of lengths and with repeats.
 
-A text is a word or as many sentences as a log-normal draw says: half are up to two sentences, one in 40 is eight or
-more. A share of the texts are repeats of earlier ones, the early ones more often (Zipf's law), so that a server that
-keeps encoder outputs finds about that share of what it looks up. The n-th text of a language is the same in every run
-with the same seed, whoever sends it, and whenever.
+A text is a word or a log-normal number of sentences: half are up to two sentences, one in 40 is eight or more. A share
+of the texts repeat earlier ones, early ones more often (Zipf's law), so that an encoder cache finds about that share of
+its look-ups. The n-th text of a language depends on the seed only, not on who sends it or when.
 """
 
 import math
@@ -21,13 +20,13 @@ MAX_POPULAR = 1000
 """Later texts of a language are never repeated."""
 HUB = "en"
 PIVOT_WEIGHT = 0.075
-"""Of a pair without English, beside 1 of each with it: of five languages, a tenth of all requests."""
+"""The weight of a pair without English; pairs with English weigh 1. For five languages, a tenth of all requests."""
 MIN_TEXTS, MAX_TEXTS = 2, 8
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What one request asks for."""
+    """The contents of one request."""
 
     text: str | list[str]
     source_lang: str
@@ -78,15 +77,15 @@ class Texts:
 
 
 class Traffic:
-    """Raises ValueError for fewer than two languages, an unknown one, or a share that is none."""
+    """Raises ValueError for fewer than two languages, an unknown language, or a share outside 0 to 1."""
 
     def __init__(self, phrases: Mapping[str, Phrases], languages: list[str], *, seed: str, repeats: float) -> None:
         if unknown := [language for language in languages if language not in phrases]:
-            raise ValueError(f"no texts in {', '.join(unknown)}: there are texts in {', '.join(phrases)}")
+            raise ValueError(f"no texts in {', '.join(unknown)}, only in {', '.join(phrases)}")
         if len(set(languages)) < 2:
-            raise ValueError("translation takes at least two languages")
+            raise ValueError("at least two languages are needed")
         if not 0 <= repeats <= 1:
-            raise ValueError(f"the share of repeats is from 0 to 1, not {repeats:g}")
+            raise ValueError(f"the share of repeats is {repeats:g}, not between 0 and 1")
         self._languages = languages
         self._random = Random(f"{seed}/requests")
         self._texts = {
@@ -101,7 +100,7 @@ class Traffic:
         return Question(self._texts[source].next(), source, target)
 
     def several_texts(self) -> Question:
-        """A list of texts, into two languages or more where there are as many."""
+        """A list of texts into several languages, if there are enough."""
         source, target = self._pair()
         others = [language for language in self._languages if language not in (source, target)]
         num_others = self._random.randint(min(1, len(others)), len(others))

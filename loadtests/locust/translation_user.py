@@ -1,12 +1,12 @@
-"""A locust user that asks for translations, in a closed loop or an open one.
+"""A locust user that requests translations, in a closed or an open loop.
 
-Closed: the user asks again when it has its answer. Open: requests are due at random times at a given rate (a Poisson
-process), and each is sent by a greenlet of its own when it is due, whatever is still unanswered. Its times count from
-when it was due, so that a stall of the server is in the figures of all that were due meanwhile: there is no
+Closed: the user sends its next request when it has an answer. Open: requests are due at random times at a given rate (a
+Poisson process), and a new greenlet sends each one when it is due, even if earlier ones are unanswered. Times count
+from when a request was due, so a stall of the server shows in all requests that were due meanwhile: there is no
 coordinated omission.
 
-Requests go to locust through its `request` event. What a stream consists of goes straight into entries of its own,
-without the event: locust would count every token as a request, and dilute the share that failed.
+Requests are reported through locust's `request` event. The times of a stream's tokens go to separate entries without
+the event, because locust would count every token as a request and dilute the share of failures.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ LATE = ("open", "sent late by")
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What the users of one test share. `arrivals` is None in a closed loop."""
+    """The state shared by the users of one test. `arrivals` is None in a closed loop."""
 
     client: GeventClient
     traffic: Traffic
@@ -41,7 +41,7 @@ class Session:
 
 
 class Arrivals:
-    """When requests of an open loop are due."""
+    """The times at which requests of an open loop are due."""
 
     def __init__(self, *, rate: float, random: Random) -> None:
         self._rate = rate
@@ -64,14 +64,14 @@ class TranslationUser(User):
     abstract = True
     host = "http://127.0.0.1:8000"
     session: ClassVar[Session]
-    """Set when a test starts: the users have one server, one sequence of texts, and in an open loop one schedule."""
+    """Set when a test starts: all users share one server, one sequence of texts, and in an open loop one schedule."""
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         self._in_flight = Group()
 
     def on_start(self) -> None:
-        self.wait()  # in an open loop, for the first arrival
+        self.wait()  # in an open loop, until the first arrival
 
     def wait_time(self) -> float:
         arrivals = self.session.arrivals
@@ -83,7 +83,7 @@ class TranslationUser(User):
         finally:
             self._in_flight.kill()
 
-    # What the tasks of the user classes are.
+    # The tasks of the user classes.
 
     def ask_plain(self) -> None:
         self._ask(PLAIN, self.session.traffic.one_text())
@@ -108,13 +108,13 @@ class TranslationUser(User):
         try:
             answer = self.session.client.ask(question, stream=kind == STREAM)
         except GreenletExit:
-            if self.environment.stop_timeout:  # it had that time, and was not answered
+            if self.environment.stop_timeout:  # it was not answered within that time
                 self._report(kind, TimedResponse(perf_counter(), failure="no answer by the end of the test"), due_at)
             raise
         self._report(kind, answer, due_at)
 
     def _report(self, kind: tuple[str, str], answer: TimedResponse, due_at: float) -> None:
-        """A failure has no time: a refusal that came at once would make the others look fast."""
+        """Report an answer. A failure has no time, because a fast refusal would make the others look fast."""
         request_type, name = kind
         self.environment.events.request.fire(
             request_type=request_type,
