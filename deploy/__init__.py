@@ -1,1 +1,1 @@
-"""How Kakehashi is deployed; `deploy.ray` is the only part that is Python code of its own."""
+"""Deployment files. `deploy.ray` is the only Python package among them."""

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Install this checkout with all its extras: deploy/install.sh PYTHON [INDEX], where PYTHON is of a virtual environment.
+# Install this checkout with all its extras: deploy/install.sh PYTHON [INDEX], with the PYTHON of a virtual environment.
 #
-# On Linux PyPI's torch brings gigabytes of CUDA libraries along. INDEX has the build without them; it is used unless
-# it is empty, cannot be reached within seconds, or pip has been configured to find packages elsewhere.
+# On Linux, PyPI's torch comes with gigabytes of CUDA libraries. INDEX has the build without them. It is used unless it
+# is empty, cannot be reached within seconds, or pip is configured to find packages elsewhere.
 set -eu
 cd "$(dirname "$0")/.."
 python="$1"
@@ -26,12 +26,12 @@ urllib.request.urlopen(sys.argv[1], timeout=5)' "$index/torch/" 2>/dev/null
 }
 
 if torch_is_there; then
-    echo "Downloading what $python lacks of the packages in pyproject.toml; $torch is there."
+    echo "Downloading the packages in pyproject.toml that $python lacks; $torch is already installed."
 elif test -n "$index" && test "$(uname -s)" = Linux && ! pip_has_sources && index_answers; then
     echo "Downloading $torch without CUDA from $index, and the other packages in pyproject.toml."
     "$python" -m pip install --quiet --no-deps --index-url "$index" "$torch" ||
-        echo "$index has no $torch for this machine: the build that pip finds elsewhere may come with CUDA."
+        echo "$index has no $torch for this machine: pip will look elsewhere, perhaps for a build with CUDA."
 else
-    echo "Downloading the packages in pyproject.toml, $torch among them, from where pip finds them (PyPI's torch comes with CUDA)."
+    echo "Downloading the packages in pyproject.toml, including $torch, from pip's sources (PyPI's torch comes with CUDA)."
 fi
 "$python" -m pip install --quiet --editable '.[test,bench,evaluate]'

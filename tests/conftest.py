@@ -1,7 +1,7 @@
 """The test run: what some tests need, how it is spread over processes, and the summary at its end.
 
-A test that needs something which not every machine has is marked with it: `needs("kernels")`, `needs("bfloat16")`.
-On other machines it is skipped with a reason that the summary prints.
+Tests that not every machine can run are marked `needs("kernels")` or `needs("bfloat16")`. Elsewhere they are skipped,
+with a reason that the summary prints.
 """
 
 import os
@@ -20,8 +20,8 @@ MAX_PROCESSES = 8
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", f"needs(means): is skipped where the machine has no {' or '.join(MEANS)}")
-    # Programs that `make tools` had to unpack are found without make, too.
+    config.addinivalue_line("markers", f"needs(means): skipped on machines without it; one of {', '.join(MEANS)}")
+    # Programs that `make tools` unpacked are found without make, too.
     os.environ["PATH"] = f"{TOOLS}{os.pathsep}{os.environ['PATH']}"
 
 
@@ -53,7 +53,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> Iterator[None]:
-    """The cores are for the servers that the tests run, and results must not depend on how many there are."""
+    """Leave the cores to the servers under test, and keep results independent of their number."""
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

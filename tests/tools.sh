@@ -1,7 +1,7 @@
 #!/bin/sh
-# What the tests run besides Python: Redis, Prometheus and nginx, and for the kernels a compiler for Arm and an emulator.
-# Those that PATH lacks are unpacked from Debian's packages into .tools, which takes no root: no package is installed,
-# and no service is started or enabled.
+# The programs that the tests need: Redis, Prometheus and nginx, and a compiler and an emulator for Arm for the kernels.
+# Programs that PATH lacks are unpacked from Debian's packages into .tools, which needs no root: no package is
+# installed, and no service is started or enabled.
 set -eu
 cd "$(dirname "$0")/.."
 tools="$PWD/.tools"
@@ -34,9 +34,9 @@ if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
     exit 1
 fi
 echo "The tests need these programs, which are not on PATH:$programs"
-echo "Unpacking Debian's packages of them into $tools; nothing is installed, and no service is started or enabled."
+echo "Unpacking their Debian packages into $tools; nothing is installed, and no service is started or enabled."
 
-# Lists, cache and lock of apt's own lie in a directory of ours, so that any user can fetch packages.
+# apt's lists, cache and lock are in our own directory, so that any user can download packages.
 fetched="$tools/fetched"
 mkdir -p "$fetched/lists/partial" "$fetched/cache/archives/partial" "$tools/bin"
 apt() {

@@ -1,4 +1,4 @@
-"""Exit status 0 if the server in this container answers `/health/live`: the image's HEALTHCHECK. It has no curl."""
+"""The image's HEALTHCHECK: exit status 0 if the server in this container answers `/health/live`. There is no curl."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ TIMEOUT_SECONDS = 3.0
 
 
 def main() -> int:
-    # HTTPConnection, and not urllib: that would ask the proxy that the environment names.
+    # HTTPConnection, because urllib would use a proxy from the environment.
     connection = HTTPConnection("127.0.0.1", int(os.environ["KAKEHASHI_PORT"]), timeout=TIMEOUT_SECONDS)
     try:
         connection.request("GET", "/health/live")

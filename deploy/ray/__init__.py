@@ -1,5 +1,5 @@
-"""The same app on Ray Serve: past one machine, and many checkpoints over a few replicas.
+"""The app on Ray Serve, for more than one machine and for many checkpoints on a few replicas.
 
-Import it as `deploy.ray`, from the root of the repository. Never put `deploy/` itself on the path: this package would
-take the place of Ray's own.
+Import it as `deploy.ray`, from the root of the repository. Never put `deploy/` on the path: this package would shadow
+Ray's own.
 """

@@ -10,13 +10,13 @@ from deploy.ray.ingress import CHECKPOINT_HOST, Ingress
 from service.settings import load_settings
 
 QUIET = LoggingConfig(enable_access_log=False)
-"""Serve would log each request twice."""
+"""Switched off, because Serve would log every request twice."""
 
 
 def build(arguments: Arguments) -> Application:
-    """Raises SettingsError, and what `Arguments.read_checkpoints` raises."""
+    """Raises SettingsError, and the errors of `Arguments.read_checkpoints`."""
     settings = load_settings()
-    # What runs has its own deadline, and is over before a replica that Serve wants gone is killed.
+    # Requests have deadlines, so they end before Serve kills a replica that it removes.
     shutdown_seconds = settings.timeout_seconds + settings.grace_seconds
     host = serve.deployment(
         name=CHECKPOINT_HOST,

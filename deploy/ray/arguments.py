@@ -1,6 +1,6 @@
-"""What `serve run deploy.ray.app:build` takes as NAME=VALUE, and a Serve configuration as `args`.
+"""The arguments of `serve run deploy.ray.app:build`, as NAME=VALUE, or as `args` of a Serve configuration.
 
-What is here is Ray's. The app's own settings are `KAKEHASHI_` variables in the environment of the replicas, as always.
+They configure Ray. The app's own settings are `KAKEHASHI_` variables in the environment of the replicas, as always.
 """
 
 from pathlib import Path
@@ -14,9 +14,9 @@ from deploy.ray.checkpoint_routes import BUNDLED, ListedCheckpoint
 class Arguments(BaseModel):
     """`checkpoints` is a list, or the path of a YAML or JSON file that holds one.
 
-    A replica runs a worker process for each whole CPU of `num_cpus`, for each checkpoint that it holds. Serve keeps a
-    checkpoint where it is until its replica has `max_ongoing_requests`: far above the target, what the autoscaler adds
-    would stand idle.
+    A replica runs a worker process for each whole CPU of `num_cpus` and each checkpoint that it holds. Serve routes to
+    the replica that holds a checkpoint until it has `max_ongoing_requests`. If that is far above the target, replicas
+    that the autoscaler adds stay idle.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,6 +1,6 @@
-"""The replicas that translate: each holds a few checkpoints, the app once for each, those that were used last.
+"""The replicas that translate. A replica holds the few checkpoints that were used last, with an app for each.
 
-A request comes as plain data and is answered as batches of ASGI messages, which the ingress passes on.
+A request arrives as plain data. The answer is batches of ASGI messages, which the ingress passes on.
 """
 
 import logging
@@ -23,11 +23,11 @@ logger = logging.getLogger(__name__)
 
 
 class ModelUnavailableError(Exception):
-    """A checkpoint that could not be loaded; the replica's log says why."""
+    """A checkpoint that could not be loaded; the replica's log has the reason."""
 
 
 class CheckpointHost:
-    """Serve calls `answer`, by way of the ingress, and `metrics`."""
+    """The ingress calls `answer` and `metrics` through Serve."""
 
     def __init__(self, *, max_models: int) -> None:
         """Raises SettingsError."""
@@ -41,7 +41,7 @@ class CheckpointHost:
             return await self._load(model)
 
         self._resident: Callable[[str], Awaitable[Resident]] = resident
-        # As in Resident: Serve awaits it when the replica ends.
+        # See Resident: Serve awaits it when the replica ends.
         self.__del__ = self._aclose
 
     async def answer(self, request: AppRequest) -> AsyncGenerator[list[Message], None]:
@@ -63,7 +63,7 @@ class CheckpointHost:
             if model not in self._loads:
                 self._loads[model] = SharedLoad(lambda: self._resident(model), on_over=lambda: self._forget(model))
             return await self._loads[model].join(stack)
-        resident = await self._resident(model)  # without waiting, and from now on it is the one that was used last
+        resident = await self._resident(model)  # does not wait, and marks it as the last used
         stack.enter_context(resident.in_use())
         return resident
 
@@ -86,7 +86,7 @@ class CheckpointHost:
 
 
 def replica_settings(model: str) -> Settings:
-    """The environment's; where it leaves the choice, the workers fill what Ray has given this replica, and no more."""
+    """The settings of the environment; if it leaves them open, workers and device match the replica's resources."""
     given = load_settings()
     resources = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
     has_gpu = resources.get("GPU", 0) > 0

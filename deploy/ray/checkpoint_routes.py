@@ -1,4 +1,4 @@
-"""Which checkpoint a request goes to, by its languages or by name, before any checkpoint is loaded."""
+"""Choose the checkpoint of a request by its languages or by name, before any checkpoint is loaded."""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -13,10 +13,10 @@ MAX_KNOWN_ROUTES = 4096
 
 
 class ListedCheckpoint(BaseModel):
-    """What KAKEHASHI_MODEL may be, several references with commas too, and the pairs that go there.
+    """A value of KAKEHASHI_MODEL, which may be several references with commas, and the pairs that it serves.
 
-    Either `pairs`, or all of `sources` into all of `targets`. With `{source}` and `{target}` in `model`, each pair has
-    a checkpoint of its own, as OPUS-MT's have: `Helsinki-NLP/opus-mt-{source}-{target}`.
+    The pairs are `pairs`, or all of `sources` into all of `targets`. With `{source}` and `{target}` in `model`, every
+    pair has its own checkpoint, as for OPUS-MT: `Helsinki-NLP/opus-mt-{source}-{target}`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,11 +29,11 @@ class ListedCheckpoint(BaseModel):
     @model_validator(mode="after")
     def _has_pairs(self) -> "ListedCheckpoint":
         if bool(self.pairs) == bool(self.sources and self.targets):
-            raise ValueError(f"{self.model}: give pairs, or sources and targets")
+            raise ValueError(f"{self.model}: set either pairs, or sources and targets")
         return self
 
     def routes(self) -> Iterator[tuple[str, str, str]]:
-        """Source, target, and the model that they go through."""
+        """Source, target and model of every pair."""
         crossed = ((source, target) for source in self.sources for target in self.targets if source != target)
         for source, target in self.pairs or crossed:
             yield source, target, self.model.replace("{source}", source).replace("{target}", target)
@@ -44,7 +44,7 @@ BUNDLED = ListedCheckpoint(model=BUNDLED_NAME, sources=BUNDLED_LANGUAGES, target
 
 
 class CheckpointRoutes:
-    """The first checkpoint listed for a pair has it."""
+    """A pair goes to the first checkpoint that lists it."""
 
     def __init__(self, checkpoints: list[ListedCheckpoint]) -> None:
         self._models: dict[str, dict[str, dict[str, None]]] = {}
@@ -59,11 +59,11 @@ class CheckpointRoutes:
 
     @property
     def default(self) -> str:
-        """Where everything goes that says nothing of languages."""
+        """The model for requests that name no languages."""
         return next(iter(self._sources))
 
     def models(self) -> dict[str, list[str]]:
-        """Each with its source languages."""
+        """Every model with its source languages."""
         return {model: list(sources) for model, sources in self._sources.items()}
 
     def languages(self) -> dict[str, list[str]]:
@@ -71,13 +71,13 @@ class CheckpointRoutes:
         return {source: list(targets) for source, targets in self._models.items()}
 
     def _find(self, source_lang: str | None, target_langs: tuple[str, ...], model: str | None) -> str:
-        """Raises UnsupportedOptionError and UnsupportedLanguageError, naming what is wrong."""
+        """Raises UnsupportedOptionError or UnsupportedLanguageError, which name the wrong value."""
         if model is not None:
             if model not in self._named:
                 raise UnsupportedOptionError(f"model {quoted(model)} is not served; GET /v1/models lists what is")
             return self._named[model]
         if len(self._sources) == 1:
-            return self.default  # which says itself what it cannot do
+            return self.default  # it refuses what it does not support
         if source_lang is None:
             raise UnsupportedOptionError("source_lang is required: it chooses the checkpoint")
         source = match_code(source_lang, among=self._models)

@@ -1,4 +1,4 @@
-"""A request to an app as plain data, and its answer as batches of ASGI messages: what travels between replicas."""
+"""A request to an app as plain data, and its answer as batches of ASGI messages, for transport between replicas."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from starlette.types import ASGIApp, Message, Scope
 
 END_SECONDS = 10.0
-"""How long an app may take to see that its client is gone, before it is cancelled."""
+"""The time an app has to notice a hang-up before it is cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class AppRequest:
 
 
 async def call(app: ASGIApp, request: AppRequest) -> AsyncGenerator[list[Message], None]:
-    """The answer, each time all that has come since the last. Closing it, or cancelling, is the client's hang-up."""
+    """Yield the messages of the answer in batches, as they come. Closing or cancelling it is a client's hang-up."""
     messages: asyncio.Queue[Message | None] = asyncio.Queue()
     unread = [request.body]
     is_gone = asyncio.Event()

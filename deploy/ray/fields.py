@@ -1,4 +1,4 @@
-"""What the ingress reads of a request to find its checkpoint; all else is for the app to read, and to refuse."""
+"""The fields of a request that the ingress reads to find its checkpoint. The app reads and validates the rest."""
 
 import json
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Asked:
 
 
 def read_asked(request: AppRequest) -> Asked | None:
-    """None for anything but a translation, and for fields that are malformed: any app refuses those."""
+    """None if the request is not a translation or has malformed fields, which any app refuses."""
     place = TRANSLATING.get((request.method, request.path))
     if place is None:
         return None

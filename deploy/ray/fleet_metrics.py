@@ -1,4 +1,4 @@
-"""The pages of all apps on all replicas as one, each series with the labels `replica` and `checkpoint`."""
+"""Merge the metrics of all apps on all replicas into one page, with the labels `replica` and `checkpoint`."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Page:
 
 
 def merge_pages(pages: Iterable[Page]) -> bytes:
-    """The text exposition format, in which each family stands once."""
+    """Merge pages into the text exposition format, which lists every family once."""
     registry = CollectorRegistry()
     registry.register(_Fleet(list(pages)))
     return generate_latest(registry)

@@ -1,7 +1,7 @@
-"""A request passed to a replica, and to another one when that replica dies.
+"""Forward a request to a replica, and to another one if that replica dies.
 
-As long as no byte of the answer is out it is sent again: a translation changes nothing on the server, and a plain
-answer goes out whole. A stream that has begun ends with one `error` event, never with silence.
+A request is repeated as long as no byte of its answer has been sent. That is safe: a translation changes nothing on the
+server, and a plain answer is sent as a whole. A stream that has begun ends with one `error` event, never silently.
 """
 
 import asyncio
@@ -29,18 +29,18 @@ MAX_ATTEMPTS = 3
 
 
 class ReplicaLostError(Exception):
-    """The replica is gone, or cannot be reached, or has left its answer unfinished."""
+    """The replica died, cannot be reached, or left its answer unfinished."""
 
 
 class Forwarder:
-    """`max_wait_seconds`: for a replica, for its checkpoint and for the first byte of the answer, all together."""
+    """`max_wait_seconds` limits the wait for a replica, its checkpoint and the first byte of the answer in total."""
 
     def __init__(self, host: DeploymentHandle[CheckpointHost], *, max_wait_seconds: float) -> None:
         self._host = host
         self._max_wait_seconds = max_wait_seconds
 
     async def forward(self, request: AppRequest, model: str, record: RequestRecord, send: Send) -> None:
-        """Raises QueueFullError and NotReadyError before the first byte. Cancelling it cancels the request."""
+        """Raises QueueFullError or NotReadyError before the first byte. Cancelling it cancels the request."""
         for attempt in range(1, MAX_ATTEMPTS + 1):
             answer = HeldAnswer(send)
             try:
@@ -48,11 +48,11 @@ class Forwarder:
             except ReplicaLostError as error:
                 logger.warning("request %s, attempt %d: %s", record.request_id, attempt, error)
                 if answer.has_begun:
-                    await _end(answer, EngineFailedError("the replica that was translating has ended"), record)
+                    await _end(answer, EngineFailedError("the replica died; repeat the request"), record)
                 elif attempt < MAX_ATTEMPTS:
                     continue
                 else:
-                    raise NotReadyError("no replica lives to answer", retry_after_seconds=1) from error
+                    raise NotReadyError("no replica is alive", retry_after_seconds=1) from error
             except Exception as error:
                 if not answer.has_begun:
                     raise _refusal(error, model) from error
@@ -66,7 +66,7 @@ class Forwarder:
                 if answer.has_begun:
                     waiting.reschedule(None)
         if not answer.is_whole:
-            raise ReplicaLostError("the answer has no end")
+            raise ReplicaLostError("the answer is incomplete")
 
     async def _ask(self, request: AppRequest, model: str) -> AsyncGenerator[Message, None]:
         host = self._host.options(method_name="answer", stream=True, multiplexed_model_id=model)
@@ -78,7 +78,7 @@ class Forwarder:
                 for message in batch:
                     yield message
             is_over = True
-        except (RayTaskError, TaskCancelledError):  # what the replica itself has raised
+        except (RayTaskError, TaskCancelledError):  # raised by the replica itself
             raise
         except RayError as error:
             raise ReplicaLostError(type(error).__name__) from error
@@ -88,7 +88,7 @@ class Forwarder:
 
 
 async def _end(answer: HeldAnswer, error: Exception, record: RequestRecord) -> None:
-    """Whatever it is, the stream must say that it ended badly."""
+    """End the answer with an error event, whatever the error."""
     record_failure(error, record)
     await answer.end_with(encode_event(b"error", encode_json(problem_body(error, request_id=record.request_id))))
 
@@ -96,7 +96,7 @@ async def _end(answer: HeldAnswer, error: Exception, record: RequestRecord) -> N
 def _refusal(error: Exception, model: str) -> Exception:
     match error:
         case BackPressureError():
-            return QueueFullError("too many requests wait for a replica", retry_after_seconds=1)
+            return QueueFullError("too many requests are waiting for a replica", retry_after_seconds=1)
         case ModelUnavailableError():
             return NotReadyError(f"{model} cannot be loaded", retry_after_seconds=30)
         case DeploymentUnavailableError() | TimeoutError():

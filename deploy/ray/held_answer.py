@@ -1,11 +1,11 @@
-"""An answer on its way to the client, held back for as long as another replica could still give it."""
+"""An answer on its way to the client, held back while another replica could still give it."""
 
 from starlette.datastructures import Headers
 from starlette.types import Message, Send
 
 
 class HeldAnswer:
-    """A plain answer goes out whole. A stream goes out as it comes, from its first event on."""
+    """Sends a plain answer as a whole, and a stream event by event from its first event on."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -31,6 +31,6 @@ class HeldAnswer:
             await self._send(message)
 
     async def end_with(self, last: bytes) -> None:
-        """The last bytes of a stream that nobody else can end."""
+        """Send the last bytes of a stream that its replica cannot end."""
         await self._send({"type": "http.response.body", "body": last, "more_body": False})
         self.is_whole = True

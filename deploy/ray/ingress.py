@@ -1,7 +1,7 @@
-"""The way in: finds the checkpoint of each request, and passes the request on to a replica.
+"""The ingress: finds the checkpoint of a request and forwards the request to a replica.
 
-Answered here: `/v1/languages`, `/v1/models`, `/health/…` and `/metrics`, of the whole deployment. All else is the
-app's, problems included; what is translated by no checkpoint in particular goes to the first one listed.
+It answers `/v1/languages`, `/v1/models`, `/health/…` and `/metrics` for the whole deployment. The app answers all else,
+including problems; requests that name no languages go to the first listed checkpoint.
 400 for a pair that no listed checkpoint has, 429 when too many requests wait, 503 when no replica is ready.
 """
 
@@ -39,10 +39,10 @@ from service.settings import load_settings
 
 CHECKPOINT_HOST = "CheckpointHost"
 LOOK_SECONDS = 5.0
-"""How long replicas may take to show their metrics."""
+"""The time that replicas have to return their metrics."""
 REQUEST_ID = "x-request-id"
 HOP_BY_HOP = (b"connection", b"content-length", b"expect", b"host", b"transfer-encoding", b"x-request-id")
-"""Headers that are about this connection, or that are set anew."""
+"""Headers that belong to the connection, or that are set again."""
 
 
 @serve.ingress()
@@ -80,7 +80,7 @@ class Ingress:
         return JsonResponse(languages_answer(self._routes.languages()))
 
     async def _models(self, _: Request) -> Response:
-        """As listed: everything else about a checkpoint is known where it is loaded."""
+        """The listed checkpoints. Other properties are known only where a checkpoint is loaded."""
         found = self._routes.models().items()
         return JsonResponse({"models": [{"id": model, "languages": sources} for model, sources in found]})
 
@@ -88,7 +88,7 @@ class Ingress:
         return JsonResponse(HealthAnswer())
 
     async def _ready(self, _: Request) -> Response:
-        """Whether a replica runs; which checkpoints it holds is a matter of what is asked of it."""
+        """Whether a replica runs. It loads checkpoints on demand, so readiness does not depend on them."""
         status = await asyncio.to_thread(serve.status)
         replicas = [
             number
@@ -124,12 +124,12 @@ class Ingress:
         try:
             await until_gone(receive, self._forwarder.forward(request, model, record, send))
         except ClientGoneError:
-            if record.status is None:  # else the answer has begun, or is out whole: there is nobody to tell
+            if record.status is None:  # otherwise the answer has begun, and no status can be sent
                 raise
 
 
 class OneRequestId:
-    """Serve's proxy adds the request's id to each answer, and where it is the same it is not said twice."""
+    """Drops our request id header if Serve's proxy adds the same one."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

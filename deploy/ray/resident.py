@@ -1,4 +1,4 @@
-"""The app with one checkpoint, in a replica's process, with worker processes of its own."""
+"""The app with one checkpoint, in the process of a replica, with its own worker processes."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -14,16 +14,16 @@ from service.settings import Settings
 
 
 class Resident:
-    """`aclose` waits for those who use it: the app gives every request a deadline."""
+    """`aclose` waits until no request uses it; every request has a deadline."""
 
     def __init__(self, service: Service, lifespan: AsyncExitStack, *, timeout_seconds: float) -> None:
-        """`lifespan` is closed at the end."""
+        """`aclose` closes `lifespan`."""
         self._app = service.app
         self._lifespan = lifespan
         self._timeout_seconds = timeout_seconds
         self._lifecycle = Lifecycle()
         self._closing: asyncio.Task[None] | None = None
-        # Serve awaits the `__del__` of what it evicts. Were it the class's, Python would call it too, and not await it.
+        # Serve awaits the `__del__` of an object that it evicts. On the class, Python would call it too, unawaited.
         self.__del__ = self.aclose
 
     @classmethod
@@ -35,7 +35,7 @@ class Resident:
             if not failed.done():
                 failed.set_exception(CheckpointError(detail))
 
-        # In a thread: what the hub sends and tokenizers read must not keep the streams of this replica waiting.
+        # In a thread, because downloads and tokenizers must not delay the streams of this replica.
         service = await asyncio.to_thread(build_service, settings, on_fatal=fail)
         async with AsyncExitStack() as lifespan:
             await lifespan.enter_async_context(service.app.router.lifespan_context(service.app))
@@ -49,7 +49,7 @@ class Resident:
             return cls(service, lifespan.pop_all(), timeout_seconds=settings.timeout_seconds)
 
     def in_use(self) -> AbstractContextManager[None]:
-        """Around a request: what is in use is not closed."""
+        """A context for a request, in which the checkpoint is not closed."""
         return self._lifecycle.request()
 
     def answer(self, request: AppRequest) -> AsyncGenerator[list[Message], None]:
@@ -65,7 +65,7 @@ class Resident:
         return self._closing is not None
 
     async def aclose(self) -> None:
-        """Goes on to its end where the request is cancelled that another checkpoint has to make room for."""
+        """Close, even if the request that needs the room is cancelled meanwhile."""
         self._closing = self._closing or asyncio.create_task(self._close())
         await asyncio.shield(self._closing)
 

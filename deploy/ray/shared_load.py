@@ -1,7 +1,7 @@
 """One load of a checkpoint for all requests that wait for it.
 
-They would otherwise stand in line behind those for other checkpoints, and where there is room for few, each would find
-its checkpoint evicted again. The load goes on when they hang up: who asks next needs it too.
+Without it, requests would queue behind requests for other checkpoints and, with room for few, find their checkpoint
+evicted again. A load goes on after a hang-up, because the next request needs it too.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from deploy.ray.resident import Resident
 
 
 class SharedLoad:
-    """`find` loads, or finds; `on_over` is called when the checkpoint is there and in use by all who waited."""
+    """`find` loads or finds the checkpoint. `on_over` is called once all waiting requests use it."""
 
     def __init__(self, find: Callable[[], Awaitable[Resident]], *, on_over: Callable[[], None]) -> None:
         self._find = find
@@ -20,11 +20,11 @@ class SharedLoad:
         self._num_waiting = 0
         self._has_left = asyncio.Event()
         self._found: asyncio.Future[Resident] = asyncio.get_running_loop().create_future()
-        self._found.add_done_callback(lambda found: found.exception())  # nobody may be there to see it
+        self._found.add_done_callback(lambda found: found.exception())  # retrieved, in case nobody waits any more
         self._task = asyncio.create_task(self._run())
 
     async def join(self, stack: ExitStack) -> Resident:
-        """In use until `stack` is closed. Raises what `find` raises."""
+        """The checkpoint, in use until `stack` is closed. Raises the errors of `find`."""
         self._num_waiting += 1
         try:
             resident = await asyncio.shield(self._found)
@@ -37,7 +37,7 @@ class SharedLoad:
     async def _run(self) -> None:
         try:
             resident = await self._find()
-            with resident.in_use():  # at once, before another load can evict it
+            with resident.in_use():  # before another load can evict it
                 self._found.set_result(resident)
                 while self._num_waiting:
                     self._has_left.clear()

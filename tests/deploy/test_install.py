@@ -88,7 +88,7 @@ def test_a_pip_with_sources_of_its_own_is_left_alone(setting: str, tmp_path: Pat
     installation = Installation(tmp_path, configuration=f"global.timeout='9'\n{setting}")
     said = installation.run()
     assert installation.calls == [THE_REST]
-    assert said.startswith("Downloading the packages in pyproject.toml, torch==2.13.0 among them, from where pip finds")
+    assert said.startswith("Downloading the packages in pyproject.toml, including torch==2.13.0, from pip's sources")
 
 
 def test_without_a_way_to_the_index_pip_finds_torch_where_it_can(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_torch_that_is_there_is_kept(tmp_path: Path) -> None:
     installation = Installation(tmp_path, is_installed=True)
     said = installation.run()
     assert installation.calls == [THE_REST]
-    assert "torch==2.13.0 is there" in said
+    assert "torch==2.13.0 is already installed" in said
 
 
 def test_an_index_without_this_torch_is_named_and_the_rest_installed(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""What several test modules share: checkpoints, tokenizers, servers of other projects."""
+"""Helpers shared by test modules: checkpoints, tokenizers, servers, clients."""

@@ -1,4 +1,4 @@
-"""Calls an ASGI app in this process as a client would, and shows what a library's transport hides.
+"""Call an ASGI app in this process, with situations that HTTP libraries cannot produce.
 
 A hang-up in the middle of an answer, a client that reads nothing, a body that never ends.
 """
@@ -18,7 +18,7 @@ TIME_LIMIT_SECONDS = 20.0
 
 
 class Exchange:
-    """One request on its way. `body` of None: it has not arrived yet; `send_body` sends it."""
+    """One request in flight. `body` None: it has not arrived yet; `send_body` sends it."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Exchange:
         self._may_read = asyncio.Event()
         self._may_read.set()
         self.num_received = 0
-        """How often the app has asked for what the client sends."""
+        """The number of calls of `receive` by the app."""
         if body is not None:
             self.send_body(body)
         scope = {
@@ -69,13 +69,13 @@ class Exchange:
         self._may_read.set()
 
     async def wait(self) -> "Exchange":
-        """Until the app has done with it."""
+        """Wait until the app returns."""
         async with asyncio.timeout(TIME_LIMIT_SECONDS):
             await self._task
         return self
 
     async def wait_for(self, text: bytes) -> None:
-        """Until the answer has this in it."""
+        """Wait until the answer contains `text`."""
         async with asyncio.timeout(TIME_LIMIT_SECONDS):
             while text not in self.body:
                 self._news.clear()
@@ -134,11 +134,11 @@ async def call(
     body: bytes = b"",
     headers: Mapping[str, str] | None = None,
 ) -> Exchange:
-    """The whole answer."""
+    """Send a request and wait for the whole answer."""
     return await Exchange(app, method, path, query=query, body=body, headers=headers).wait()
 
 
 async def post(app: ASGIApp, path: str, body: object, **headers: str) -> Exchange:
-    """`body` as JSON, or as it is if it is bytes."""
+    """Send `body` as JSON, or unchanged if it is bytes."""
     content = body if isinstance(body, bytes) else as_json(body)
     return await call(app, "POST", path, body=content, headers=JSON | headers)

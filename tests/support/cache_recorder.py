@@ -1,4 +1,4 @@
-"""A cache observer that remembers what was reported."""
+"""A cache observer that records all reports."""
 
 import time
 from collections import Counter

@@ -1,6 +1,6 @@
 """Random checkpoints of the families in `transformers` with a `tokenizers` backend: BART, mBART, PEGASUS, T5, mT5.
 
-They are drawn as those of `checkpoints.py`, and their tokenizers are trained on the same sources.
+Weights are drawn as in `checkpoints.py`, and tokenizers are trained on the same sources.
 """
 
 import json
@@ -32,7 +32,7 @@ from loadtests.bench.source_lines import read_sources
 from tests.support.checkpoints import Shape, bart_sizes, save, train_pieces
 
 PAIR = ("en", "de")
-SPARE_ROWS = 5  # embeddings without a piece, as T5's
+SPARE_ROWS = 5  # embeddings without a piece, as in T5
 T5_PREFIXES = {
     f"translation_en_to_{code}": {"prefix": f"translate English to {name}: "}
     for code, name in {"de": "German", "fr": "French", "ro": "Romanian"}.items()
@@ -40,7 +40,7 @@ T5_PREFIXES = {
 
 
 def unigram(num_pieces: int) -> list[tuple[str, float]]:
-    """Pieces and scores, after the three special ones of SentencePiece."""
+    """Pieces and scores that follow SentencePiece's three special ones."""
     spm = sentencepiece.SentencePieceProcessor(model_proto=train_pieces(("en", "de", "fr", "es"), num_pieces))
     return [(spm.id_to_piece(index), spm.get_score(index)) for index in range(3, spm.get_piece_size())]
 
@@ -77,7 +77,7 @@ def random_mbart(
     many: bool = True,
     languages: tuple[str, ...] | None = ("en", "de", "fr"),
 ) -> Path:
-    """`many`: mBART-50, or else mBART-25."""
+    """`many`: mBART-50; otherwise mBART-25."""
     shape = shape or Shape()
     specials = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
     if many:  # this class adds its language tokens
@@ -151,7 +151,7 @@ def random_t5(
     if tasks is not None:
         config.task_specific_params = dict(tasks)
     model = model_class(config)
-    if not shape.tied:  # `transformers` 5 builds it tied, and loads it as the file has it
+    if not shape.tied:  # `transformers` 5 builds it tied but loads it untied
         model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.lm_head.weight))
     save(model, directory, seed=seed, max_length=shape.max_positions, languages=languages)
     return directory

@@ -1,7 +1,7 @@
 """Random checkpoints, saved by `transformers` with a working tokenizer, for tests of every layer of the server.
 
-The weights are drawn so that greedy outputs vary and some of them end: the default initialisation repeats one token
-for ever, and then agreement with another implementation proves nothing.
+The weights are drawn so that greedy outputs vary and some of them end. The default initialisation repeats one token for
+ever, and agreement with another implementation would then prove nothing.
 """
 
 import json
@@ -53,7 +53,7 @@ class Shape:
     shared: bool = True
     """Marian only: one vocabulary and one embedding table for both sides."""
     head_dim: int = 10
-    """T5 only, as what follows."""
+    """T5 only, like the fields below."""
     gated: bool = False
     num_buckets: int = 8
     max_distance: int = 20
@@ -61,7 +61,7 @@ class Shape:
 
 
 def bart_sizes(shape: Shape) -> dict[str, Any]:
-    """As BART's configuration calls them, and those of the families that follow it."""
+    """The sizes under the names of BART's configuration, which other families share."""
     return {
         "max_position_embeddings": shape.max_positions,
         "d_model": shape.d_model,
@@ -95,7 +95,7 @@ def train_pieces(languages: tuple[str, ...], num_pieces: int) -> bytes:
 
 
 def pieces_of(model: bytes) -> list[str]:
-    """The pieces without the three control ones, which each layout of vocabulary places for itself."""
+    """The pieces without the three control pieces, whose place depends on the layout of the vocabulary."""
     processor = sentencepiece.SentencePieceProcessor(model_proto=model)
     return [processor.id_to_piece(index) for index in range(3, processor.get_piece_size())]
 
@@ -103,7 +103,7 @@ def pieces_of(model: bytes) -> list[str]:
 def random_m2m100(
     directory: Path, *, seed: int, shape: Shape | None = None, languages: tuple[str, ...] | None = ("en", "de", "fr")
 ) -> Path:
-    """Save a random M2M-100 checkpoint in `directory`, which is made if need be, and return the directory."""
+    """Save a random M2M-100 checkpoint in `directory`, which is created if necessary, and return the directory."""
     shape = shape or Shape()
     directory.mkdir(parents=True, exist_ok=True)
     model = train_pieces(("en", "de", "fr", "es"), shape.num_pieces)
@@ -134,9 +134,9 @@ def random_marian(
     target_lang: str = MARIAN_TARGET,
     language_tokens: tuple[str, ...] = (),
 ) -> Path:
-    """Save a random OPUS-MT checkpoint in `directory`, which is made if need be, and return the directory.
+    """Save a random OPUS-MT checkpoint in `directory`, which is created if necessary, and return the directory.
 
-    `language_tokens` such as `>>fra<<` go into the (source) vocabulary, as in the checkpoints with many targets.
+    `language_tokens` such as `>>fra<<` are added to the source vocabulary, as in checkpoints with many targets.
     """
     shape = replace(shape or Shape(), activation=shape.activation if shape else "silu")
     directory.mkdir(parents=True, exist_ok=True)
@@ -144,10 +144,10 @@ def random_marian(
     (directory / "source.spm").write_bytes(source_model)
     (directory / "target.spm").write_bytes(target_model)
     source_pieces, target_pieces = pieces_of(source_model), pieces_of(target_model)
-    if shape.shared:  # the padding token is the last one, as in the published checkpoints
+    if shape.shared:  # the padding token is last, as in published checkpoints
         joint = dict.fromkeys(["</s>", "<unk>", *language_tokens, *source_pieces, *target_pieces, "<pad>"])
         source_vocab = target_vocab = list(joint)
-    else:  # one id of the padding token has to do for both sides
+    else:  # both sides share the id of the padding token
         source_vocab = ["</s>", "<unk>", "<pad>", *language_tokens, *source_pieces]
         target_vocab = ["</s>", "<unk>", "<pad>", *target_pieces]
         _write_json(directory / "target_vocab.json", {piece: index for index, piece in enumerate(target_vocab)})
@@ -185,11 +185,11 @@ def gaussian(seed: int) -> Callable[[torch.Size], torch.Tensor]:
 
 
 def enliven(model: PreTrainedModel, draw: Callable[[torch.Size], torch.Tensor]) -> None:
-    """Redraw all weights so that greedy outputs vary, and some end for the end token's wider row.
+    """Redraw all weights so that greedy outputs vary, and some end because of the end token's wider row.
 
-    `draw` gives numbers of mean 0 and variance 1. Sharp attention over wide embeddings makes each step depend on what
-    was said, and norm weights of either sign keep a token's own embedding, on its way through the residual path, from
-    voting for that token again.
+    `draw` returns numbers of mean 0 and variance 1. Sharp attention over wide embeddings makes every step depend on the
+    tokens so far. Norm weights of either sign keep a token's embedding, which passes through the residual path, from
+    predicting that token again.
     """
     with torch.no_grad():
         for name, tensor in model.state_dict().items():
@@ -202,11 +202,11 @@ def enliven(model: PreTrainedModel, draw: Callable[[torch.Size], torch.Tensor]) 
             tensor.copy_(_gain(name, tensor, model.config) * noise)
             if name.endswith(("shared.weight", "embed_tokens.weight", "lm_head.weight")):
                 tensor[model.config.eos_token_id] *= EOS_GAIN
-                tensor[model.config.pad_token_id] = 0.0  # as in trained checkpoints: it is never the best choice
+                tensor[model.config.pad_token_id] = 0.0  # as in trained checkpoints: never the best choice
 
 
 def _gain(name: str, tensor: torch.Tensor, config: PreTrainedConfig) -> float:
-    """Of T5, whose scores are not divided by the square root of its head size, that is in Q and K."""
+    """The gain of a tensor. T5 does not divide scores by the square root of its head size, so Q and K include it."""
     if "relative_attention_bias" in name or "embed_positions" in name:
         return 1.0
     if name.endswith("bias"):
@@ -224,7 +224,7 @@ def _gain(name: str, tensor: torch.Tensor, config: PreTrainedConfig) -> float:
 def save(
     model: PreTrainedModel, directory: Path, *, seed: int, max_length: int, languages: Iterable[str] | None = None
 ) -> None:
-    """`languages`: what its configuration lists as those it translates."""
+    """Save model and tokenizer; `languages` are listed in the configuration."""
     if languages is not None:
         model.config.languages = list(languages)
     enliven(model, gaussian(seed))

@@ -1,4 +1,4 @@
-"""The client's side: bodies, event streams, and connections that can be cut at an exact place."""
+"""The client side: bodies, event streams, and connections that a test can cut at an exact point."""
 
 import asyncio
 import json
@@ -38,13 +38,13 @@ def deltas(events: Iterable[Event]) -> str:
 
 
 def is_whole(events: list[Event]) -> bool:
-    """Whether the stream ended well: with one terminal event, `done`, in the last place."""
+    """Whether the stream ended with `done`, its only terminal event."""
     terminal = [event.name for event in events if event.name in ("done", "error")]
     return terminal == ["done"] and events[-1].name == "done"
 
 
 async def translate(client: httpx.AsyncClient, body: dict[str, Any]) -> str:
-    """The translation of the one text in `body`, plain or streamed as it says."""
+    """Translate the one text in `body`, plain or as a stream, depending on its `stream` field."""
     if body.get("stream"):
         async with aconnect_sse(client, "POST", "/v1/translations", json=body) as source:
             events = [_event(event) async for event in source.aiter_sse()]
@@ -57,13 +57,13 @@ async def translate(client: httpx.AsyncClient, body: dict[str, Any]) -> str:
 
 
 async def translate_all(client: httpx.AsyncClient, bodies: Iterable[dict[str, Any]]) -> list[str]:
-    """All at once."""
+    """Send all requests at once."""
     return list(await asyncio.gather(*(translate(client, body) for body in bodies)))
 
 
 @asynccontextmanager
 async def raw_request(port: int, body: dict[str, Any]) -> AsyncIterator[asyncio.StreamReader]:
-    """A request on a bare socket, sent whole; leaving the context closes the connection, whatever has been answered."""
+    """Send a whole request on a plain socket. Leaving the context closes the connection at once."""
     payload = json.dumps(body).encode()
     reader, writer = await asyncio.open_connection(HOST, port)
     head = f"POST /v1/translations HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"

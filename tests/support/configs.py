@@ -1,4 +1,4 @@
-"""`config.json` of a small checkpoint, whose weights no test needs."""
+"""The `config.json` of a small checkpoint, for tests that need no weights."""
 
 MARIAN = {
     "model_type": "marian",

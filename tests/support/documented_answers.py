@@ -1,6 +1,6 @@
-"""The law that every request which the schema allows gets an answer that OpenAPI documents, and never a 500.
+"""Check the law that every request allowed by the schema gets an answer documented in OpenAPI, and never a 500.
 
-Written against an app in this process, whatever engine is behind it.
+Works on an app in this process, with any engine.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ PROBLEM = "application/problem+json"
 
 
 def bodies(app: App, path: str, **known: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """What the schema of this route's body allows. `known` are values that make sense, such as languages."""
+    """Bodies that the schema of this route allows. `known` are strategies for meaningful values, such as languages."""
     content = app.openapi()["paths"][path]["post"]["requestBody"]["content"]
     return objects(_resolve(app, content["application/json"]["schema"]), **known)
 
@@ -47,7 +47,7 @@ async def check_query(app: App, path: str, query: bytes) -> Exchange:
 
 
 def check_documented(app: App, method: str, path: str, answer: Exchange) -> None:
-    """The status, the media type and the body are those of the route's documentation."""
+    """Check that status, media type and body are documented for the route."""
     assert answer.status in STATUSES, answer.body
     assert answer.is_whole
     content = app.openapi()["paths"][path][method]["responses"][str(answer.status)]["content"]
@@ -71,7 +71,7 @@ def _resolve(app: App, schema: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _encode(fields: Mapping[str, Any]) -> bytes:
-    """None is a field that is left out, and a list one that is repeated."""
+    """Encode a query. None leaves a field out; a list repeats it."""
     given = {name: value for name, value in fields.items() if value is not None}
     return urlencode({name: _text(value) for name, value in given.items()}, doseq=True).encode()
 

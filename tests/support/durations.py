@@ -1,4 +1,4 @@
-"""How long the tests took, by file."""
+"""The duration of the tests by file."""
 
 from collections import defaultdict
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""How long a server's event loop stands still, seen from outside."""
+"""Measure from outside how long a server's event loop blocks."""
 
 import http.client
 import time
@@ -13,9 +13,9 @@ TIME_LIMIT_SECONDS = 60.0
 
 
 class EventLoopWatch:
-    """Asks `/health/live` every 20 ms, on a connection of its own; `longest_seconds` is the longest wait for an answer.
+    """Requests `/health/live` every 20 ms on its own connection; `longest_seconds` is the longest wait for an answer.
 
-    A probe that gets no answer because the server has ended, or ends meanwhile, does not count.
+    Probes without an answer, because the server ends or has ended, do not count.
     """
 
     def __init__(self, port: int) -> None:

@@ -1,4 +1,4 @@
-"""A decode step that `torch.export` takes."""
+"""A decode step in a form that `torch.export` accepts."""
 
 from torch import Tensor, nn
 

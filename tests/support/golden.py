@@ -1,7 +1,7 @@
-"""What int8 computes of 200 sentences, on every CPU: a file of `tests/data/golden` for each checkpoint.
+"""The int8 results for 200 sentences, equal on every CPU: a file in `tests/data/golden` for each checkpoint.
 
-A line is a sentence: hashes of its encoder output, of its greedy hypothesis and of its best beams, with the bits of
-their scores, and then the greedy tokens. After a change of the kernels' arithmetic, which raises `ARITHMETIC`:
+A line holds a sentence: hashes of its encoder output, its greedy hypothesis and its best beams, including the bits of
+their scores, and then the greedy tokens. After a change of the kernels' arithmetic, which raises `ARITHMETIC`, run:
 
     .venv/bin/python -m tests.support.golden
 
@@ -36,7 +36,7 @@ NAMES = ("bundled", "marian", "t5")
 
 
 def integers(seed: int) -> Callable[[torch.Size], torch.Tensor]:
-    """Evenly distributed weights, of variance 1."""
+    """Uniformly distributed weights of variance 1."""
     generator = np.random.Generator(np.random.PCG64(seed))
 
     def draw(shape: torch.Size) -> torch.Tensor:
@@ -84,7 +84,7 @@ def _marian() -> PreTrainedModel:
 
 
 def save_checkpoint(name: str, directory: Path) -> Path:
-    """The directory of the checkpoint of that name, made in `directory` unless it is the bundled one."""
+    """Save the checkpoint of this name in `directory` and return its path; the bundled one exists already."""
     if name == "bundled":
         return BUNDLED
     model = {"marian": _marian, "t5": _t5}[name]()
@@ -95,7 +95,7 @@ def save_checkpoint(name: str, directory: Path) -> Path:
 
 
 def golden_lines(directory: Path, name: str, *, num_sentences: int = NUM_SENTENCES) -> list[str]:
-    """Of the first sentences, by the kernels of this process."""
+    """The lines of the first sentences, computed by the kernels of this process."""
     checkpoint = read_checkpoint(directory, name=name)
     transformer = load_transformer(checkpoint, compute_type="int8", device=torch.device("cpu"))
     sources = _sources(checkpoint)[:num_sentences]
@@ -145,7 +145,7 @@ def _sources(checkpoint: Checkpoint) -> list[tuple[tuple[int, ...], tuple[int, .
 
 
 def _bits(hypotheses: Sequence[Hypothesis]) -> bytes:
-    """Scores in float32: a power in them is rounded by the mathematical library, whose float64 may differ."""
+    """Scores are hashed in float32, because math libraries may round the power in them differently in float64."""
     return b"".join(
         struct.pack(f"<{2 * len(each.token_ids) + 1}f", *each.token_ids, *each.logprobs, each.score)
         for each in hypotheses

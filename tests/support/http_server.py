@@ -1,4 +1,4 @@
-"""An ASGI app on a real uvicorn, on a loopback port and a thread of its own, and clients of plain sockets."""
+"""An ASGI app on a real uvicorn, in a thread and on a loopback port, with clients on plain sockets."""
 
 import asyncio
 import socket
@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from service.api.connection import Connection
 
 LIMIT_SECONDS = 20.0
-"""Far more than anything here takes: it only keeps a failing test from hanging."""
+"""Far longer than any step takes; only keeps a failing test from hanging."""
 LoopName = Literal["asyncio", "uvloop"]
 
 
@@ -33,7 +33,7 @@ class HttpServer:
     port: int
 
     def connect(self, *data: bytes) -> socket.socket:
-        """A connection on which `data` was sent, piece by piece, and nothing was read."""
+        """Open a connection and send `data` piece by piece, without reading."""
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=LIMIT_SECONDS)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for piece in data:
@@ -59,7 +59,7 @@ def serving(app: ASGIApp, *, loop: LoopName = "uvloop") -> Iterator[HttpServer]:
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """All that comes until the server closes."""
+    """Read until the server closes the connection."""
     pieces = []
     while piece := connection.recv(1 << 16):
         pieces.append(piece)
@@ -67,7 +67,7 @@ def read_all(connection: socket.socket) -> bytes:
 
 
 def read_exactly(connection: socket.socket, num_bytes: int) -> bytes:
-    """Less where the server closes before."""
+    """Read `num_bytes`, or fewer if the server closes the connection."""
     received = b""
     while len(received) < num_bytes and (piece := connection.recv(num_bytes - len(received))):
         received += piece
@@ -75,7 +75,7 @@ def read_exactly(connection: socket.socket, num_bytes: int) -> bytes:
 
 
 class Work:
-    """Something that a route of the tests does until it is released or cancelled; steered from the test's thread."""
+    """The work of a test route, which lasts until it is released or cancelled; controlled from the test's thread."""
 
     def __init__(self) -> None:
         self.has_started = threading.Event()

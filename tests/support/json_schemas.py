@@ -1,4 +1,4 @@
-"""Hypothesis strategies of the values that a JSON schema allows, for the part of JSON Schema that OpenAPI uses here."""
+"""Hypothesis strategies for the values of a JSON schema, for the parts of JSON Schema that our OpenAPI uses."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ MAX_ITEMS = 3
 
 
 def values(schema: Schema) -> st.SearchStrategy[Any]:
-    """Unbounded strings and lists are short. Raises ValueError for a schema that it cannot read."""
+    """Unbounded strings and lists are short. Raises ValueError for an unsupported schema."""
     if "anyOf" in schema:
         return st.one_of([values(each) for each in schema["anyOf"]])
     if "enum" in schema:
@@ -42,7 +42,7 @@ def values(schema: Schema) -> st.SearchStrategy[Any]:
 
 
 def objects(schema: Schema, **known: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """`known` are fields that are always given, with values from these."""
+    """`known` are strategies of fields that are always present."""
     fields = {name: known.get(name, values(field)) for name, field in schema["properties"].items()}
     required = {*schema.get("required", ()), *known}
     return st.fixed_dictionaries(

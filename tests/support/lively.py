@@ -1,4 +1,4 @@
-"""Random checkpoints of which beams compete and targets end early, late and never."""
+"""Random checkpoints on which beams compete and targets end early, late or never."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +11,8 @@ from tests.support.pairs import Pair, load_pair
 
 SOFTNESS = 0.6
 END_GAIN = 1.2
-"""On top of the end token's gain in the random checkpoints."""
-# The seeds were picked for targets of many lengths.
+"""Added to the end token's gain in the random checkpoints."""
+# Seeds that give targets of many lengths.
 BUILDS: dict[str, tuple[Callable[..., Path], int, Shape]] = {
     "m2m100": (random_m2m100, 20, Shape()),
     "m2m100-odd": (

@@ -1,4 +1,4 @@
-"""What some tests need and not every machine has."""
+"""The means that some tests need and some machines lack."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -10,15 +10,15 @@ MEANS = ("kernels", "bfloat16")
 @dataclass(frozen=True, slots=True)
 class Means:
     label: str
-    """What of it the machine has."""
+    """The variant that this machine has."""
     problem: str
-    """Why the tests that need it cannot run; else empty."""
+    """The reason why tests that need it cannot run; empty if they can."""
 
 
 @cache
 def find_means(name: str) -> Means:
-    """Kernels that could run and were not built are no reason to leave a test out: it fails."""
-    import torch  # which many runs of a few tests do without
+    """Kernels that are not built although they could run are not a problem to report here: tests fail instead."""
+    import torch  # only here: many runs of a few tests do not need it
 
     from model.kernels import libraries
     from model.transformer.compute_types import ComputeTypeError

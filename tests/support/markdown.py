@@ -13,7 +13,7 @@ _LINK = re.compile(r"(?<!`)\[[^\]\n]*\]\(([^)\s]+)\)")
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A fenced block. `mark` is the comment on the line before it, `example` the block that follows it at once."""
+    """A fenced block. `mark` is the comment on the line before it, `example` the block that follows directly."""
 
     page: str
     line: int
@@ -39,7 +39,7 @@ class Page:
 
     @property
     def prose(self) -> str:
-        """Without fenced blocks."""
+        """The text without fenced blocks."""
         return _FENCE.sub("", self.text)
 
     @property
@@ -48,7 +48,7 @@ class Page:
 
     @property
     def anchors(self) -> set[str]:
-        """As forges derive them from headings."""
+        """The anchors that forges derive from headings."""
         titles = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in _HEADING.findall(self.prose))
         return {title.strip().replace(" ", "-") for title in titles}
 

@@ -1,4 +1,4 @@
-"""Greedy, sampled and beam decodes that enter and leave one batch at random."""
+"""Greedy, sampled and beam decodes that enter and leave one batch at random steps."""
 
 from random import Random
 
@@ -46,15 +46,15 @@ def random_spec(source: list[int], prompt: list[int], random: Random) -> DecodeS
 
 
 def add(batch: DecodingBatch, specs: dict[int, DecodeSpec]) -> None:
-    """Encode the sources, and start the decodes under these ids."""
+    """Encode the sources and start the decodes with these ids."""
     encoded = batch.encode([spec.source_ids for spec in specs.values()]).hidden_states
     batch.add([NewDecode(*item, states) for item, states in zip(specs.items(), encoded, strict=True)])
 
 
 def run_batch(pair: Pair, specs: list[DecodeSpec], random: Random, *, max_tokens: int = 1) -> Outcome:
-    """By index. Decodes enter at random steps, beside others that are removed before their end.
+    """Outcomes by index. Decodes enter at random steps, beside others that are removed before their end.
 
-    `max_tokens` are decoded at once where the batch can run ahead.
+    `max_tokens` is passed on to the batch's `step`.
     """
     batch = DecodingBatch(pair.ours, pair.checkpoint, max_rows=23, max_source_tokens=32, max_target_tokens=MAX_NEW + 8)
     waiting = list(range(len(specs)))

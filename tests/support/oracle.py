@@ -1,7 +1,7 @@
-"""The offline translation that the server's answers are compared with: each sentence by itself.
+"""The offline translation of single sentences, with which tests compare a server's answers.
 
-In float32 it has no caches and computes all of a target anew for each token; in other compute types it is the engine's
-own search with one decode in it.
+In float32 it has no caches and recomputes the whole target for every token. In other compute types it is the engine's
+own search with a single decode.
 """
 
 import re
@@ -24,14 +24,14 @@ ONE_SENTENCE = re.compile(r"[^.!?。！？…:;]+[.!?。！？]")
 
 
 def sentences(language: str, *, most: int) -> list[str]:
-    """Texts of the test data that cannot be taken for more than one sentence."""
+    """Texts of the test data that are certainly a single sentence."""
     texts = [source.text for source in read_sources() if source.source_lang == language]
     return [text for text in dict.fromkeys(texts) if ONE_SENTENCE.fullmatch(text)][:most]
 
 
 class Oracle:
     def __init__(self, directory: Path, compute_type: ComputeType | None = None) -> None:
-        """None: what a server chooses."""
+        """`compute_type` None: the server's default."""
         self._checkpoint = read_checkpoint(directory, name="oracle")
         self._compute_type = compute_type or fastest_compute_type(self._checkpoint.config, CPU)
         self._transformer = load_transformer(self._checkpoint, compute_type=self._compute_type, device=CPU)
@@ -43,7 +43,7 @@ class Oracle:
 
     @torch.inference_mode()
     def logits(self, sentence: str, source_lang: str, target_lang: str, token_ids: list[int]) -> torch.Tensor:
-        """Of the steps that chose `token_ids`, by one teacher-forced forward pass: [T, N]."""
+        """The logits [T, N] of the steps that chose `token_ids`, from one teacher-forced forward pass."""
         source_ids = self.tokenizer.encode_source(sentence, source_lang=source_lang, target_lang=target_lang)
         prompt = self.tokenizer.decoder_prompt(target_lang)
         decoder_input_ids = torch.tensor([[*prompt, *token_ids[:-1]]])
@@ -61,7 +61,7 @@ class Oracle:
     def search(
         self, sentences: list[str], source_lang: str, target_lang: str, *, max_new_tokens: int, beam_size: int
     ) -> list[list[tuple[str, float]]]:
-        """All hypotheses of a beam search over each sentence, as text and score, best first."""
+        """The hypotheses of a beam search on every sentence, as text and score, best first."""
         specs = [
             self._spec(text, source_lang, target_lang, max_new_tokens=max_new_tokens, beam_size=beam_size)
             for text in sentences
@@ -72,7 +72,7 @@ class Oracle:
     def _spec(
         self, sentence: str, source_lang: str, target_lang: str, *, max_new_tokens: int, beam_size: int
     ) -> DecodeSpec:
-        """All hypotheses, without the repetition guard."""
+        """A spec that returns all hypotheses, without the repetition guard."""
         return DecodeSpec(
             self._checkpoint.name,
             tuple(self.tokenizer.encode_source(sentence, source_lang=source_lang, target_lang=target_lang)),

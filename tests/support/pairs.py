@@ -1,4 +1,4 @@
-"""The same weights twice, in `transformers` and here, and greedy search with each."""
+"""The same weights in `transformers` and in our model, and greedy search with both."""
 
 import warnings
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ def load_pair(directory: Path) -> Pair:
 
 
 def random_sources(pair: Pair, count: int, *, seed: int, max_tokens: int = 30) -> list[list[int]]:
-    """Token ids of random length, ordinary ones, with the end token after them."""
+    """Sources of random length: ordinary tokens and the end token."""
     config = pair.checkpoint.config
     special = {config.pad_token_id, config.eos_token_id}
     ordinary = torch.tensor([index for index in range(config.vocab_size) if index not in special])
@@ -64,14 +64,14 @@ def padded(sequences: list[list[int]], pair: Pair) -> tuple[Tensor, Tensor]:
 
 
 def prompts_of(pair: Pair, count: int) -> list[list[int]]:
-    """Decoder prompts: the start token, and for many-to-many models one more as the language token."""
+    """Decoder prompts: the start token, and for many-to-many models another token as the language token."""
     config = pair.checkpoint.config
     language = [config.vocab_size - 20] if config.model_type in ("m2m_100", "mbart") else []
     return [[config.decoder_start_token_id, *language]] * count
 
 
 def greedy_theirs(pair: Pair, sources: list[list[int]], prompts: list[list[int]], max_new: int) -> list[list[int]]:
-    """`generate` in padded batches of similar length."""
+    """Greedy targets of `generate`, in padded batches of similar length."""
     eos = pair.checkpoint.config.eos_token_id
     results: dict[int, list[int]] = {}
     order = sorted(range(len(sources)), key=lambda index: len(sources[index]))
@@ -99,7 +99,7 @@ def make_spec(source: Sequence[int], prompt: Sequence[int], max_new_tokens: int,
 def greedy_ours(
     pair: Pair, sources: list[list[int]], prompts: list[list[int]], max_new: int, *, max_rows: int = 32
 ) -> list[list[int]]:
-    """By the running batch: rows enter and leave while others run."""
+    """Greedy targets of the running batch, where rows enter and leave while others run."""
     specs = [
         make_spec(source, prompt, max_new, repetition_guard=False)
         for source, prompt in zip(sources, prompts, strict=True)
@@ -110,7 +110,7 @@ def greedy_ours(
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One target of `generate` after the prompt; greedy ones have no score."""
+    """One target of `generate`, without the prompt; greedy targets have no score."""
 
     token_ids: list[int]
     score: float | None
@@ -119,9 +119,9 @@ class Output:
 def their_outputs(
     pair: Pair, sources: list[list[int]], prompt: list[int], *, decoder_input_ids: bool = False, **options: Any
 ) -> list[list[Output]]:
-    """`generate` for each source, in one padded batch: `num_return_sequences` outputs each, best first.
+    """The outputs of `generate` for every source, in one padded batch: `num_return_sequences` each, best first.
 
-    The prompt's language token is forced, as one usually calls it, or with `decoder_input_ids` given.
+    The language token of the prompt is forced, as usual, or passed in `decoder_input_ids`.
     """
     input_ids, lengths = padded(sources, pair)
     if decoder_input_ids or len(prompt) > 2:
@@ -146,7 +146,7 @@ def their_outputs(
 
 
 def _without_padding(target: list[int], pair: Pair) -> list[int]:
-    """Of the tokens after a prompt, those up to the end token or, where there is none, before the padding."""
+    """Cut a target after its end token or, if there is none, before the padding."""
     config = pair.checkpoint.config
     if config.eos_token_id in target:
         return target[: target.index(config.eos_token_id) + 1]
@@ -154,7 +154,7 @@ def _without_padding(target: list[int], pair: Pair) -> list[int]:
 
 
 def assert_equal_outputs(ours: Sequence[Hypothesis], theirs: list[Output], label: object) -> None:
-    """Token for token, and scores to 1e-5 of their size."""
+    """Compare tokens exactly, and scores with a relative tolerance of 1e-5."""
     assert [list(hypothesis.token_ids) for hypothesis in ours] == [output.token_ids for output in theirs], label
     for hypothesis, output in zip(ours, theirs, strict=True):
         assert output.score is None or hypothesis.score == pytest.approx(output.score, rel=1e-5, abs=1e-5), label

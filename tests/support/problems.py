@@ -1,4 +1,4 @@
-"""Refusals: how they are asked for, and what each of them must be."""
+"""Send requests that are refused, and check the problem in the answer."""
 
 import json
 from typing import Any

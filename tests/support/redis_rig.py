@@ -1,4 +1,4 @@
-"""A Redis tier with a recording observer and a manual clock, and encoder outputs to put in it."""
+"""A Redis tier with a recording observer and a manual clock, and encoder outputs to store in it."""
 
 import asyncio
 import hashlib
@@ -12,7 +12,7 @@ from service.cache.values import OutputFormat, OutputKey
 from tests.support.cache_recorder import CacheRecorder
 
 LIMIT_SECONDS = 30.0
-"""Far more than anything here takes: it only keeps a failing test from hanging."""
+"""Far longer than any step takes; only keeps a failing test from hanging."""
 
 
 @dataclass
@@ -30,14 +30,14 @@ class Rig:
     clock: ManualClock
 
     async def store(self, *numbers: int) -> None:
-        """Put these outputs, and wait until Redis has them."""
+        """Store these outputs and wait until Redis has them."""
         num_ok = self.seen.writes["ok"] + len(numbers)
         for number in numbers:
             self.tier.put(key_of(number), output_of(number))
         await until(lambda: self.seen.writes["ok"] == num_ok)
 
     async def found(self, numbers: Sequence[int]) -> list[int]:
-        """Which of these outputs Redis gives; fails where it gives a wrong one."""
+        """The outputs that Redis returns; fails if one of them is wrong."""
         async with asyncio.timeout(LIMIT_SECONDS):
             outputs = await self.tier.find([key_of(number) for number in numbers])
         assert outputs.items() <= {key_of(number): output_of(number) for number in numbers}.items()
@@ -67,7 +67,7 @@ async def running_tier(
 
 
 def key_of(number: int) -> OutputKey:
-    """Of an output of shape [number, 64]."""
+    """The key of an output of shape [number, 64]."""
     return OutputKey(hashlib.sha256(str(number).encode()).digest(), number, OutputFormat("float32", d_model=64))
 
 

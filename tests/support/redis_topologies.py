@@ -1,4 +1,4 @@
-"""Redis over TLS, behind a Sentinel, and as a Cluster. Nothing here outlives its `with`."""
+"""Redis over TLS, behind a Sentinel, and as a Cluster. Nothing outlives its `with`."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,7 +12,7 @@ from loadtests.bench.redis_server import RedisServer, running_redis
 
 @contextmanager
 def running_tls_redis(directory: Path) -> Iterator[tuple[RedisServer, Path]]:
-    """A server that takes nothing but TLS, and the authority's certificate that says who it is."""
+    """A server that only accepts TLS, and the certificate of the authority that signed its own."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(ca_path := directory / "ca.pem")
     certificate = authority.issue_cert("127.0.0.1")
@@ -33,7 +33,7 @@ def running_tls_redis(directory: Path) -> Iterator[tuple[RedisServer, Path]]:
 
 @contextmanager
 def running_sentinel(service_name: str, *, password: str) -> Iterator[tuple[RedisServer, RedisServer]]:
-    """A Sentinel, which wants that password, and the master that it knows by that name, which wants none."""
+    """A Sentinel that requires the password, and its master of this name, which requires none."""
     with running_redis() as master:
         settings = {"sentinel monitor": f"{service_name} 127.0.0.1 {master.port} 1"}
         with running_redis(settings, password=password, arguments=("--sentinel",)) as sentinel:

@@ -1,4 +1,4 @@
-"""Generation rules by name, and their outputs here and in `transformers`."""
+"""Generation rules by name, and their outputs in our model and in `transformers`."""
 
 from collections import Counter
 from dataclasses import replace
@@ -15,7 +15,7 @@ Rules = dict[str, object]
 
 
 def theirs(pair: Pair, rules: Rules, *, num_beams: int, prompt: list[int] | None = None) -> list[Output]:
-    """The best output for each source."""
+    """The best output of `transformers` for every source."""
     options: dict[str, Any] = {"max_length": MAX_LENGTH, "early_stopping": num_beams > 1} | rules
     options["use_cache"] = (
         "t5" not in pair.checkpoint.config.model_type
@@ -26,12 +26,12 @@ def theirs(pair: Pair, rules: Rules, *, num_beams: int, prompt: list[int] | None
 
 
 def outputs_without_rules(pair: Pair) -> list[list[int]]:
-    """Greedy ones and those of beams, for rules that forbid some of their tokens."""
+    """Greedy and beam outputs, from which rules choose tokens to forbid."""
     return [output.token_ids for beams in (1, BEAM_SIZE) for output in theirs(pair, {}, num_beams=beams)]
 
 
 def check(pair: Pair, rules: Rules, *, prompt: list[int] | None = None) -> list[list[int]]:
-    """Compare greedy and beam outputs, ours in one mixed batch. Returns their token ids."""
+    """Compare greedy and beam outputs, ours from one mixed batch. Returns their token ids."""
     greedy, beams = (theirs(pair, rules, num_beams=num_beams, prompt=prompt) for num_beams in (1, BEAM_SIZE))
     own: Rules = {
         "max_length": MAX_LENGTH,
@@ -66,7 +66,7 @@ def frequent(said: list[list[int]], n: int, pair: Pair, *, count: int = 4) -> li
 
 
 def rules_of(name: str, pair: Pair, said: list[list[int]]) -> Rules:
-    """By name, with tokens that matter: those of the outputs without rules, `said`."""
+    """The rules of this name, with tokens from the outputs without rules, `said`, so that they have an effect."""
     eos = pair.checkpoint.config.eos_token_id
     words = [word for n in (1, 2, 3) for word in frequent(said, n, pair)]
     tokens = [word[0] for word in frequent(said, 1, pair)]

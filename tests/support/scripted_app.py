@@ -1,4 +1,4 @@
-"""The whole HTTP app, with the bundled model's languages and tokenizer, over a scripted engine."""
+"""The whole HTTP app, with the languages and tokenizer of the bundled model, on a scripted engine."""
 
 import asyncio
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ MAX_BODY_BYTES = 100_000
 
 
 class HeldTranslator(Translator):
-    """`num_preparing` requests are in `prepare`, where they stay while it is held."""
+    """While held, requests stay in `prepare`; `num_preparing` counts them."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -109,5 +109,5 @@ def scripted_app(
 
 @cache
 def bundled_model() -> ServedModel:
-    """Without its weights."""
+    """The bundled model without its weights."""
     return read_model(str(BUNDLED_MODEL), Settings())

@@ -1,7 +1,7 @@
-"""An engine without workers, behind the interface of the real one.
+"""An engine without workers, with the interface of the real one.
 
-Each decode takes its tokens from a script, one a turn of the event loop. While the engine is held, nothing moves, so
-that a test can look at any moment of a request. `open_specs` must be empty when nobody is served.
+A decode takes its tokens from a script, one a turn of the event loop. While the engine is held nothing moves, so that a
+test can inspect any moment of a request. `open_specs` must be empty when no request is in flight.
 """
 
 import asyncio
@@ -17,13 +17,13 @@ from service.engine.types import CheckpointInfo, Priority
 from service.errors import DrainingError, NotReadyError, QueueFullError
 
 END_ID = 2
-"""That of the bundled model."""
+"""The end token of the bundled model."""
 Script = Callable[[DecodeSpec], "list[Token] | str"]
-"""The tokens of a decode, or the detail of its failure."""
+"""Returns the tokens of a decode, or the detail of its failure."""
 
 
 def echo(spec: DecodeSpec) -> list[Token]:
-    """The source again, without the special tokens around it."""
+    """Repeat the source without the special tokens around it."""
     details = Details(
         tuple((id_, 1.0 / (id_ + 1)) for id_ in range(spec.num_top_tokens)),
         tuple(1.0 / len(spec.source_ids) for _ in spec.source_ids) if spec.with_alignment else (),
@@ -50,7 +50,7 @@ class _ScriptedDecode:
 
 
 class RecordedSubscription(Subscription):
-    """`deadline` is that of the submit; `linger_seconds` of the close, None before."""
+    """Records the `deadline` of the submission and the `linger_seconds` of the close, None before it."""
 
     deadline: float | None = None
     linger_seconds: float | None = None
@@ -61,7 +61,7 @@ class RecordedSubscription(Subscription):
 
 
 class ScriptedEngine:
-    """`submitted` and `subscriptions` have all there ever were, in order."""
+    """`submitted` and `subscriptions` keep everything, in order."""
 
     num_workers = 1
 
@@ -69,7 +69,7 @@ class ScriptedEngine:
         self.is_ready = True
         self.max_queue_tokens = max_queue_tokens
         self.queue_tokens = 0
-        """For a test to set: nothing waits for rows here."""
+        """Set by tests; nothing waits for rows here."""
         self.checkpoints: Mapping[str, CheckpointInfo] = {checkpoint.name: checkpoint}
         self.submitted: list[PreparedScript] = []
         self.subscriptions: list[RecordedSubscription] = []

@@ -1,6 +1,6 @@
-"""A server as its users run it: a process of its own, a log, and a port on the loopback interface.
+"""A server as users run it: a process with a log and a port on the loopback interface.
 
-Nothing here outlives its `with`: the service process is asked to stop, then killed, and so is every worker it leaves.
+Nothing outlives its `with`: the service process gets SIGTERM and then SIGKILL, and workers that remain are killed.
 """
 
 import os
@@ -23,12 +23,12 @@ from model.transformer.compute_types import ISA_VARIABLE
 from tests.support.client import Event, read_events, request_body
 
 ONE_ROW = {"WORKERS": 1, "THREADS_PER_WORKER": 1, "MAX_ROWS": 1}
-"""Settings of a server that decodes one token at a time: it takes many seconds over a long text."""
+"""Settings of a server that decodes one token at a time and needs many seconds for a long text."""
 BUSY = ("kakehashi_rows_running", "kakehashi_requests_waiting", "kakehashi_queue_tokens")
 
 
 def has_ended(process: psutil.Process) -> bool:
-    """Also true of a process that nobody has reaped yet."""
+    """Also true for a zombie process."""
     try:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -51,7 +51,7 @@ class RunningServer:
         limits = httpx.Limits(max_connections=None)
         return httpx.AsyncClient(base_url=self.url, timeout=TIME_LIMIT_SECONDS, limits=limits, trust_env=False)
 
-    # What it says.
+    # Requests.
 
     def translate(
         self,
@@ -62,7 +62,7 @@ class RunningServer:
         headers: Mapping[str, str] | None = None,
         **options: Any,
     ) -> Any:
-        """The whole answer to a plain request, which must be a 200."""
+        """Send a plain request and return its answer, which must be a 200."""
         body = request_body(text, source_lang, target_lang, **options)
         answer = self.client.post("/v1/translations", json=body, headers=headers)
         assert answer.status_code == 200, answer.text
@@ -74,7 +74,7 @@ class RunningServer:
 
     @contextmanager
     def open_stream(self, text: str | list[str], source_lang: str, target_lang: str | list[str], **options: Any) -> Any:
-        """An iterator of events as they come; leaving the context hangs up."""
+        """An iterator over the events as they arrive. Leaving the context hangs up."""
         body = request_body(text, source_lang, target_lang, stream=True, **options)
         with self.client.stream("POST", "/v1/translations", json=body) as answer:
             assert answer.status_code == 200, answer.read()
@@ -87,7 +87,7 @@ class RunningServer:
             return list(events)
 
     def model(self) -> dict[str, Any]:
-        """What `/v1/models` says of the one checkpoint."""
+        """The only checkpoint in `/v1/models`."""
         (model,) = self.models()
         return model
 
@@ -95,21 +95,21 @@ class RunningServer:
         return list(self.client.get("/v1/models").json()["models"])
 
     def metric_families(self) -> dict[str, Metric]:
-        """By name; the name of a counter's family is without `_total`."""
+        """Metric families by name; the name of a counter's family lacks `_total`."""
         page = self.client.get("/metrics").text
         return {family.name: family for family in text_string_to_metric_families(page)}
 
     def metric(self, name: str, **labels: str) -> float:
-        """The sum over all series of this name that have these labels."""
+        """The sum of all series with this name and these labels."""
         return self.metrics().sum(name, **labels)
 
     def metrics(self) -> MetricsPage:
         return MetricsPage.of(self.client.get("/metrics").text)
 
-    # What it does.
+    # Processes and state.
 
     def is_ready(self) -> bool:
-        """Fails with the log where the process has ended."""
+        """Fails with the log if the process has ended."""
         if self.process.poll() is not None:
             raise AssertionError(f"the server ended with status {self.process.returncode}:\n{self.log}")
         try:
@@ -121,7 +121,7 @@ class RunningServer:
         wait_until(self.is_ready, "the server is ready")
 
     def is_idle(self) -> bool:
-        """Nothing waits, nothing runs, and every slot of every worker is free."""
+        """Whether nothing waits, nothing runs, and every slot of every worker is free."""
         page = self.metrics()
         num_slots = sum(model["max_rows"] * model["workers"] for model in self.models())
         return not any(page.sum(name) for name in BUSY) and page.sum("kakehashi_slots_free") == num_slots
@@ -133,7 +133,7 @@ class RunningServer:
         wait_until(lambda: self.metric("kakehashi_rows_running"), "rows are running")
 
     def fork_servers(self) -> list[psutil.Process]:
-        """One, except for the moment in which it starts or ends."""
+        """One process, except while it starts or ends."""
         children = psutil.Process(self.process.pid).children()
         return [child for child in children if "service.engine.fork_server" in _command_line(child)]
 
@@ -146,7 +146,7 @@ class RunningServer:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Its workers stand still meanwhile, so that whatever they are given has no end."""
+        """Stop the workers inside the context, so that their work does not finish."""
         workers = self.workers()
         for worker in workers:
             worker.suspend()
@@ -161,7 +161,7 @@ class RunningServer:
         return self.process.wait(TIME_LIMIT_SECONDS)
 
     def terminate(self) -> int:
-        """SIGTERM, and SIGKILL for what is left after the time limit; returns the exit status."""
+        """Send SIGTERM, and SIGKILL after the time limit. Returns the exit status."""
         workers = self.workers() if self.process.poll() is None else []
         if self.process.poll() is None:
             self.process.terminate()
@@ -180,19 +180,19 @@ class RunningServer:
 def starting_server(
     directory: Path, settings: Mapping[str, object] | None = None, *, flags: Sequence[str] = ()
 ) -> Iterator[RunningServer]:
-    """A server that has just been started in `directory`, where its log goes; `settings` are KAKEHASHI_ variables."""
+    """Start a server in `directory`, which gets its log. `settings` are KAKEHASHI_ variables."""
     port = free_port()
     log_path = directory / f"server-{port}.log"
     environment = {
         name: value for name, value in os.environ.items() if name == ISA_VARIABLE or not name.startswith("KAKEHASHI_")
     }
-    # Tests stop workers and go on when it suits them: they are not to be replaced meanwhile.
+    # Tests freeze workers for as long as they like; the watchdog must not replace these.
     environment |= {"KAKEHASHI_PORT": str(port), "KAKEHASHI_WORKER_TIMEOUT_SECONDS": "600", "HF_HUB_OFFLINE": "1"}
     environment |= {f"KAKEHASHI_{name}": str(value) for name, value in (settings or {}).items()}
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "service.cli", "serve", *flags],
-            cwd=directory,  # away from a developer's `.env`
+            cwd=directory,  # so that a developer's `.env` is not read
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -210,7 +210,7 @@ def starting_server(
 def running_server(
     directory: Path, settings: Mapping[str, object] | None = None, *, flags: Sequence[str] = ()
 ) -> Iterator[RunningServer]:
-    """The same, ready."""
+    """Start a server and wait until it is ready."""
     with starting_server(directory, settings, flags=flags) as server:
         server.wait_ready()
         yield server

@@ -1,4 +1,4 @@
-"""What must hold of every server after every end-to-end test: it is idle, and its event loop never stood still."""
+"""Checks on every server after every end-to-end test: it is idle, and its event loop was never blocked."""
 
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -9,12 +9,12 @@ from tests.support.event_loop_watch import EventLoopWatch, watched_event_loop
 from tests.support.server import RunningServer
 
 IDLE_SECONDS = 10.0
-"""How long what the test left may take to be cleared away."""
+"""The time limit for clearing up after a test."""
 LIMIT_SECONDS = 0.25
 STANDSTILL_SECONDS = "standstill_seconds"
 """The property of a test that has its longest standstill."""
 BUSY_MACHINE_FACTOR = 4
-"""A machine that is busy with other things delays the probe as well as the server: four times the limit is allowed."""
+"""Four times the guaranteed limit, because a busy machine delays the probe as well as the server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class ServerGuard:
         self._stack = ExitStack()
 
     def watch(self, server: RunningServer) -> None:
-        """The server must be ready."""
+        """Watch a server that is ready."""
         if server not in self._watches:
             self._watches[server] = self._stack.enter_context(watched_event_loop(server.port))
 
@@ -63,6 +63,6 @@ class ServerGuard:
             server.wait_idle(limit_seconds=IDLE_SECONDS)
 
     def stop(self) -> float:
-        """The longest time in seconds that an event loop stood still."""
+        """Stop watching. Returns the longest time in seconds that an event loop was blocked."""
         self._stack.close()
         return max((watch.longest_seconds for watch in self._watches.values()), default=0.0)

@@ -1,4 +1,4 @@
-"""What the fixture `start_server` gives."""
+"""The value of the fixture `start_server`."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -18,15 +18,15 @@ class ServerStarter:
         self._started: list[RunningServer] = []
 
     def __call__(self, settings: Mapping[str, object], *, flags: Sequence[str] = ()) -> RunningServer:
-        """A server with these settings, ready."""
+        """Start a server with these settings and wait until it is ready."""
         return self.wait_ready(self.starting(settings, flags=flags))
 
     def all(self, *settings: Mapping[str, object]) -> list[RunningServer]:
-        """A server for each, started side by side, all ready."""
+        """Start a server for each of these settings, side by side, and wait until all are ready."""
         return [self.wait_ready(server) for server in [self.starting(each) for each in settings]]
 
     def starting(self, settings: Mapping[str, object], *, flags: Sequence[str] = ()) -> RunningServer:
-        """A server that may not be ready yet."""
+        """Start a server without waiting."""
         server = self._stack.enter_context(starting_server(self._directory, settings, flags=flags))
         self._started.append(server)
         return server

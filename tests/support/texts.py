@@ -1,4 +1,4 @@
-"""Texts in many scripts, and with what is hard to put back together."""
+"""Texts in many scripts, with characters that are hard to reassemble."""
 
 from tests.support.checkpoints import read_sources
 

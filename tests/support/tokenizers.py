@@ -1,4 +1,4 @@
-"""Checkpoint directories without weights, for tests of what reads only configuration and tokenizer files."""
+"""Checkpoint directories with configuration and tokenizer files but no weights."""
 
 import json
 import shutil
@@ -41,7 +41,7 @@ def edit_json(path: Path, **changes: object) -> None:
 
 
 def m2m100_with_byte_pieces(directory: Path) -> Checkpoint:
-    """Like the bundled checkpoint, with few pieces, and the 256 bytes for all other characters."""
+    """Like the bundled checkpoint, but with few pieces, and the 256 byte pieces for all other characters."""
     model = BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(source.text for source in read_sources()),
@@ -63,7 +63,7 @@ def m2m100_with_byte_pieces(directory: Path) -> Checkpoint:
 
 
 def nllb(directory: Path, *, legacy: bool = False) -> Checkpoint:
-    """An NLLB tokenizer with all its languages, trained on the committed sources."""
+    """An NLLB tokenizer with all NLLB languages, trained on the committed sources."""
     trained = tokenizers.Tokenizer(tokenizers.models.BPE(unk_token="<unk>"))
     trained.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
     texts = [source.text for source in read_sources()]
@@ -94,7 +94,7 @@ FAMILIES += BACKENDS
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The same checkpoint's tokenizer, ours and that of `transformers`."""
+    """Our tokenizer of a checkpoint and that of `transformers`."""
 
     ours: Tokenizer
     theirs: Any
@@ -102,7 +102,7 @@ class Pair:
     decoder_vocab_size: int
 
     def expected_text(self, ids: Sequence[int]) -> str:
-        """The decoding of `transformers`, where it knows neither language tokens nor rows without a piece."""
+        """The text that `transformers` decodes, without language tokens and rows without a piece."""
         known = [token_id for token_id in ids if token_id not in self.language_ids]
         return str(self.theirs.decode(known, skip_special_tokens=True, clean_up_tokenization_spaces=False)).strip()
 

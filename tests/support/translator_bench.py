@@ -32,7 +32,7 @@ def bundled_model() -> ServedModel:
 
 @dataclass
 class Pace:
-    """An observer that keeps what it is given."""
+    """An observer that records its values."""
 
     first: list[float] = field(default_factory=list)
     following: list[float] = field(default_factory=list)
