@@ -135,9 +135,7 @@ def save_random_marian(directory: Path) -> None:
     model = MarianMTModel(config)
     _enliven(model)
     with torch.no_grad():
-        model.get_input_embeddings().weight[config.pad_token_id] = (
-            0  # CTranslate2 starts targets with zeros
-        )
+        model.get_input_embeddings().weight[config.pad_token_id] = 0  # CTranslate2 starts targets with zeros
     model.generation_config.bad_words_ids = [[config.pad_token_id]]
     model.save_pretrained(directory)
 
