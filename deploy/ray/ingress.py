@@ -70,10 +70,10 @@ class Ingress:
                 Mount("/", self._forward),
             ],
         )
+        install_error_handlers(app)
         app.add_middleware(BodyLimit, max_bytes=self._settings.max_body_bytes)
         app.add_middleware(RequestRecorder, observer=RequestTelemetry(Metrics()))
         app.add_middleware(OneRequestId)
-        install_error_handlers(app)
         return app
 
     async def _languages(self, _: Request) -> Response:

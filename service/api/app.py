@@ -61,7 +61,7 @@ def create_app(
             *health.create_routes(engine, lifecycle, render_metrics=render_metrics),
         ],
     )
+    install_error_handlers(app)
     app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
     app.add_middleware(RequestRecorder, observer=observer, access_log=access_log, tracing=tracing)
-    install_error_handlers(app)
     return app

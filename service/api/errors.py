@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Scope
@@ -99,6 +100,8 @@ def record_failure(error: Exception, record: RequestRecord) -> None:
 
 
 def install_error_handlers(app: Starlette) -> None:
+    """To be called before other middleware is added, so that unexpected errors are answered inside of it, too."""
+
     async def on_error(request: Request, error: Exception) -> Response:
         record = record_of(request.scope)
         record_failure(error, record)
@@ -120,7 +123,8 @@ def install_error_handlers(app: Starlette) -> None:
     app.add_exception_handler(errors.ServiceError, on_error)
     app.add_exception_handler(ClientDisconnect, on_hang_up)
     app.add_exception_handler(HTTPException, on_http_error)
-    app.add_exception_handler(Exception, on_error)
+    # Starlette's own place for a handler of any exception is outside of all middleware.
+    app.add_middleware(ServerErrorMiddleware, handler=on_error)
 
 
 def refuse(scope: Scope, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
@@ -135,10 +139,4 @@ def _type(slug: str) -> str:
 
 
 def _response(body: ProblemDetails, headers: Mapping[str, str]) -> Response:
-    """With the request's id: the answer to an unexpected error passes no middleware that would add it."""
-    return JsonResponse(
-        body,
-        status_code=body.status,
-        headers={**headers, "X-Request-ID": body.request_id},
-        media_type="application/problem+json",
-    )
+    return JsonResponse(body, status_code=body.status, headers=headers, media_type="application/problem+json")

@@ -72,7 +72,7 @@ class RequestRecorder:
         endpoint = UNMATCHED if route is None else route.path
         outcome = record.outcome or _outcome_of(record.status)
         self._observer.on_request_ended(endpoint, outcome=outcome, is_stream=record.is_stream, seconds=ended - began)
-        if record.status is None:  # what nobody expected is answered outside of this
+        if record.status is None:  # an error of the middleware itself, which uvicorn answers
             record.status = 500
         if self._access_log is not None:
             self._access_log.write(

@@ -61,9 +61,9 @@ def work() -> Work:
 @pytest.fixture
 def server(ends: Ends, work: Work) -> Iterator[HttpServer]:
     app = FastAPI()
+    install_error_handlers(app)
     app.add_middleware(BodyLimit, max_bytes=MAX_BYTES)
     app.add_middleware(RequestRecorder, observer=RequestTelemetry(Metrics()), access_log=ends)
-    install_error_handlers(app)
 
     @app.api_route("/read", methods=["GET", "POST"])
     async def read(request: Request) -> Response:

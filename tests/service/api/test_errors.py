@@ -12,8 +12,8 @@ from service.observability.request_telemetry import RequestTelemetry
 async def test_an_unforeseen_error_is_a_problem_with_the_request_id():
     app = FastAPI()
     metrics = Metrics()
-    app.add_middleware(RequestRecorder, observer=RequestTelemetry(metrics))
     install_error_handlers(app)
+    app.add_middleware(RequestRecorder, observer=RequestTelemetry(metrics))
 
     @app.get("/broken")
     async def broken() -> None:
