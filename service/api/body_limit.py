@@ -2,8 +2,8 @@
 
 The contract for routes, and for whatever answers in their place:
 
-- A body over the limit is refused with 413: at once if its length was announced, else inside the route's own reading,
-  as an HTTPException. Routes of GET and HEAD do not read, so their bodies are read here before the route is called.
+- A body over the limit is refused with 413 inside the route's own reading, as an HTTPException: at once if its length
+  was announced. Routes of GET and HEAD do not read, so their bodies are read here before the route is called.
 - A route may answer before it has read the body (429, 503, 401, ...). The rest of the body is then read and dropped,
   at most MAX_DRAINED_BYTES and MAX_DRAIN_SECONDS of it, before the answer ends: closing earlier would reset the
   connection, and a plain client would lose the answer. The connection is closed after such an answer, unless the body
@@ -40,12 +40,8 @@ class BodyLimit:
         if scope["type"] != "http" or not _has_body(headers := Headers(scope=scope)):
             await self._app(scope, receive, send)
             return
-        is_invited = headers.get("expect", "").lower() != "100-continue"
-        upload = _Upload(receive, send, max_bytes=self._max_bytes, is_invited=is_invited)
-        announced = headers.get("content-length", "")
-        if announced.isdecimal() and int(announced) > self._max_bytes:
-            await refuse(scope, 413, upload.over_limit)(scope, upload.receive, upload.send)
-        elif scope["method"] in METHODS_READ_FIRST:
+        upload = _Upload(receive, send, headers, max_bytes=self._max_bytes)
+        if scope["method"] in METHODS_READ_FIRST:
             await self._read_first(scope, upload)
         else:
             await self._app(scope, upload.receive, upload.send)
@@ -78,14 +74,15 @@ def _has_body(headers: Headers) -> bool:
 class _Upload:
     """A request's body on its way in, and the answer that may have to wait for it."""
 
-    def __init__(self, receive: Receive, send: Send, *, max_bytes: int, is_invited: bool) -> None:
+    def __init__(self, receive: Receive, send: Send, headers: Headers, *, max_bytes: int) -> None:
         self._receive = receive
         self._send = send
         self._max_bytes = max_bytes
-        self._is_invited = is_invited
+        self._is_invited = headers.get("expect", "").lower() != "100-continue"
+        announced = headers.get("content-length", "")
+        self._is_announced_too_long = announced.isdecimal() and int(announced) > max_bytes
         self._num_bytes = 0
         self._has_answer = False
-        self.over_limit = f"the body is longer than {max_bytes} bytes"
         self.has_ended = False
         """Nothing of the body is left to come."""
         self.is_cut_short = False
@@ -93,9 +90,11 @@ class _Upload:
 
     async def receive(self) -> Message:
         """Raises HTTPException where the body is over the limit."""
+        if self._is_announced_too_long:
+            raise self._over_limit()
         message = await self._next()
         if self._num_bytes > self._max_bytes and message["type"] == "http.request":
-            raise HTTPException(413, self.over_limit)
+            raise self._over_limit()
         return message
 
     async def send(self, message: Message) -> None:
@@ -113,6 +112,9 @@ class _Upload:
         await self._send({**message, "more_body": True})
         await self._drain(MAX_DRAIN_SECONDS)
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _over_limit(self) -> HTTPException:
+        return HTTPException(413, f"the body is longer than {self._max_bytes} bytes")
 
     async def _next(self) -> Message:
         self._is_invited = True
