@@ -2,11 +2,14 @@
 
 import asyncio
 import importlib.metadata
+import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -18,6 +21,7 @@ from model.search.spec import DecodeSpec
 from model.tokenizers.loading import load_tokenizer
 from service.api.access_log import AccessLog
 from service.api.admission import Limits
+from service.api.api_keys import ApiKeys, ApiKeysError, parse_lines, parse_list
 from service.api.app import create_app
 from service.cache.encoder_cache import EncoderCache, EncoderIdentity
 from service.cache.memory import MemoryTier
@@ -43,6 +47,8 @@ if TYPE_CHECKING:
     from service.cache.redis_tier import RedisTier
     from service.observability.spans import Tracing
 
+logger = logging.getLogger(__name__)
+
 BUNDLED_NAME = "kakehashi-bundled"
 WARM_UP_TEXT = "1"
 WARM_UP_TOKENS = 16
@@ -66,6 +72,7 @@ def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Ser
 
     Raises CheckpointError and SettingsError. `on_fatal` is called with the cause when the workers' first start fails.
     """
+    api_keys = read_api_keys(settings)
     models = [read_model(reference, settings) for reference in settings.model_references]
     take_over("transformers")
     # A time stamp for each series would double the page.
@@ -130,11 +137,41 @@ def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Ser
         limits=_limits(settings),
         max_body_bytes=settings.max_body_bytes,
         version=version(),
+        api_keys=api_keys,
         lifespan=lifespan,
         access_log=AccessLog(with_texts=settings.log_texts) if settings.access_log else None,
         tracing=tracing,
     )
     return Service(app, engine, lifecycle)
+
+
+def read_api_keys(settings: Settings) -> ApiKeys:
+    """Raises SettingsError."""
+    listed, path = settings.api_keys.get_secret_value(), settings.api_keys_file
+    name, file_name = variable_name("api_keys"), variable_name("api_keys_file")
+    if listed and path:
+        raise SettingsError(f"{name} and {file_name} are both set: keep one of them")
+    try:
+        if listed:
+            return parse_list(listed)
+        if path:
+            return parse_lines(Path(path).read_text(encoding="utf-8-sig"))
+    except ApiKeysError as error:
+        raise SettingsError(f"{file_name if path else name}: {error}") from error
+    except OSError as error:
+        raise SettingsError(f"{file_name}: {path!r} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise SettingsError(f"{file_name}: {path!r} is not UTF-8") from None
+    if not _is_loopback(settings.host):
+        logger.warning("no API keys are set: everyone who reaches %s can use this server", settings.host)
+    return ApiKeys()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def version() -> str:

@@ -4,6 +4,7 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from service.settings import BUNDLED_MODEL, PREFIX, Settings, variable_name
@@ -26,7 +27,7 @@ TAIL = """\
 Tracing is configured by the variables of OpenTelemetry, see [observability.md](observability.md#traces). \
 `HF_HUB_OFFLINE`, `HF_HOME` and `CUDA_VISIBLE_DEVICES` mean what they mean elsewhere.
 """
-KINDS = {int: "whole number", float: "number", str: "text", bool: "`true`, `false`"}
+KINDS = {int: "whole number", float: "number", str: "text", SecretStr: "text", bool: "`true`, `false`"}
 
 
 def render() -> str:
@@ -70,7 +71,7 @@ def _bounds(metadata: list[Any]) -> str:
 def _default(field: FieldInfo) -> str:
     if field.default == str(BUNDLED_MODEL):
         return "the bundled model"
-    if field.default == "":
+    if str(field.default) == "":
         return "none"
     return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from model.transformer.compute_types import ComputeTypeChoice, Isa
 from service.observability.log import LogFormat, LogLevel
@@ -38,6 +38,10 @@ class Settings(BaseModel):
     )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on")
+    api_keys: SecretStr = Field(
+        SecretStr(""), description="`name:key`, separated by commas: without one of these keys there is no translation"
+    )
+    api_keys_file: str = Field("", description="a file with the same, one `name:key` a line; `#` begins a comment")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="`cpu`, `cuda`, `cuda:1`")
     compute_type: ComputeTypeChoice = Field(
         "auto",

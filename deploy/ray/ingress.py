@@ -1,5 +1,7 @@
 """The ingress: finds the checkpoint of a request and forwards the request to a replica.
 
+API keys are checked here and, where the request goes on, again by the app.
+
 It answers `/v1/languages`, `/v1/models`, `/health/…` and `/metrics` for the whole deployment. The app answers all else,
 including problems; requests that name no languages go to the first listed checkpoint.
 400 for a pair that no listed checkpoint has, 429 when too many requests wait, 503 when no replica is ready.
@@ -12,7 +14,7 @@ from ray.serve.handle import DeploymentHandle
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deploy.ray.checkpoint_host import CheckpointHost
@@ -22,6 +24,7 @@ from deploy.ray.fields import read_asked
 from deploy.ray.fleet_metrics import Page, merge_pages
 from deploy.ray.forwarding import Forwarder
 from service.api.answers import HealthAnswer
+from service.api.bearer import BearerKeys
 from service.api.body_limit import BodyLimit
 from service.api.encoding import JsonResponse
 from service.api.errors import ClientGoneError, install_error_handlers
@@ -31,6 +34,7 @@ from service.api.openapi import App
 from service.api.reading import read_body
 from service.api.record import record_of
 from service.api.sse import until_gone
+from service.app import read_api_keys
 from service.errors import NotReadyError
 from service.observability.log import configure_logging
 from service.observability.metrics import CONTENT_TYPE, Metrics
@@ -57,13 +61,17 @@ class Ingress:
         self._forwarder = Forwarder(host, max_wait_seconds=max_wait_seconds)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
+        native: ASGIApp = Router(
+            [Route("/languages", self._languages), Route("/models", self._models), Mount("/", self._forward)]
+        )
+        if (keys := read_api_keys(self._settings)).is_required:
+            native = BearerKeys(native, keys=keys)
         app = App(
             openapi_url=None,
             redirect_slashes=False,
             telemetry={"tracing": False, "metrics": False, "logs": False},
             routes=[
-                Route("/v1/languages", self._languages),
-                Route("/v1/models", self._models),
+                Mount("/v1", native),
                 Route("/health/live", self._live),
                 Route("/health/ready", self._ready),
                 Route("/metrics", self._metrics),

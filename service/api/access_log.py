@@ -29,6 +29,8 @@ class AccessLog:
             "stream": record.is_stream,
             "duration_seconds": round(seconds, SECONDS_DIGITS),
         }
+        if record.key is not None:
+            fields["key"] = record.key
         if (usage := record.usage) is not None:
             fields["source_tokens"] = usage.source_tokens
             fields["generated_tokens"] = usage.generated_tokens

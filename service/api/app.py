@@ -9,6 +9,8 @@ from fastapi import FastAPI
 from service.api import explain, health, listings, translations
 from service.api.access_log import AccessLog
 from service.api.admission import Admission, Limits, RefusalObserver, RoomCheck
+from service.api.api_keys import ApiKeys
+from service.api.bearer import behind_bearer
 from service.api.body_limit import BodyLimit
 from service.api.errors import install_error_handlers
 from service.api.health import Readiness
@@ -42,11 +44,17 @@ def create_app(
     limits: Limits,
     max_body_bytes: int,
     version: str,
+    api_keys: ApiKeys,
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
     access_log: AccessLog | None = None,
     tracing: "Tracing | None" = None,
 ) -> App:
     admission = Admission(translator, engine, lifecycle, observer, limits=limits)
+    native = [
+        *translations.create_routes(admission),
+        explain.create_route(admission, engine),
+        *listings.create_routes(catalogue, engine),
+    ]
     app = App(
         title="Kakehashi",
         version=version,
@@ -55,9 +63,7 @@ def create_app(
         # FastAPI's own asks at each request whether anything was set up to collect it.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         routes=[
-            *translations.create_routes(admission),
-            explain.create_route(admission, engine),
-            *listings.create_routes(catalogue, engine),
+            *behind_bearer(native, api_keys, prefix="/v1"),
             *health.create_routes(engine, lifecycle, render_metrics=render_metrics),
         ],
     )

@@ -38,6 +38,10 @@ class MalformedError(errors.ServiceError):
         super().__init__(f"{first} (and {num_others} more)" if num_others else first)
 
 
+class KeyRefusedError(errors.ServiceError):
+    """There is no key in the header for it, or none that this server knows."""
+
+
 class ClientGoneError(errors.ServiceError):
     """The client hung up; nobody reads the answer."""
 
@@ -56,6 +60,7 @@ PROBLEMS: Mapping[type[errors.ServiceError], Problem] = MappingProxyType(
     {
         errors.UnsupportedLanguageError: Problem(400, "unsupported-language", "Unsupported language", "invalid"),
         errors.UnsupportedOptionError: Problem(400, "unsupported-option", "Unsupported option", "invalid"),
+        KeyRefusedError: Problem(401, "unauthorized", "Unauthorized", "invalid"),
         errors.TooLargeError: Problem(413, "too-large", "Over a limit", "invalid"),
         MalformedError: Problem(422, "malformed", "Malformed request", "invalid"),
         errors.QueueFullError: Problem(429, "queue-full", "Queue full", "refused"),
@@ -108,6 +113,8 @@ def install_error_handlers(app: Starlette) -> None:
         headers = {}
         if isinstance(error, errors.RetryableError):
             headers["Retry-After"] = str(error.retry_after_seconds)
+        elif isinstance(error, KeyRefusedError):
+            headers["WWW-Authenticate"] = "Bearer"
         return _response(problem_body(error, request_id=record.request_id), headers)
 
     async def on_hang_up(request: Request, _: Exception) -> Response:

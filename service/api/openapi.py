@@ -4,7 +4,7 @@ FastAPI's own way to an endpoint (exit stacks, a dependency graph of one body) t
 tokenizing a short text. These are plain Starlette routes. Request models are pydantic's, answers are msgspec's.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,15 +48,40 @@ class Operation:
     problems: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Lets requests with a key of its API through, and refuses others with `status`, in that API's own words.
+
+    `scheme` is its Security Scheme Object in OpenAPI.
+    """
+
+    wrap: Callable[[ASGIApp], ASGIApp]
+    status: int
+    scheme_name: str
+    scheme: Mapping[str, str]
+
+
 class DocumentedRoute(Route):
-    def __init__(self, operation: Operation, endpoint: ASGIApp | Callable[[Request], Awaitable[Response]]) -> None:
+    def __init__(
+        self,
+        operation: Operation,
+        endpoint: ASGIApp | Callable[[Request], Awaitable[Response]],
+        *,
+        guard: Guard | None = None,
+    ) -> None:
         """As Starlette has it: an endpoint that is a function takes a request, any other is ASGI."""
         super().__init__(operation.path, endpoint, methods=[operation.method])
         self.operation = operation
+        self.guard = guard
+        self._answer: ASGIApp = super().handle if guard is None else guard.wrap(super().handle)
+
+    def behind(self, guard: Guard) -> "DocumentedRoute":
+        """The same with all of its answers behind `guard`, 405 included."""
+        return DocumentedRoute(self.operation, self.endpoint, guard=guard)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["route"] = self  # FastAPI's router leaves that to its own routes
-        await super().handle(scope, receive, send)
+        await self._answer(scope, receive, send)
 
 
 class App(FastAPI):
@@ -69,26 +94,31 @@ class App(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
-            operations = [route.operation for route in self.routes if isinstance(route, DocumentedRoute)]
-            self.openapi_schema = describe(operations, title=self.title, version=self.version)
+            routes = [route for route in self.routes if isinstance(route, DocumentedRoute)]
+            self.openapi_schema = describe(routes, title=self.title, version=self.version)
         return self.openapi_schema
 
 
-def describe(operations: Iterable[Operation], *, title: str, version: str) -> dict[str, Any]:
+def describe(routes: Iterable[DocumentedRoute], *, title: str, version: str) -> dict[str, Any]:
     """The OpenAPI document."""
-    operations = list(operations)
+    routes = list(routes)
+    operations = [route.operation for route in routes]
     answers = [operation.answer for operation in operations if operation.answer is not None]
     _, schemas = msgspec.json.schema_components([*answers, ProblemDetails], ref_template=SCHEMAS + "{name}")
     paths: dict[str, dict[str, Any]] = {}
-    for operation in operations:
+    for route in routes:
+        operation = route.operation
         if operation.body is not None:
             schemas[operation.body.__name__] = operation.body.model_json_schema(ref_template=SCHEMAS + "{model}")
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _describe(operation)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _describe(operation, route.guard)
+    components = {"schemas": schemas}
+    if schemes := {guard.scheme_name: guard.scheme for route in routes if (guard := route.guard) is not None}:
+        components["securitySchemes"] = schemes
     info = {"title": title, "version": version}
-    return {"openapi": OPENAPI_VERSION, "info": info, "paths": paths, "components": {"schemas": schemas}}
+    return {"openapi": OPENAPI_VERSION, "info": info, "paths": paths, "components": components}
 
 
-def _describe(operation: Operation) -> dict[str, Any]:
+def _describe(operation: Operation, guard: Guard | None) -> dict[str, Any]:
     name = f"{operation.method} {operation.path}".lower()
     described: dict[str, Any] = {
         "tags": [operation.tag],
@@ -103,7 +133,9 @@ def _describe(operation: Operation) -> dict[str, Any]:
         described["requestBody"] = {"required": True, "content": content}
     if operation.query is not None:
         described["parameters"] = _parameters(operation.query)
-    for status in sorted({*COMMON_PROBLEMS, *operation.problems}):
+    if guard is not None:
+        described["security"] = [{guard.scheme_name: []}]
+    for status in sorted({*COMMON_PROBLEMS, *operation.problems, *([] if guard is None else [guard.status])}):
         described["responses"][str(status)] = _problem(status)
     return described
 
@@ -116,7 +148,7 @@ def _answer(operation: Operation) -> dict[str, Any]:
         content["text/event-stream"] = {"schema": {"type": "string", "description": STREAM_DESCRIPTION}}
     if operation.media_type is not None:
         content[operation.media_type] = {"schema": {"type": "string"}}
-    return {"description": "OK", "content": content, "headers": _headers()}
+    return {"description": "OK", "content": content, "headers": _headers(200)}
 
 
 def _problem(status: int) -> dict[str, Any]:
@@ -125,14 +157,16 @@ def _problem(status: int) -> dict[str, Any]:
     return {
         "description": " or ".join(titles),
         "content": content,
-        "headers": _headers(is_retryable=status in RETRYABLE),
+        "headers": _headers(status),
     }
 
 
-def _headers(*, is_retryable: bool = False) -> dict[str, Any]:
+def _headers(status: int) -> dict[str, Any]:
     headers: dict[str, Any] = {"X-Request-ID": {"schema": {"type": "string"}}}
-    if is_retryable:
+    if status in RETRYABLE:
         headers["Retry-After"] = {"description": "Seconds", "schema": {"type": "integer"}}
+    if status == 401:
+        headers["WWW-Authenticate"] = {"schema": {"type": "string"}}
     return headers
 
 

@@ -17,6 +17,8 @@ class RequestRecord:
     is_stream: bool = False
     outcome: str | None = None
     status: int | None = None
+    key: str | None = None
+    """The name of the API key that it came with."""
     texts: tuple[str, ...] = ()
     usage: Usage | None = None
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from service import cli
+from service.app import read_api_keys
+from service.settings import Settings
 from tests.support.checkpoints import random_m2m100
 
 
@@ -138,6 +140,37 @@ def test_a_redis_url_that_cannot_be_used_is_named_without_its_password(refused: 
     assert refusal.status == 2
     assert "KAKEHASHI_REDIS_URL: " in refusal.message
     assert "geheim" not in refusal.message
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"API_KEYS": "alice:first,geheim"}, "KAKEHASHI_API_KEYS: entry 2 is not name:key"),
+        ({"API_KEYS": ","}, "KAKEHASHI_API_KEYS: there is no key in it"),
+        ({"API_KEYS_FILE": "wrong"}, "KAKEHASHI_API_KEYS_FILE: line 2 is not name:key"),
+        ({"API_KEYS_FILE": "empty"}, "KAKEHASHI_API_KEYS_FILE: there is no key in it"),
+        ({"API_KEYS_FILE": "nowhere"}, "KAKEHASHI_API_KEYS_FILE: 'nowhere' cannot be read: No such file or directory"),
+        ({"API_KEYS_FILE": "bytes"}, "KAKEHASHI_API_KEYS_FILE: 'bytes' is not UTF-8"),
+        ({"API_KEYS": "bob:geheim", "API_KEYS_FILE": "wrong"}, "KAKEHASHI_API_KEYS and KAKEHASHI_API_KEYS_FILE are"),
+    ],
+)
+def test_wrong_api_keys_are_refused_and_not_shown(refused: Serve, settings: dict[str, str], named: str) -> None:
+    Path("wrong").write_text("alice:first\ngeheim\n")
+    Path("empty").write_text("# no key\n")
+    Path("bytes").write_bytes(b"alice:geheim\xff")
+    refusal = refused(**settings)
+    assert refusal.status == 2
+    assert named in refusal.message
+    assert "geheim" not in refusal.message
+
+
+def test_a_server_for_others_without_keys_is_warned_of(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("\ufeffalice:first\n", encoding="utf-8")
+    for settings in (Settings(), Settings(host="::1"), Settings(host="0.0.0.0", api_keys_file=str(tmp_path / "keys"))):
+        read_api_keys(settings)
+    assert not caplog.messages
+    read_api_keys(Settings(host="0.0.0.0"))
+    assert caplog.messages == ["no API keys are set: everyone who reaches 0.0.0.0 can use this server"]
 
 
 def test_a_tracing_protocol_that_is_not_spoken_is_named(refused: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

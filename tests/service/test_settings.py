@@ -50,6 +50,12 @@ def test_an_unknown_variable_is_named_with_what_may_be_meant(in_file: bool, tmp_
         load_settings({} if in_file else {"KAKEHASHI_PROT": "1"}, env_file=file)
 
 
+def test_no_key_is_shown_by_the_settings_that_hold_it(tmp_path: Path):
+    settings = load_settings({"KAKEHASHI_API_KEYS": "alice:s3cret"}, env_file=tmp_path / ".env")
+    assert settings.api_keys.get_secret_value() == "alice:s3cret"
+    assert "s3cret" not in repr(settings) + str(settings.model_dump())
+
+
 def test_a_wrong_compute_type_is_told_all_that_there_are(tmp_path: Path):
     with pytest.raises(SettingsError, match=r"'float32', 'bfloat16', 'float16', 'int8' or 'auto'$"):
         load_settings({"KAKEHASHI_COMPUTE_TYPE": "int3"}, env_file=tmp_path / ".env")

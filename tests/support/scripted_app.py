@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from service.api.access_log import AccessLog
 from service.api.admission import Limits
+from service.api.api_keys import ApiKeys, parse_list
 from service.api.app import create_app
 from service.api.openapi import App
 from service.app import read_model
@@ -74,6 +76,8 @@ def scripted_app(
     script: Script = echo,
     max_queue_tokens: int = 10_000,
     bias_by_distance: list[list[float]] | None = None,
+    api_keys: str = "",
+    access_log: AccessLog | None = None,
 ) -> ScriptedApp:
     model = bundled_model()
     info = CheckpointInfo(
@@ -103,6 +107,8 @@ def scripted_app(
         limits=limits,
         max_body_bytes=MAX_BODY_BYTES,
         version="0",
+        api_keys=parse_list(api_keys) if api_keys else ApiKeys(),
+        access_log=access_log,
     )
     return ScriptedApp(app, scripted, translator, lifecycle, metrics)
 
