@@ -138,6 +138,7 @@ def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Ser
         max_body_bytes=settings.max_body_bytes,
         version=version(),
         api_keys=api_keys,
+        cors_origins=settings.cors_origin_list,
         lifespan=lifespan,
         access_log=AccessLog(with_texts=settings.log_texts) if settings.access_log else None,
         tracing=tracing,

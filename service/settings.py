@@ -4,13 +4,14 @@ A wrong value, or an unknown variable with the prefix, stops the start and is na
 """
 
 import os
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from model.transformer.compute_types import ComputeTypeChoice, Isa
 from service.observability.log import LogFormat, LogLevel
@@ -18,12 +19,22 @@ from service.observability.log import LogFormat, LogLevel
 PREFIX = "KAKEHASHI_"
 BUNDLED_MODEL = Path(__file__).parent.parent / "model" / "bundled"
 
+ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^\s/?#@A-Z]+")
+"""As browsers send it: in lower case, and without a slash at its end."""
+
 Auto = Literal["auto"]
 PositiveInt = Annotated[int, Field(ge=1)]
 
 
 class SettingsError(Exception):
     """A setting that cannot be used; the message names its variable."""
+
+
+def _are_origins(text: str) -> str:
+    for origin in _split(text):
+        if not ORIGIN.fullmatch(origin):
+            raise ValueError(f"{origin!r} is not an origin: a scheme, a host and perhaps a port, without a path, or *")
+    return text
 
 
 class Settings(BaseModel):
@@ -42,6 +53,11 @@ class Settings(BaseModel):
         SecretStr(""), description="`name:key`, separated by commas: without one of these keys there is no translation"
     )
     api_keys_file: str = Field("", description="a file with the same, one `name:key` a line; `#` begins a comment")
+    cors_origins: Annotated[str, AfterValidator(_are_origins)] = Field(
+        "",
+        description="origins whose pages may use the API from a browser, separated by commas "
+        "(`https://example.org`), or `*`",
+    )
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="`cpu`, `cuda`, `cuda:1`")
     compute_type: ComputeTypeChoice = Field(
         "auto",
@@ -114,7 +130,15 @@ class Settings(BaseModel):
 
     @property
     def model_references(self) -> list[str]:
-        return [reference.strip() for reference in self.model.split(",") if reference.strip()]
+        return _split(self.model)
+
+    @property
+    def cors_origin_list(self) -> list[str]:
+        return _split(self.cors_origins)
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def variable_name(field: str) -> str:

@@ -1,6 +1,6 @@
 """The HTTP app over parts that are built elsewhere: by the composition root, or by a test."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,6 +12,7 @@ from service.api.admission import Admission, Limits, RefusalObserver, RoomCheck
 from service.api.api_keys import ApiKeys
 from service.api.bearer import behind_bearer
 from service.api.body_limit import BodyLimit
+from service.api.cors import Cors
 from service.api.errors import install_error_handlers
 from service.api.health import Readiness
 from service.api.listings import LoadedCheckpoints
@@ -45,6 +46,7 @@ def create_app(
     max_body_bytes: int,
     version: str,
     api_keys: ApiKeys,
+    cors_origins: Collection[str] = (),
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
     access_log: AccessLog | None = None,
     tracing: "Tracing | None" = None,
@@ -69,5 +71,7 @@ def create_app(
     )
     install_error_handlers(app)
     app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
+    if cors_origins:
+        app.add_middleware(Cors, origins=cors_origins)
     app.add_middleware(RequestRecorder, observer=observer, access_log=access_log, tracing=tracing)
     return app

@@ -35,6 +35,10 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path):
         ("timeout_seconds", "inf"),
         ("retry_linger_seconds", "nan"),
         ("log_level", "loud"),
+        ("cors_origins", "example.org"),
+        ("cors_origins", "https://example.org/"),
+        ("cors_origins", "https://Example.org"),
+        ("cors_origins", "https://a.example, https://b.example/path"),
     ],
 )
 def test_a_wrong_value_is_named(field: str, value: str, tmp_path: Path):
@@ -48,6 +52,22 @@ def test_an_unknown_variable_is_named_with_what_may_be_meant(in_file: bool, tmp_
     file.write_text("KAKEHASHI_PROT=1\n" if in_file else "")
     with pytest.raises(SettingsError, match=r"KAKEHASHI_PROT is not a setting; is KAKEHASHI_PORT meant"):
         load_settings({} if in_file else {"KAKEHASHI_PROT": "1"}, env_file=file)
+
+
+@pytest.mark.parametrize(
+    ("value", "origins"),
+    [
+        ("", []),
+        ("*", ["*"]),
+        (
+            "https://a.example:8443, moz-extension://3f1c ,http://[::1]:3000",
+            ["https://a.example:8443", "moz-extension://3f1c", "http://[::1]:3000"],
+        ),
+    ],
+)
+def test_origins_are_separated_by_commas(value: str, origins: list[str], tmp_path: Path):
+    settings = load_settings({"KAKEHASHI_CORS_ORIGINS": value}, env_file=tmp_path / ".env")
+    assert settings.cors_origin_list == origins
 
 
 def test_no_key_is_shown_by_the_settings_that_hold_it(tmp_path: Path):

@@ -77,6 +77,7 @@ def scripted_app(
     max_queue_tokens: int = 10_000,
     bias_by_distance: list[list[float]] | None = None,
     api_keys: str = "",
+    cors_origins: tuple[str, ...] = (),
     access_log: AccessLog | None = None,
 ) -> ScriptedApp:
     model = bundled_model()
@@ -108,6 +109,7 @@ def scripted_app(
         max_body_bytes=MAX_BODY_BYTES,
         version="0",
         api_keys=parse_list(api_keys) if api_keys else ApiKeys(),
+        cors_origins=cors_origins,
         access_log=access_log,
     )
     return ScriptedApp(app, scripted, translator, lifecycle, metrics)

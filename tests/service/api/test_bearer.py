@@ -90,11 +90,14 @@ async def test_nothing_of_the_native_api_is_shown_without_a_key(
     assert (await call(keyed.app, method, path, headers=RIGHT)).status == status
 
 
-@pytest.mark.parametrize("body", [b"{", b"x" * 100_001], ids=["malformed", "too large"])
-async def test_the_key_comes_before_the_gate_and_the_body(keyed: ScriptedApp, body: bytes):
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [({}, b"{"), ({"transfer-encoding": "chunked"}, bytes(100_001)), ({"content-length": "100001"}, b"")],
+    ids=["malformed", "too large", "announced"],
+)
+async def test_the_key_comes_before_the_gate_and_the_body(keyed: ScriptedApp, headers: dict[str, str], body: bytes):
     keyed.lifecycle.start_draining()
-    check_refused(await translate(keyed, {}, body))
-    check_refused(await translate(keyed, {"content-length": str(len(body))}, body))
+    check_refused(await translate(keyed, headers, body))
     assert (await translate(keyed, RIGHT)).status == 503
 
 
