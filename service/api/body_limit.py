@@ -4,6 +4,7 @@ The contract for routes, and for whatever answers in their place:
 
 - A body over the limit is refused with 413 inside the route's own reading, as an HTTPException: at once if its length
   was announced. Routes of GET and HEAD do not read, so their bodies are read here before the route is called.
+- Compressed bodies reach the route inflated, but for those of GET and HEAD, which nobody reads. See `inflation.py`.
 - A route may answer before it has read the body (429, 503, 401, ...). The rest of the body is then read and dropped,
   at most MAX_DRAINED_BYTES and MAX_DRAIN_SECONDS of it, before the answer ends: closing earlier would reset the
   connection, and a plain client would lose the answer. The connection is closed after such an answer, unless the body
@@ -22,11 +23,14 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.errors import refuse
+from service.api.inflation import InflatedBody, content_coding
 from service.api.record import record_of
 
 MAX_DRAINED_BYTES = 16 << 20
 MAX_DRAIN_SECONDS = 10.0
 METHODS_READ_FIRST = frozenset({"GET", "HEAD"})
+HEADERS_OF_CODED = frozenset({b"content-encoding", b"content-length"})
+"""What they say is no longer true of an inflated body."""
 
 
 class BodyLimit:
@@ -43,6 +47,10 @@ class BodyLimit:
         upload = _Upload(receive, send, headers, max_bytes=self._max_bytes)
         if scope["method"] in METHODS_READ_FIRST:
             await self._read_first(scope, upload)
+        elif coding := content_coding(headers):
+            body = InflatedBody(upload.receive, coding=coding, max_bytes=self._max_bytes)
+            scope["headers"] = [pair for pair in scope["headers"] if pair[0] not in HEADERS_OF_CODED]
+            await self._app(scope, body.receive, upload.send)
         else:
             await self._app(scope, upload.receive, upload.send)
         if upload.is_cut_short:

@@ -71,7 +71,9 @@ PROBLEMS: Mapping[type[errors.ServiceError], Problem] = MappingProxyType(
         errors.DeadlineExceededError: Problem(504, "deadline-exceeded", "Deadline exceeded", "timeout"),
     }
 )
-STATUS_SLUGS = MappingProxyType({404: "not-found", 405: "method-not-allowed", 413: "too-large"})
+STATUS_SLUGS = MappingProxyType(
+    {404: "not-found", 405: "method-not-allowed", 413: "too-large", 415: "unsupported-media-type"}
+)
 
 
 def problem_of(error: Exception) -> Problem:

@@ -6,6 +6,7 @@ tokenizing a short text. These are plain Starlette routes. Request models are py
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -24,6 +25,7 @@ OPENAPI_VERSION = "3.1.0"
 
 COMMON_PROBLEMS = (413, 500)
 """Any route: a body over its limit, an internal error."""
+BODY_PROBLEMS = (415,)
 WORK_PROBLEMS = (400, 422, 429, 503, 504)
 RETRYABLE = frozenset({429, 503})
 STREAM_DESCRIPTION = (
@@ -135,7 +137,8 @@ def _describe(operation: Operation, guard: Guard | None) -> dict[str, Any]:
         described["parameters"] = _parameters(operation.query)
     if guard is not None:
         described["security"] = [{guard.scheme_name: []}]
-    for status in sorted({*COMMON_PROBLEMS, *operation.problems, *([] if guard is None else [guard.status])}):
+    of_body = () if operation.body is None else BODY_PROBLEMS
+    for status in sorted({*COMMON_PROBLEMS, *of_body, *operation.problems, *([] if guard is None else [guard.status])}):
         described["responses"][str(status)] = _problem(status)
     return described
 
@@ -152,10 +155,10 @@ def _answer(operation: Operation) -> dict[str, Any]:
 
 
 def _problem(status: int) -> dict[str, Any]:
-    titles = dict.fromkeys(problem.title for problem in PROBLEMS.values() if problem.status == status)
+    titles = [problem.title for problem in PROBLEMS.values() if problem.status == status]
     content = {"application/problem+json": {"schema": {"$ref": SCHEMAS + ProblemDetails.__name__}}}
     return {
-        "description": " or ".join(titles),
+        "description": " or ".join(titles) or HTTPStatus(status).phrase,
         "content": content,
         "headers": _headers(status),
     }

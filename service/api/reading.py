@@ -7,11 +7,12 @@ from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope
 
 from service.api.answers import FieldError
 from service.api.errors import MAX_LISTED_ERRORS, ClientGoneError, MalformedError
-from service.errors import shown
+from service.errors import quoted, shown
 
 MAX_QUERY_FIELDS = 4096
 
@@ -32,8 +33,10 @@ async def read_body(receive: Receive) -> bytes:
 
 
 def read_json(model: type[M], scope: Scope, body: bytes) -> M:
-    if not _is_json(Headers(scope=scope).get("content-type", "")):
-        raise _malformed("body", "Content-Type should be application/json")
+    """Raises HTTPException for a body that is of another type by its own account."""
+    content_type = Headers(scope=scope).get("content-type", "")
+    if not _may_be_json(content_type):
+        raise HTTPException(415, f"Content-Type {quoted(content_type)} is not read here: send application/json")
     try:
         # Not pydantic's own parser: it takes no lone surrogates, so that it could not name the field that has them.
         fields = json.loads(body.decode("utf-8-sig"))
@@ -97,6 +100,7 @@ def _malformed(field: str, message: str) -> MalformedError:
     return MalformedError([FieldError(field, message)])
 
 
-def _is_json(content_type: str) -> bool:
+def _may_be_json(content_type: str) -> bool:
+    """Also without a type, and under the one that browsers give to strings."""
     media_type = content_type.partition(";")[0].strip().lower()
-    return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
+    return media_type in ("", "application/json", "text/plain") or media_type.endswith("+json")

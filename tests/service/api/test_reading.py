@@ -169,14 +169,25 @@ async def test_a_body_that_is_no_json_object_is_malformed(scripted: ScriptedApp,
     check_malformed(await post(scripted.app, path, content), "body")
 
 
-async def test_a_body_that_does_not_say_it_is_json_is_malformed(scripted: ScriptedApp):
+@pytest.mark.parametrize(
+    "media_type", [None, "", "application/json; charset=utf-8", "Application/Problem+JSON", "text/plain;charset=UTF-8"]
+)
+async def test_json_is_read_under_its_own_type_as_plain_text_and_without_a_type(
+    scripted: ScriptedApp, media_type: str | None
+):
+    headers = {} if media_type is None else {"content-type": media_type}
+    answer = await call(scripted.app, "POST", TRANSLATE, body=json.dumps(GOOD).encode(), headers=headers)
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize("path", [TRANSLATE, EXPLAIN])
+@pytest.mark.parametrize("media_type", ["application/x-www-form-urlencoded", "text/html", "json", "x" * 5_000])
+async def test_a_body_of_another_type_is_refused_by_its_header(scripted: ScriptedApp, path: str, media_type: str):
     body = json.dumps(GOOD).encode()
-    check_malformed(
-        await call(scripted.app, "POST", TRANSLATE, body=body, headers={"content-type": "text/plain"}), "body"
-    )
-    for media_type in ("application/json; charset=utf-8", "Application/Problem+JSON"):
-        answer = await call(scripted.app, "POST", TRANSLATE, body=body, headers={"content-type": media_type})
-        assert answer.status == 200
+    answer = await call(scripted.app, "POST", path, body=body, headers={"content-type": media_type})
+    assert (answer.status, answer.json["type"]) == (415, "urn:kakehashi:problem:unsupported-media-type")
+    assert answer.json["detail"].startswith(f"Content-Type '{media_type[:90]}")
+    assert len(answer.body) < 1_000
 
 
 @pytest.mark.parametrize("query", [b"text=%ff", b"text=\xff", b"&".join([b"text=a"] * 5_000)])
