@@ -4,6 +4,7 @@ The limit on bodies holds for what comes out, of which never more than one byte 
 be inflated is a malformed body.
 """
 
+import asyncio
 import zlib
 
 from starlette.datastructures import Headers
@@ -18,7 +19,10 @@ GZIP_BITS, ZLIB_BITS, RAW_BITS = 31, 15, -15
 """The formats, as zlib has them in its window bits."""
 CODINGS = ("gzip", "x-gzip", "deflate")
 SLICE_BYTES = 8 << 10
-"""Read at once: each of the members that gzip data may consist of has the rest of its slice copied."""
+"""Inflated between two turns of the event loop, to a thousand times as much at most.
+
+Small, because each of the members that gzip data may consist of copies the rest of its slice.
+"""
 
 
 def content_coding(headers: Headers) -> str:
@@ -47,7 +51,7 @@ class InflatedBody:
         if message["type"] != "http.request" or self._has_ended:
             return message
         try:
-            body = self._inflate(message.get("body", b""))
+            body = await self._inflate(message.get("body", b""))
         except zlib.error as error:
             raise self._broken("damaged data") from error
         self._has_ended = not message.get("more_body", False)
@@ -55,9 +59,11 @@ class InflatedBody:
             raise self._broken("its end is missing")
         return {**message, "body": body}
 
-    def _inflate(self, data: bytes) -> bytes:
+    async def _inflate(self, data: bytes) -> bytes:
         pieces = []
         for start in range(0, len(data), SLICE_BYTES):
+            if start:
+                await asyncio.sleep(0)
             unread = data[start : start + SLICE_BYTES]
             while unread:
                 stream = self._stream = self._stream_for(unread)
