@@ -83,6 +83,7 @@ class StreamEndpoint:
             if scope["method"] == "HEAD":
                 await until_gone(receive, entry.prepare(work))
                 response = Response(headers=HEADERS, media_type=EventStreamResponse.media_type)
+                del response.headers["content-length"]  # a stream has none
                 await response(scope, receive, send)
             else:
                 await _stream(entry, work, scope, receive, send)
