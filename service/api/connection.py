@@ -1,5 +1,7 @@
 """One HTTP connection under uvicorn, which notices a hang-up whatever else the client does.
 
+Also, HTTP/1.0 clients get no chunks (http10.py), and a URL that is too long to be parsed gets an answer (url_limit.py).
+
 uvicorn stops reading while a pipelined request waits, and takes a half-closed connection for a hang-up. Here, from the
 end of a request until its answer is complete:
 
@@ -20,6 +22,8 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.api.half_close import EXTENSION, PROBE_PAUSES_SECONDS
+from service.api.http10 import EndsWithConnection
+from service.api.url_limit import MAX_URL_BYTES, URL_TOO_LONG
 
 MAX_HELD_BYTES = 64 << 10
 """Read while one request is being answered; bytes that arrived in one read with its end are not counted."""
@@ -81,6 +85,16 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
         self.scope["extensions"] = {EXTENSION: self._half_closed}  # type: ignore[dict-item]
 
+    def on_url(self, url: bytes) -> None:
+        if len(self.url) <= MAX_URL_BYTES:  # more is not needed to know that it is too long
+            super().on_url(url)
+
+    def on_headers_complete(self) -> None:
+        if len(self.url) > MAX_URL_BYTES:
+            self.url = self.url.partition(b"?")[0][:MAX_URL_BYTES]
+            self.scope["extensions"][URL_TOO_LONG] = {}
+        super().on_headers_complete()
+
     def send_400_response(self, msg: str) -> None:
         """Never into the middle of an answer to an earlier request."""
         if self._is_answering:
@@ -91,6 +105,8 @@ class Connection(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answered = cycle
         self._num_held_bytes = 0
+        if cycle.scope["http_version"] == "1.0":
+            app = EndsWithConnection(app, cycle)  # type: ignore[arg-type, assignment]
         super()._start_asgi_task(cycle, app)
 
     @property

@@ -72,7 +72,13 @@ PROBLEMS: Mapping[type[errors.ServiceError], Problem] = MappingProxyType(
     }
 )
 STATUS_SLUGS = MappingProxyType(
-    {404: "not-found", 405: "method-not-allowed", 413: "too-large", 415: "unsupported-media-type"}
+    {
+        404: "not-found",
+        405: "method-not-allowed",
+        413: "too-large",
+        415: "unsupported-media-type",
+        431: "head-too-large",
+    }
 )
 
 

@@ -19,12 +19,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api.answers import ProblemDetails
 from service.api.errors import PROBLEMS
+from service.api.url_limit import check_url
 
 SCHEMAS = "#/components/schemas/"
 OPENAPI_VERSION = "3.1.0"
 
-COMMON_PROBLEMS = (413, 500)
-"""Any route: a body over its limit, an internal error."""
+COMMON_PROBLEMS = (413, 431, 500)
+"""Any route: a body or a URL over its limit, an internal error."""
 BODY_PROBLEMS = (415,)
 WORK_PROBLEMS = (400, 422, 429, 503, 504)
 RETRYABLE = frozenset({429, 503})
@@ -75,7 +76,7 @@ class DocumentedRoute(Route):
         super().__init__(operation.path, endpoint, methods=[operation.method])
         self.operation = operation
         self.guard = guard
-        self._answer: ASGIApp = super().handle if guard is None else guard.wrap(super().handle)
+        self._answer: ASGIApp = self._answer_within if guard is None else guard.wrap(self._answer_within)
 
     def behind(self, guard: Guard) -> "DocumentedRoute":
         """The same with all of its answers behind `guard`, 405 included."""
@@ -84,6 +85,10 @@ class DocumentedRoute(Route):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["route"] = self  # FastAPI's router leaves that to its own routes
         await self._answer(scope, receive, send)
+
+    async def _answer_within(self, scope: Scope, receive: Receive, send: Send) -> None:
+        check_url(scope)
+        await super().handle(scope, receive, send)
 
 
 class App(FastAPI):
