@@ -1,0 +1,63 @@
+"""A server with keys and an origin, as it is deployed: keys from a file, and none of them in its log."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from loadtests.bench.loopback import wait_until
+from tests.support.client import read_events, request_body
+from tests.support.problems import check_problem
+from tests.support.server import RunningServer, running_server
+
+KEY, ORIGIN = "s3cret:schlüssel", "https://page.example"
+RIGHT = {b"Authorization": f"bearer {KEY}".encode()}
+BODY = request_body("Hello.", "en", "de")
+
+
+@pytest.fixture(scope="module")
+def keyed(random_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    directory = tmp_path_factory.mktemp("keyed")
+    (directory / "keys").write_text(f"# who translates\nalice:{KEY}\n", encoding="utf-8")
+    settings = {"MODEL": random_checkpoint, "WORKERS": 1, "LOG_LEVEL": "debug", "LOG_TEXTS": "true"}
+    keys = {"API_KEYS_FILE": directory / "keys", "CORS_ORIGINS": ORIGIN}
+    with running_server(directory, settings | keys) as server:
+        server.client.headers = httpx.Headers(RIGHT)  # also of what waits for an idle server
+        yield server
+
+
+def without_key(server: RunningServer) -> httpx.Client:
+    return httpx.Client(base_url=server.url, headers={"Origin": ORIGIN}, trust_env=False)
+
+
+def test_the_native_api_needs_a_key_and_health_does_not(keyed: RunningServer) -> None:
+    with without_key(keyed) as client:
+        for wrong in ({}, {"Authorization": "Bearer wr0ng"}, {b"Authorization": b"Bearer " + KEY.encode("latin-1")}):
+            answer = client.post("/v1/translations", json=BODY, headers=wrong)
+            check_problem(answer, 401, "unauthorized")
+            assert answer.headers["www-authenticate"] == "Bearer"
+            assert answer.headers["access-control-allow-origin"] == ORIGIN
+        assert [client.get(path).status_code for path in ("/health/live", "/health/ready", "/metrics")] == [200] * 3
+    assert keyed.client.post("/v1/translations", json=BODY).status_code == 200
+
+
+def test_a_page_of_the_origin_reads_a_stream(keyed: RunningServer) -> None:
+    headers = {"Origin": ORIGIN, "Content-Encoding": "gzip"}
+    body = gzip.compress(json.dumps(BODY | {"stream": True}).encode())
+    with keyed.client.stream("POST", "/v1/translations", content=body, headers=headers) as answer:
+        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, ORIGIN)
+        assert [event.name for event in read_events(answer)][-1] == "done"
+
+
+def test_the_log_has_the_name_of_the_key_and_never_a_key(keyed: RunningServer) -> None:
+    with without_key(keyed) as client:
+        client.get("/v1/models", headers={"Authorization": "Bearer wr0ng", "X-Request-ID": "id-wrong"})
+    keyed.client.get("/v1/models", headers={"X-Request-ID": "id-right"})
+    wait_until(lambda: "id-wrong" in keyed.log and "id-right" in keyed.log, "the requests are logged")
+    entries = [json.loads(line) for line in keyed.log.splitlines()]
+    names = {entry["request_id"]: entry.get("key") for entry in entries if entry["message"] == "request"}
+    assert (names["id-right"], names["id-wrong"]) == ("alice", None)
+    assert not any(secret in keyed.log for secret in ("s3cret", "wr0ng", "chlüssel", "chl\\u00fcssel"))
