@@ -91,6 +91,12 @@ def match_code(code: str, *, among: Iterable[str]) -> str | None:
     return min(fitting, key=rank)[1] if fitting else None
 
 
+def script_of(code: str) -> str | None:
+    """The script that `code` names, or the one that its language is usually written in; None if that is unknown."""
+    tag = _parse(code)
+    return (tag.script or _likely_script(tag.language, tag.region)) if tag else None
+
+
 @lru_cache(maxsize=4096)
 def _parse(code: str) -> _Tag | None:
     """Only the language goes to `langcodes`, which caches every tag that it is called with, for ever."""
