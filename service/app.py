@@ -40,6 +40,7 @@ from service.observability.request_telemetry import RequestTelemetry
 from service.observability.tracing import TracingError, start_tracing
 from service.observability.translation_telemetry import TranslationTelemetry
 from service.settings import BUNDLED_MODEL, Settings, SettingsError, variable_name
+from service.text.language_detector import LanguageDetector
 from service.translation.routing import Catalogue, ServedModel
 from service.translation.translator import Translator
 
@@ -112,7 +113,11 @@ def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Ser
     engine_telemetry.watch(engine)
     catalogue = Catalogue(models)
     translator = Translator(
-        catalogue, engine, max_answer_bytes=settings.max_answer_bytes, observer=TranslationTelemetry(metrics)
+        catalogue,
+        LanguageDetector(catalogue.source_languages()),
+        engine,
+        max_answer_bytes=settings.max_answer_bytes,
+        observer=TranslationTelemetry(metrics),
     )
     lifecycle = Lifecycle()
 

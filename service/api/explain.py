@@ -123,6 +123,8 @@ class ExplainEndpoint:
 def _the_spec(target_texts: Sequence[TargetText]) -> DecodeSpec:
     """That of the one sentence. Raises UnsupportedOptionError if there are more, or if the pair is no direct one."""
     (target_text,) = target_texts
+    if not target_text.route.legs:
+        raise UnsupportedOptionError("source_lang and target_lang are one language: nothing is translated")
     if target_text.route.pivot_lang is not None:
         raise UnsupportedOptionError(f"there is no direct pair: it goes through {target_text.route.pivot_lang!r}")
     if len(target_text.sentences) != 1:

@@ -98,8 +98,6 @@ class TranslationQuery(BaseModel):
             raise UnsupportedOptionError("format html is not supported by this server yet")
         if "timings" in self.extras:
             raise UnsupportedOptionError("return timings is not supported by this server yet")
-        if self.source_lang is None:
-            raise UnsupportedOptionError("source_lang is required: this server does not detect languages yet")
         if self.num_hypotheses > self.beam_size:
             raise UnsupportedOptionError(f"num_hypotheses is {self.num_hypotheses}, over beam_size {self.beam_size}")
         if self.prefix is not None and len(self.text) * len(self.target_lang) > 1:

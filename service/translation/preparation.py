@@ -1,4 +1,4 @@
-"""From a request to what is submitted for it: routes, sentences, tokens, limits.
+"""From a request to what is submitted for it: languages, routes, sentences, tokens, limits.
 
 Runs beside the event loop for all but small requests. Limits are checked with each sentence, so that a request which
 is over one is refused without the work on the rest; `cancel`, from another thread, stops it as soon.
@@ -6,11 +6,16 @@ is over one is refused without the work on the rest; `cancel`, from another thre
 
 import time
 from collections import Counter, defaultdict
+from functools import cache
+
+import msgspec
 
 from service.engine.engine import Engine
 from service.errors import TooLargeError, UnsupportedOptionError
+from service.text.language_detector import DetectedLanguage, LanguageDetector
 from service.translation.answer_size import TRANSLATION_BYTES, AnswerSize
 from service.translation.decode_specs import encode_prefix
+from service.translation.passage import Passage
 from service.translation.passages import Passages
 from service.translation.prepared import PreparedTranslation
 from service.translation.request import TranslationRequest
@@ -22,6 +27,14 @@ _Reading = tuple[ServedModel, str]
 """The checkpoint that reads a text, and the language that it is in."""
 
 
+class _Text(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """`ways` are the targets under the codes that were asked for, with the route to each."""
+
+    text: str
+    ways: list[tuple[str, Route]]
+    detected: DetectedLanguage | None = None
+
+
 class PreparationCancelledError(Exception):
     """Nobody waits for it any more."""
 
@@ -30,15 +43,23 @@ class Preparation:
     """The preparation of one request."""
 
     def __init__(
-        self, request: TranslationRequest, catalogue: Catalogue, engine: Engine, *, max_answer_bytes: int
+        self,
+        request: TranslationRequest,
+        catalogue: Catalogue,
+        detector: LanguageDetector,
+        engine: Engine,
+        *,
+        max_answer_bytes: int,
     ) -> None:
         self._request = request
         self._catalogue = catalogue
+        self._detector = detector
         self._engine = engine
         self._max_answer_bytes = max_answer_bytes
         self._max_tokens = engine.max_queue_tokens
         self._expected = AnswerSize(request, max_bytes=max_answer_bytes)
         self._num_tokens = 0
+        self._models: dict[str, None] = {}
         self._began_at = time.monotonic()
         self._is_cancelled = False
 
@@ -48,29 +69,52 @@ class Preparation:
     def run(self) -> PreparedTranslation:
         """Raises UnsupportedLanguageError, UnsupportedOptionError, TooLargeError and PreparationCancelledError."""
         request = self._request
-        self._expected.add(TRANSLATION_BYTES * len(request.texts) * len(request.target_langs))
-        routes = {target_lang: self._route(target_lang) for target_lang in dict.fromkeys(request.target_langs)}
-        # In a stream, nothing but its code tells a target's tokens from another's.
-        targets = list(routes) if request.is_streamed else request.target_langs
+        self._expected.add(TRANSLATION_BYTES * len(request.texts) * request.num_targets)
+        texts = self._find_ways()
         passages = Passages(request, AnswerSize(request, max_bytes=self._max_answer_bytes))
-        sources = [
-            self._read(text, [routes[target_lang] for target_lang in targets], passages) for text in request.texts
-        ]
+        sources = [self._read(each, passages) for each in texts]
         target_texts = []
-        for text_index, source_by_reading in enumerate(sources):
-            for target_lang in targets:
+        for text_index, (text, source_by_reading) in enumerate(zip(texts, sources, strict=True)):
+            for target_lang, route in text.ways:
                 self._check_cancelled()
-                route = routes[target_lang]
-                passage = passages.begin(source_by_reading[_reading(route)], route, prefix=request.prefix)
-                target_texts.append(TargetText(text_index, target_lang, route, passage))
+                if route.legs:
+                    passage = passages.begin(source_by_reading[_reading(route)], route, prefix=request.prefix)
+                else:
+                    passage = Passage([], after=text.text)
+                target_texts.append(TargetText(text_index, target_lang, route, passage, text.detected))
         decodes = self._engine.prepare(passages.take_new(), is_cacheable=request.is_cacheable)
-        models = list(dict.fromkeys(leg.model.name for target in targets for leg in routes[target].legs))
+        models = list(self._models) or [self._catalogue.select(request.model)[0].name]
         return PreparedTranslation(request, target_texts, models, passages, decodes, self._began_at)
 
-    def _route(self, target_lang: str) -> Route:
+    def _find_ways(self) -> list[_Text]:
+        """Each text with its source language and its routes."""
+        request = self._request
+        if request.source_lang is not None:
+            ways = self._ways(request.source_lang)
+            return [_Text(text, ways) for text in request.texts]
+        ways_from = cache(self._ways)
+        among = self._catalogue.source_languages(model=request.model)
+        texts = []
+        for text in request.texts:
+            self._check_cancelled()
+            detected = self._detector.detect(text, among=among)
+            texts.append(_Text(text, ways_from(detected.code), detected))
+        return texts
+
+    def _ways(self, source_lang: str) -> list[tuple[str, Route]]:
+        request = self._request
+        targets = request.target_langs or (self._catalogue.first_target(source_lang, model=request.model),)
+        routes = {target_lang: self._route(source_lang, target_lang) for target_lang in dict.fromkeys(targets)}
+        # In a stream, nothing but its code tells a target's tokens from another's.
+        return list(routes.items()) if request.is_streamed else [(each, routes[each]) for each in targets]
+
+    def _route(self, source_lang: str, target_lang: str) -> Route:
         self._check_cancelled()
         request = self._request
-        route = self._catalogue.route(request.source_lang, target_lang, model=request.model)
+        route = self._catalogue.route(source_lang, target_lang, model=request.model)
+        if not route.legs:
+            return route
+        self._models.update((leg.model.name, None) for leg in route.legs)
         leg = route.legs[-1]
         limit = leg.model.max_new_tokens
         if request.max_new_tokens is not None and request.max_new_tokens > limit:
@@ -78,13 +122,16 @@ class Preparation:
         encode_prefix(request.prefix, leg)  # on a second leg it would be too late to refuse it
         return route
 
-    def _read(self, text: str, routes: list[Route], passages: Passages) -> dict[_Reading, SourceText]:
+    def _read(self, text: _Text, passages: Passages) -> dict[_Reading, SourceText]:
         """The text as each checkpoint among the first legs reads it."""
         routes_by_reading: defaultdict[_Reading, list[Route]] = defaultdict(list)
-        for route in routes:
-            routes_by_reading[_reading(route)].append(route)
+        for _, route in text.ways:
+            if route.legs:
+                routes_by_reading[_reading(route)].append(route)
+            else:
+                self._expected.add(self._expected.kept_bytes(len(text.text)))
         return {
-            reading: self._read_for(text, passages.reader(*reading), group)
+            reading: self._read_for(text.text, passages.reader(*reading), group)
             for reading, group in routes_by_reading.items()
         }
 

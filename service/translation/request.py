@@ -10,12 +10,15 @@ from service.engine.types import Priority
 class TranslationRequest:
     """Each text into each target language.
 
+    `source_lang` of None is detected, for each text by itself. Without `target_langs`, each text goes into the first
+    language that is not its own.
+
     `max_new_tokens` is per sentence; None leaves it, and the length penalty, to the server. The first sentence of the
     one text starts with `prefix` in the one target language.
     """
 
     texts: tuple[str, ...]
-    source_lang: str
+    source_lang: str | None
     target_langs: tuple[str, ...]
     model: str | None = None
     beam_size: int = 1
@@ -31,6 +34,11 @@ class TranslationRequest:
     repetition_guard: bool = True
     is_streamed: bool = False
     is_cacheable: bool = True
+
+    @property
+    def num_targets(self) -> int:
+        """Translations of each text."""
+        return len(self.target_langs) or 1
 
     @property
     def num_characters(self) -> int:

@@ -54,8 +54,9 @@ class HypothesisText(msgspec.Struct, frozen=True, gc=False):
 class Translation(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
     """One text in one language, under the code that was asked for. `text` and `score` are those of the best hypothesis.
 
-    `pivot_lang` is the third language that the translation went through. `source_tokens` has the tokens of each
-    sentence, if tokens were asked for.
+    `pivot_lang` is the third language that the translation went through. The detected language and its confidence, 0 to
+    1, are there if the request named no source language. `source_tokens` has the tokens of each sentence, if tokens
+    were asked for.
     """
 
     text_index: int
@@ -63,6 +64,8 @@ class Translation(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_
     pivot_lang: str | None = None
     text: str
     score: float
+    detected_source_lang: str | None = None
+    detected_confidence: float | None = None
     finish_reason: FinishReason
     hypotheses: list[HypothesisText]
     tokens: list[TokenEntry] | None = None

@@ -1,7 +1,7 @@
 """The checkpoints that are served, and which of them a language pair goes through.
 
 A pair goes to the first checkpoint that was trained in it. A pair that none has goes through a third language, when
-some checkpoint has each half: a checkpoint's own `pivot_lang`, or English.
+some checkpoint has each half: a checkpoint's own `pivot_lang`, or English. A language into itself goes through none.
 """
 
 from collections.abc import Iterable
@@ -43,7 +43,7 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One leg, or two by way of `pivot_lang`."""
+    """One leg, or two by way of `pivot_lang`; none from a language into itself, where a text stays as it is."""
 
     legs: tuple[Leg, ...]
 
@@ -60,6 +60,7 @@ class Catalogue:
     def __init__(self, models: list[ServedModel]) -> None:
         self.models = models
         self._known_route = lru_cache(MAX_KNOWN_ROUTES)(self._find_route)
+        self._known_target = lru_cache(MAX_KNOWN_ROUTES)(self._find_first_target)
 
     def languages(self) -> dict[str, list[str]]:
         """Every source language with all targets that it is translated into: the direct ones first."""
@@ -86,32 +87,45 @@ class Catalogue:
         """Raises UnsupportedLanguageError, naming the code that is wrong, and what `select` raises."""
         return self._known_route(source_lang, target_lang, model)
 
+    def source_languages(self, *, model: str | None = None) -> list[str]:
+        """In the order of the checkpoints. Raises what `select` raises."""
+        return list(dict.fromkeys(code for each in self.select(model) for code in each.tokenizer.source_languages))
+
+    def first_target(self, source_lang: str, *, model: str | None = None) -> str:
+        """The first language that can be reached from this one. Raises what `route` raises."""
+        return self._known_target(source_lang, model)
+
     def _find_route(self, source_lang: str, target_lang: str, model: str | None) -> Route:
         models = self.select(model)
-        route = self._route(models, source_lang, target_lang)
-        if route is not None:
-            return route
-        sources = dict.fromkeys(code for each in models for code in each.tokenizer.source_languages)
-        source = match_code(source_lang, among=sources)
-        if source is None:
-            raise UnsupportedLanguageError(f"source_lang {quoted(source_lang)} is not one of {', '.join(sources)}")
+        direct = _first_leg(models, source_lang, target_lang)
+        if direct is not None:
+            return Route((direct,))
+        source = self._match_source(source_lang, model)
+        if match_code(target_lang, among=[source]) is not None:
+            return Route(())
+        for pivot in _pivots(models):
+            first = _first_leg(models, source, pivot)
+            second = _first_leg(models, pivot, target_lang)
+            if first is not None and second is not None:
+                return Route((first, second))
         reached = ", ".join(Catalogue(models).languages()[source])
         raise UnsupportedLanguageError(
             f"target_lang {quoted(target_lang)} cannot be reached from {source!r}, which is translated into {reached}"
         )
 
-    def _route(self, models: list[ServedModel], source_lang: str, target_lang: str) -> Route | None:
-        direct = _first_leg(models, source_lang, target_lang)
-        if direct is not None:
-            return Route((direct,))
-        if match_code(source_lang, among=[target_lang]) is not None:
-            return None  # a language into itself is no translation, by whatever way
-        for pivot in _pivots(models):
-            first = _first_leg(models, source_lang, pivot)
-            second = _first_leg(models, pivot, target_lang)
-            if first is not None and second is not None:
-                return Route((first, second))
-        return None
+    def _find_first_target(self, source_lang: str, model: str | None) -> str:
+        source = self._match_source(source_lang, model)
+        targets = Catalogue(self.select(model)).languages()[source]
+        if not targets:
+            raise UnsupportedLanguageError(f"target_lang is required: {source!r} is translated into no language")
+        return targets[0]
+
+    def _match_source(self, source_lang: str, model: str | None) -> str:
+        sources = self.source_languages(model=model)
+        source = match_code(source_lang, among=sources)
+        if source is None:
+            raise UnsupportedLanguageError(f"source_lang {quoted(source_lang)} is not one of {', '.join(sources)}")
+        return source
 
 
 def _pivots(models: Iterable[ServedModel]) -> list[str]:

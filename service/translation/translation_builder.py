@@ -54,12 +54,15 @@ class TranslationBuilder:
 
     def build(self) -> Translation:
         hypotheses = [ranked.build() for ranked in self._ranks[: self._num_ranks]]
+        detected = self._target_text.detected
         return Translation(
             text_index=self._target_text.text_index,
             target_lang=self._target_text.target_lang,
             pivot_lang=self._target_text.route.pivot_lang,
             text=hypotheses[0].text,
             score=hypotheses[0].score,
+            detected_source_lang=detected.code if detected else None,
+            detected_confidence=detected.confidence if detected else None,
             finish_reason=self._finish_reason(),
             hypotheses=hypotheses,
             tokens=self._tokens,

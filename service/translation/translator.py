@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from service.engine.engine import Engine
 from service.errors import UnsupportedOptionError
+from service.text.language_detector import LanguageDetector
 from service.translation.active import ActiveTranslation
 from service.translation.observer import TranslationObserver
 from service.translation.preparation import Preparation
@@ -21,6 +22,8 @@ INLINE_CHARACTERS = 2_000
 """Characters over all targets up to which a request is prepared on the event loop; larger ones are in a thread."""
 TEXT_CHARACTERS = 10
 """What a text costs besides its characters."""
+DETECTION_CHARACTERS = 100
+"""And what it costs to detect its language."""
 NUM_THREADS = 2
 
 
@@ -28,9 +31,16 @@ class Translator:
     """Owns the threads that prepare requests; `close` ends them."""
 
     def __init__(
-        self, catalogue: Catalogue, engine: Engine, *, max_answer_bytes: int, observer: TranslationObserver
+        self,
+        catalogue: Catalogue,
+        detector: LanguageDetector,
+        engine: Engine,
+        *,
+        max_answer_bytes: int,
+        observer: TranslationObserver,
     ) -> None:
         self._catalogue = catalogue
+        self._detector = detector
         self._engine = engine
         self._max_answer_bytes = max_answer_bytes
         self._observer = observer
@@ -45,15 +55,25 @@ class Translator:
             raise UnsupportedOptionError(
                 f"beam_size is {request.beam_size}; a batch of this server has {self._engine.min_rows} rows"
             )
-        preparation = Preparation(request, self._catalogue, self._engine, max_answer_bytes=self._max_answer_bytes)
-        num_characters = request.num_characters + TEXT_CHARACTERS * len(request.texts)
-        if num_characters * len(request.target_langs) <= INLINE_CHARACTERS:
+        preparation = Preparation(
+            request, self._catalogue, self._detector, self._engine, max_answer_bytes=self._max_answer_bytes
+        )
+        if self._is_small(request):
             return preparation.run()
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, preparation.run)
         except asyncio.CancelledError:
             preparation.cancel()
             raise
+
+    def _is_small(self, request: TranslationRequest) -> bool:
+        """Whether it takes the event loop too little time to be worth a thread."""
+        num_characters = (request.num_characters + TEXT_CHARACTERS * len(request.texts)) * request.num_targets
+        if request.source_lang is None:
+            if not self._detector.is_loaded:
+                return False
+            num_characters += DETECTION_CHARACTERS * len(request.texts)
+        return num_characters <= INLINE_CHARACTERS
 
     def submit(self, prepared: PreparedTranslation, *, deadline: float) -> ActiveTranslation:
         """Queue its decodes; `deadline` is in the event loop's time. Raises NotReadyError and QueueFullError."""

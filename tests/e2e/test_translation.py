@@ -241,3 +241,18 @@ def test_server_serves_what_the_catalogue_says(server: RunningServer, oracle: Or
     names = {each["code"]: each["name"] for each in server.client.get("/v1/languages").json()["languages"]}
     assert names == {"en": "English", "de": "German", "fr": "French", "es": "Spanish", "ja": "Japanese"}
     assert server.translate("Hello.", "en", "de")["model"] == model["id"]
+
+
+def test_texts_whose_languages_are_detected_are_translated_as_if_they_were_named(server: RunningServer) -> None:
+    texts = {code: sentences(code, most=3)[-1] for code in ("de", "fr", "es", "ja", "en")}
+    body = {"text": list(texts.values()), "target_lang": ["en", "de"]}
+    answer = server.client.post("/v1/translations", json=body).json()
+    named = [(code, target, text) for code, text in texts.items() for target in ("en", "de")]
+    for (code, target, text), each in zip(named, answer["translations"], strict=True):
+        assert each["detected_source_lang"] == code
+        assert each["text"] == (text if code == target else server.text(text, code, target))
+    events = read_events(server.client.post("/v1/translations", json=body | {"stream": True}))
+    streamed = sorted(
+        of(list(events), "translation"), key=lambda each: (each["text_index"], each["target_lang"] == "de")
+    )
+    assert streamed == answer["translations"]

@@ -21,6 +21,7 @@ from service.translation.prepared import PreparedTranslation
 from service.translation.request import TranslationRequest
 from service.translation.routing import Catalogue, ServedModel
 from service.translation.translator import Translator
+from tests.support.detectors import language_detector
 from tests.support.scripted_engine import Script, ScriptedEngine, echo
 
 LIMITS = Limits(
@@ -96,7 +97,11 @@ def scripted_app(
     engine: Any = scripted
     catalogue, lifecycle, metrics = Catalogue([model]), Lifecycle(), Metrics()
     translator = HeldTranslator(
-        catalogue, engine, max_answer_bytes=limits.max_answer_bytes, observer=TranslationTelemetry(metrics)
+        catalogue,
+        language_detector(),
+        engine,
+        max_answer_bytes=limits.max_answer_bytes,
+        observer=TranslationTelemetry(metrics),
     )
     app = create_app(
         translator=translator,

@@ -6,12 +6,14 @@ from typing import Any
 
 from model.checkpoint.config import read_checkpoint
 from model.tokenizers.loading import load_tokenizer
+from service.text.language_detector import LanguageDetector
 from service.translation.active import ActiveTranslation
 from service.translation.request import TranslationRequest
 from service.translation.results import TokenEvent, Translation
 from service.translation.routing import Catalogue, ServedModel
 from service.translation.translator import Translator
 from tests.support.checkpoints import BUNDLED
+from tests.support.detectors import language_detector
 from tests.support.fake_engine import FakeEngine
 
 MAX_ANSWER_BYTES = 16 << 20
@@ -51,19 +53,21 @@ class Bench:
         *,
         models: list[ServedModel] | None = None,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
+        detector: LanguageDetector | None = None,
     ) -> None:
         self.engine = engine or FakeEngine()
         self.pace = Pace()
         self.catalogue = Catalogue(models or [bundled_model()])
         self.translator = Translator(
             self.catalogue,
+            detector or language_detector(),
             self.engine,  # type: ignore[arg-type]
             max_answer_bytes=max_answer_bytes,
             observer=self.pace,
         )
 
     async def start(
-        self, *texts: str, source: str = "en", targets: tuple[str, ...] = ("de",), **options: Any
+        self, *texts: str, source: str | None = "en", targets: tuple[str, ...] = ("de",), **options: Any
     ) -> ActiveTranslation:
         prepared = await self.translator.prepare(TranslationRequest(texts, source, targets, **options))
         return self.translator.submit(prepared, deadline=1e9)

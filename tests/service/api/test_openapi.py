@@ -14,7 +14,7 @@ LANGUAGE = st.sampled_from(["de", "fr", "de-DE", "DE"])
 TEXTS = st.sampled_from(["Hello", "One.\nTwo.", "x" * 1_500, "\u3042\u0301 👩\u200d👩\u200d👧"])
 SENSIBLE: dict[str, st.SearchStrategy[Any]] = {
     "text": st.one_of(TEXTS, st.lists(TEXTS, min_size=1, max_size=3)),
-    "source_lang": st.just("en"),
+    "source_lang": st.sampled_from(["en", None]),
     "target_lang": st.one_of(LANGUAGE, st.lists(LANGUAGE, min_size=1, max_size=3)),
     "model": st.none(),
     "timeout_s": st.sampled_from([0.001, 10.0]),
@@ -30,7 +30,8 @@ BEAMS = (
     | {name: st.none() for name in ("temperature", "top_k", "top_p", "seed")}
     | {"beam_size": st.integers(1, 8)}
 )
-SENSIBLE_TO_EXPLAIN = {name: SENSIBLE[name] for name in ("source_lang", "model", "timeout_s", "max_new_tokens")} | {
+SENSIBLE_TO_EXPLAIN = {name: SENSIBLE[name] for name in ("model", "timeout_s", "max_new_tokens")} | {
+    "source_lang": st.just("en"),
     "text": TEXTS,
     "target_lang": LANGUAGE,
 }

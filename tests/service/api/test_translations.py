@@ -20,6 +20,17 @@ async def test_a_plain_answer_has_no_fields_that_nobody_asked_for(scripted: Scri
     assert answer.json["usage"]["encoder_cache_hits"] == 0, "zeros are no missing fields"
 
 
+async def test_a_source_language_that_is_not_named_is_detected_plain_and_streamed(scripted: ScriptedApp):
+    body = {"text": ["Das weiß ich nicht.", "What time is it?"], "target_lang": "en"}
+    plain = (await post(scripted.app, TRANSLATE, body)).json["translations"]
+    stream = await post(scripted.app, TRANSLATE, body | {"source_lang": None, "stream": True})
+    streamed = [event.data for event in stream.events if event.name == "translation"]
+    assert sorted(streamed, key=lambda each: each["text_index"]) == plain
+    assert [each["detected_source_lang"] for each in plain] == ["de", "en"]
+    assert all(0.5 < each["detected_confidence"] <= 1 for each in plain)
+    assert plain[1]["text"] == "What time is it?"
+
+
 async def test_extra_fields_are_those_asked_for(scripted: ScriptedApp):
     answer = await post(scripted.app, TRANSLATE, BODY | {"return": ["alignment", "top_tokens"]})
     token = answer.json["translations"][0]["tokens"][0]
@@ -118,7 +129,6 @@ async def test_an_unknown_path_is_a_problem(scripted: ScriptedApp, path: str):
     [
         ({"format": "html"}, "format html is not supported"),
         ({"return": ["tokens", "timings"]}, "return timings is not supported"),
-        ({"source_lang": None}, "source_lang is required"),
         ({"seed": 1, "beam_size": 2}, "seed go with a beam_size of 1 only"),
         ({"temperature": 0.5, "beam_size": 8}, "temperature, top_k"),
         ({"num_hypotheses": 2}, "num_hypotheses is 2, over beam_size 1"),
