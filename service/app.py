@@ -31,6 +31,7 @@ from service.engine.engine import Engine
 from service.engine.machine import count_usable_cores, count_visible_gpus, find_gpus, read_text
 from service.engine.placement import Placement, place_workers
 from service.engine.types import CheckpointInfo, CheckpointSpec, WorkerSpec
+from service.errors import UnsupportedLanguageError
 from service.lifecycle import Lifecycle
 from service.observability.cache_telemetry import CacheTelemetry
 from service.observability.engine_telemetry import EngineTelemetry
@@ -41,6 +42,7 @@ from service.observability.tracing import TracingError, start_tracing
 from service.observability.translation_telemetry import TranslationTelemetry
 from service.settings import BUNDLED_MODEL, Settings, SettingsError, variable_name
 from service.text.language_detector import LanguageDetector
+from service.translation.language_pair import LanguagePair, default_pair
 from service.translation.routing import Catalogue, ServedModel
 from service.translation.translator import Translator
 
@@ -112,6 +114,7 @@ def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Ser
     )
     engine_telemetry.watch(engine)
     catalogue = Catalogue(models)
+    read_default_pair(settings, catalogue)
     translator = Translator(
         catalogue,
         LanguageDetector(catalogue.source_languages()),
@@ -203,6 +206,17 @@ def read_model(reference: str, settings: Settings) -> ServedModel:
     if not any(tokenizer.targets_of(code) for code in tokenizer.source_languages):
         raise CheckpointError(f"cannot serve {name}: no language has a target")
     return ServedModel(checkpoint, tokenizer, max_source_tokens, max_source_pieces, max_new_tokens)
+
+
+def read_default_pair(settings: Settings, catalogue: Catalogue) -> LanguagePair:
+    """Raises SettingsError for languages that are not served."""
+    try:
+        return default_pair(
+            catalogue, source_lang=settings.default_source_lang, target_lang=settings.default_target_lang
+        )
+    except UnsupportedLanguageError as error:
+        names = f"{variable_name('default_source_lang')} and {variable_name('default_target_lang')}"
+        raise SettingsError(f"{names}: {error}") from error
 
 
 def _limits(settings: Settings) -> Limits:

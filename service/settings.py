@@ -110,6 +110,14 @@ class Settings(BaseModel):
         description="silence after which a worker that has work is killed and its work done elsewhere; longer where a "
         "turn of the model is known to take longer",
     )
+    default_source_lang: str = Field(
+        "auto",
+        min_length=1,
+        description="source language of requests that cannot name one; auto: detected for each text",
+    )
+    default_target_lang: str = Field(
+        "auto", min_length=1, description="target language of such requests; auto: the first that is not the source"
+    )
     grace_seconds: float = Field(30.0, gt=0, description="time to finish running requests after SIGTERM")
     cache_bytes: int = Field(
         128 << 20, ge=0, description="encoder outputs kept in the memory of the service process; 0: none"

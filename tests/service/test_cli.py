@@ -135,6 +135,12 @@ def test_a_setting_in_the_env_file_counts_as_one(refused: Serve, tmp_path: Path)
     assert "KAKEHASHI_MAX_ROWS: 'none'" in refusal.message
 
 
+def test_a_default_language_that_is_not_served_is_named(refused: Serve) -> None:
+    refusal = refused(DEFAULT_TARGET_LANG="tlh")
+    assert refusal.status == 2
+    assert "KAKEHASHI_DEFAULT_TARGET_LANG: target_lang 'tlh' is not one of de, fr, es, ja, en" in refusal.message
+
+
 def test_a_redis_url_that_cannot_be_used_is_named_without_its_password(refused: Serve) -> None:
     refusal = refused(REDIS_URL="redis+sentinel://:geheim@localhost:26379")
     assert refusal.status == 2
