@@ -30,6 +30,7 @@ from service.errors import (
 )
 from service.lifecycle import Lifecycle
 from service.observability.tracing import current_trace
+from service.text.language_detector import DetectedLanguage
 from service.translation.active import ActiveTranslation
 from service.translation.prepared import PreparedTranslation
 from service.translation.request import TranslationRequest
@@ -93,11 +94,15 @@ class Admission:
             observer.expect_refusals(PROBLEMS[error].slug)
 
     @contextmanager
-    def entered(self, scope: Scope) -> Iterator["Entry"]:
-        """Around everything that is done for a request; raises DrainingError, NotReadyError and QueueFullError."""
+    def entered(self, scope: Scope, *, needs_engine: bool = True) -> Iterator["Entry"]:
+        """Around everything that is done for a request; raises DrainingError, NotReadyError and QueueFullError.
+
+        Work that does not need the engine waits for no worker, and is not refused for a full queue.
+        """
         try:
             with self._lifecycle.request():
-                self._engine.check_room()
+                if needs_engine:
+                    self._engine.check_room()
                 if self._lifecycle.num_requests > self.limits.max_requests:
                     raise QueueFullError(
                         f"{self.limits.max_requests} requests are being served, which is the limit",
@@ -132,6 +137,15 @@ class Entry:
             if not deadline.expired():
                 raise
             raise DeadlineExceededError("the time allowed for this request is over") from error
+
+    async def detect(self, texts: tuple[str, ...], *, model: str | None = None) -> list[list[DetectedLanguage]]:
+        """For each text its languages, the most probable one first.
+
+        Raises TooLargeError, UnsupportedLanguageError and UnsupportedOptionError.
+        """
+        self._check_limits(texts)
+        self._record.texts = texts
+        return await self._translator.detect(texts, model=model)
 
     @contextmanager
     def submitted(self, prepared: PreparedTranslation, work: Work) -> Iterator[ActiveTranslation]:

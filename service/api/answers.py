@@ -15,6 +15,29 @@ class TranslationAnswer(msgspec.Struct, frozen=True):
     usage: Usage
 
 
+class LanguageCandidate(msgspec.Struct, frozen=True):
+    """`confidence` is the probability among the languages that are served, 0 to 1."""
+
+    code: str
+    confidence: float
+
+
+class Detection(msgspec.Struct, frozen=True):
+    """One text. `candidates` are its most probable languages, best first; the detected one is the first of them.
+
+    A text in none of them has a fallback, with a confidence of 0.
+    """
+
+    text_index: int
+    detected_source_lang: str
+    confidence: float
+    candidates: list[LanguageCandidate]
+
+
+class DetectionsAnswer(msgspec.Struct, frozen=True):
+    detections: list[Detection]
+
+
 class ExplainStep(msgspec.Struct, frozen=True):
     """The chosen token and the most probable ones of its step, softmax(Z'W)."""
 

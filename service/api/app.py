@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from fastapi import FastAPI
 
-from service.api import explain, health, listings, translations
+from service.api import detect, explain, health, listings, translations
 from service.api.access_log import AccessLog
 from service.api.admission import Admission, Limits, RefusalObserver, RoomCheck
 from service.api.api_keys import ApiKeys
@@ -55,6 +55,7 @@ def create_app(
     native = [
         *translations.create_routes(admission),
         explain.create_route(admission, engine),
+        detect.create_route(admission),
         *listings.create_routes(catalogue, engine),
     ]
     app = App(

@@ -53,6 +53,9 @@ def _one_or_many_schema(*, max_items: int | None = None) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [{"type": "string"}, items | ({"maxItems": max_items} if max_items else {})]})
 
 
+Texts = Annotated[list[Text], FailFast(), Field(min_length=1), BeforeValidator(_one_or_many), _one_or_many_schema()]
+
+
 class TranslationQuery(BaseModel):
     """The query of a stream; `text` and `target_lang` may be given more than once."""
 
@@ -77,9 +80,7 @@ class TranslationQuery(BaseModel):
     priority: Priority = "interactive"
     timeout_s: Seconds | None = None
 
-    text: Annotated[
-        list[Text], FailFast(), Field(min_length=1), BeforeValidator(_one_or_many), _one_or_many_schema()
-    ] = Field(examples=["I saw a dog."])
+    text: Texts = Field(examples=["I saw a dog."])
     target_lang: Annotated[
         list[LanguageCode],
         FailFast(),
@@ -175,3 +176,12 @@ class ExplainBody(BaseModel):
             with_alignment=True,
         )
         return Work(request, timeout_seconds=self.timeout_s, is_repeatable=True)
+
+
+class DetectBody(BaseModel):
+    """Texts whose languages are detected, each by itself, among those of the server or of one model."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    text: Texts = Field(examples=["Ich habe einen Hund gesehen."])
+    model: ModelName | None = None

@@ -6,11 +6,12 @@ has ended. A plain answer is the same stream, drained; its sentences come whole.
 """
 
 import asyncio
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from service.engine.engine import Engine
 from service.errors import UnsupportedOptionError
-from service.text.language_detector import LanguageDetector
+from service.text.language_detector import DetectedLanguage, LanguageDetector
 from service.translation.active import ActiveTranslation
 from service.translation.observer import TranslationObserver
 from service.translation.preparation import Preparation
@@ -66,14 +67,30 @@ class Translator:
             preparation.cancel()
             raise
 
+    async def detect(self, texts: Sequence[str], *, model: str | None = None) -> list[list[DetectedLanguage]]:
+        """For each text the languages that it may be in, the most probable one first.
+
+        Raises UnsupportedLanguageError, and UnsupportedOptionError for an unknown model.
+        """
+        among = self._catalogue.source_languages(model=model)
+
+        def rank_all() -> list[list[DetectedLanguage]]:
+            return [self._detector.rank(text, among=among) for text in texts]
+
+        if sum(map(len, texts)) + self._detection_cost(len(texts)) <= INLINE_CHARACTERS:
+            return rank_all()
+        return await asyncio.get_running_loop().run_in_executor(self._pool, rank_all)
+
     def _is_small(self, request: TranslationRequest) -> bool:
         """Whether it takes the event loop too little time to be worth a thread."""
-        num_characters = (request.num_characters + TEXT_CHARACTERS * len(request.texts)) * request.num_targets
+        cost = (request.num_characters + TEXT_CHARACTERS * len(request.texts)) * request.num_targets
         if request.source_lang is None:
-            if not self._detector.is_loaded:
-                return False
-            num_characters += DETECTION_CHARACTERS * len(request.texts)
-        return num_characters <= INLINE_CHARACTERS
+            cost += self._detection_cost(len(request.texts))
+        return cost <= INLINE_CHARACTERS
+
+    def _detection_cost(self, num_texts: int) -> int:
+        """In characters. A detector that has yet to be loaded costs more than the event loop has time for."""
+        return DETECTION_CHARACTERS * num_texts if self._detector.is_loaded else INLINE_CHARACTERS + 1
 
     def submit(self, prepared: PreparedTranslation, *, deadline: float) -> ActiveTranslation:
         """Queue its decodes; `deadline` is in the event loop's time. Raises NotReadyError and QueueFullError."""

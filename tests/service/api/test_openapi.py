@@ -7,7 +7,16 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from tests.support.asgi import call
-from tests.support.documented_answers import EXPLAIN, STREAM, TRANSLATE, bodies, check_body, check_query, queries
+from tests.support.documented_answers import (
+    DETECT,
+    EXPLAIN,
+    STREAM,
+    TRANSLATE,
+    bodies,
+    check_body,
+    check_query,
+    queries,
+)
 from tests.support.scripted_app import ScriptedApp, scripted_app
 
 LANGUAGE = st.sampled_from(["de", "fr", "de-DE", "DE"])
@@ -65,12 +74,20 @@ async def test_every_explanation_that_the_schema_allows_gets_a_documented_answer
     assert SERVED.is_idle()
 
 
+@settings(max_examples=50, deadline=None)
+@given(body=st.one_of([bodies(SERVED.app, DETECT, **known) for known in ({"text": SENSIBLE["text"]}, {})]))
+async def test_every_detection_that_the_schema_allows_gets_a_documented_answer(body: dict[str, Any]):
+    event(str((await check_body(SERVED.app, DETECT, body)).status))
+    assert SERVED.is_idle()
+
+
 def test_all_routes_are_described(document: dict[str, Any]):
     described = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
     assert described == {
         ("POST", TRANSLATE),
         ("GET", STREAM),
         ("POST", EXPLAIN),
+        ("POST", DETECT),
         ("GET", "/v1/languages"),
         ("GET", "/v1/models"),
         ("GET", "/health/live"),
@@ -85,6 +102,7 @@ def test_all_routes_are_described(document: dict[str, Any]):
         ("post", TRANSLATE, {"200", "400", "413", "415", "422", "429", "431", "500", "503", "504"}),
         ("get", STREAM, {"200", "400", "413", "422", "429", "431", "500", "503", "504"}),
         ("post", EXPLAIN, {"200", "400", "413", "415", "422", "429", "431", "500", "503", "504"}),
+        ("post", DETECT, {"200", "400", "413", "415", "422", "429", "431", "500", "503"}),
         ("get", "/health/ready", {"200", "413", "431", "500", "503"}),
         ("get", "/v1/models", {"200", "413", "431", "500"}),
     ],
