@@ -41,7 +41,13 @@ def _one_or_many(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-Text = Annotated[str, AfterValidator(_is_unicode), AfterValidator(_has_text)]
+def _text_or_texts(value: object) -> object:
+    """Of a list, any item may be blank: it comes back as it is."""
+    return _one_or_many(_has_text(value) if isinstance(value, str) else value)
+
+
+UnicodeText = Annotated[str, AfterValidator(_is_unicode)]
+Text = Annotated[UnicodeText, AfterValidator(_has_text)]
 LanguageCode = Annotated[str, Field(min_length=1, max_length=MAX_LANGUAGE_CHARACTERS), AfterValidator(_is_unicode)]
 ModelName = Annotated[str, Field(max_length=MAX_MODEL_CHARACTERS), AfterValidator(_is_unicode)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -53,7 +59,9 @@ def _one_or_many_schema(*, max_items: int | None = None) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [{"type": "string"}, items | ({"maxItems": max_items} if max_items else {})]})
 
 
-Texts = Annotated[list[Text], FailFast(), Field(min_length=1), BeforeValidator(_one_or_many), _one_or_many_schema()]
+Texts = Annotated[
+    list[UnicodeText], FailFast(), Field(min_length=1), BeforeValidator(_text_or_texts), _one_or_many_schema()
+]
 
 
 class TranslationQuery(BaseModel):

@@ -31,6 +31,17 @@ async def test_a_source_language_that_is_not_named_is_detected_plain_and_streame
     assert plain[1]["text"] == "What time is it?"
 
 
+@pytest.mark.parametrize("source", ["en", None])
+async def test_a_blank_item_of_a_list_comes_back_as_it_is_in_its_place(scripted: ScriptedApp, source: str | None):
+    body = BODY | {"text": ["", "Hello", " \n\t", ""], "source_lang": source}
+    plain = await post(scripted.app, TRANSLATE, body)
+    assert [each["text"] for each in plain.json["translations"]] == ["", "Hello", " \n\t", ""]
+    stream = await post(scripted.app, TRANSLATE, body | {"stream": True})
+    texts = {each.data["text_index"]: each.data["text"] for each in stream.events if each.name == "translation"}
+    assert texts == dict(enumerate(["", "Hello", " \n\t", ""]))
+    assert len(scripted.engine.submitted) == 2, "one decode for each request"
+
+
 async def test_extra_fields_are_those_asked_for(scripted: ScriptedApp):
     answer = await post(scripted.app, TRANSLATE, BODY | {"return": ["alignment", "top_tokens"]})
     token = answer.json["translations"][0]["tokens"][0]
