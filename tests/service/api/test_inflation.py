@@ -28,6 +28,7 @@ def members(data: bytes) -> bytes:
     return b"".join(gzip.compress(data[start : start + 7]) for start in range(0, len(data), 7))
 
 
+GZIPPED = gzip.compress(GOOD, mtime=0)  # processes of one test run need equal parameters
 CODED: list[tuple[str, Compress]] = [
     ("gzip", gzip.compress),
     ("x-gzip", gzip.compress),
@@ -92,11 +93,11 @@ async def test_another_coding_is_refused_by_its_header(scripted: ScriptedApp, co
     ("coding", "data"),
     [
         ("gzip", GOOD),
-        ("gzip", gzip.compress(GOOD)[:-1]),
-        ("gzip", gzip.compress(GOOD) + b"more"),
-        ("gzip", gzip.compress(GOOD)[:-8] + bytes(8)),
+        ("gzip", GZIPPED[:-1]),
+        ("gzip", GZIPPED + b"more"),
+        ("gzip", GZIPPED[:-8] + bytes(8)),
         ("gzip", zlib.compress(GOOD)),
-        ("deflate", gzip.compress(GOOD)),
+        ("deflate", GZIPPED),
         ("deflate", zlib.compress(GOOD)[:-1]),
         ("deflate", zlib.compress(GOOD) + b"more"),
         ("deflate", raw_deflate(GOOD)[:-1]),
