@@ -26,6 +26,7 @@ from deploy.ray.forwarding import Forwarder
 from service.api.answers import HealthAnswer
 from service.api.bearer import BearerKeys
 from service.api.body_limit import BodyLimit
+from service.api.cors import Cors
 from service.api.encoding import JsonResponse
 from service.api.errors import ClientGoneError, install_error_handlers
 from service.api.listings import languages_answer
@@ -80,6 +81,8 @@ class Ingress:
         )
         install_error_handlers(app)
         app.add_middleware(BodyLimit, max_bytes=self._settings.max_body_bytes)
+        if origins := self._settings.cors_origin_list:
+            app.add_middleware(Cors, origins=origins)
         app.add_middleware(RequestRecorder, observer=RequestTelemetry(Metrics()))
         app.add_middleware(OneRequestId)
         return app

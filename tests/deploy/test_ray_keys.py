@@ -1,4 +1,4 @@
-"""API keys in front of a Ray deployment: its ingress refuses before it looks for a checkpoint. Without a cluster."""
+"""API keys and CORS at the ingress of a Ray deployment, which refuses before it looks for a checkpoint."""
 
 import warnings
 from typing import Any
@@ -9,6 +9,8 @@ from starlette.types import ASGIApp
 from deploy.ray.checkpoint_routes import ListedCheckpoint
 from tests.support.asgi import call, post
 
+ORIGIN = "https://page.example"
+
 
 @pytest.fixture(scope="module")
 def app() -> ASGIApp:
@@ -17,6 +19,7 @@ def app() -> ASGIApp:
         from deploy.ray.ingress import Ingress
 
         patch.setenv("KAKEHASHI_API_KEYS", "alice:s3cret")
+        patch.setenv("KAKEHASHI_CORS_ORIGINS", ORIGIN)
         patch.setattr("deploy.ray.ingress.configure_logging", lambda **_: None)
         host: Any = None  # no request gets as far as a replica
         pairs = (("en", "de"), ("de", "en"))
@@ -30,6 +33,12 @@ def app() -> ASGIApp:
 async def test_the_native_api_of_a_deployment_needs_a_key(app: ASGIApp, path: str) -> None:
     answer = await call(app, "GET", path)
     assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
+
+
+async def test_a_preflight_of_a_deployment_needs_no_key(app: ASGIApp) -> None:
+    headers = {"origin": ORIGIN, "access-control-request-method": "POST"}
+    answer = await call(app, "OPTIONS", "/v1/translations", headers=headers)
+    assert (answer.status, answer.headers["access-control-allow-origin"]) == (200, ORIGIN)
 
 
 async def test_a_key_opens_the_native_api_of_a_deployment(app: ASGIApp) -> None:
