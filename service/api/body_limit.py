@@ -3,7 +3,8 @@
 The contract for routes, and for whatever answers in their place:
 
 - A body over the limit is refused with 413 inside the route's own reading, as an HTTPException: at once if its length
-  was announced. Routes of GET and HEAD do not read, so their bodies are read here before the route is called.
+  was announced. Routes of GET and HEAD do not read, so their bodies are read here before the route is called, and
+  before it checks a key.
 - Compressed bodies reach the route inflated, but for those of GET and HEAD, which nobody reads. See `inflation.py`.
 - A route may answer before it has read the body (429, 503, 401, ...). The rest of the body is then read and dropped,
   at most MAX_DRAINED_BYTES and MAX_DRAIN_SECONDS of it, before the answer ends: closing earlier would reset the
