@@ -86,7 +86,7 @@ def test_each_checkpoint_answers_as_its_oracle(models: Models) -> None:
     [
         ({"model": "another"}, "unsupported-option"),
         ({"model": ""}, "unsupported-option"),
-        ({"target_lang": "en"}, "unsupported-language"),
+        ({"target_lang": "tlh"}, "unsupported-language"),
         ({"model": "en_de", "source_lang": "fr"}, "unsupported-language"),
         ({"model": "fr_en", "source_lang": "fr"}, "unsupported-language"),
     ],
