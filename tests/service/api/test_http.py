@@ -16,7 +16,8 @@ from tests.support.scripted_app import scripted_app
 GOOD = {"text": "Hello", "source_lang": "en", "target_lang": "de"}
 STREAM = f"/v1/translations/stream?{urlencode(GOOD)}"
 SERVED = scripted_app().app
-PATHS = sorted(route.path for route in SERVED.routes if isinstance(route, Route) and "GET" in (route.methods or ()))
+ROUTES = [route for route in SERVED.routes if isinstance(route, Route)]
+PATHS = sorted(route.path for route in ROUTES if "GET" in (route.methods or ()))
 PER_REQUEST = {"date", "x-request-id", "transfer-encoding"}
 LISTINGS = {"/v1/languages", "/v1/models", "/health/live", "/health/ready", "/metrics", "/docs", "/openapi.json"}
 
@@ -75,6 +76,11 @@ def test_head_is_refused_as_get_is(server: HttpServer, path: str):
 def test_a_trailing_slash_makes_no_difference(server: HttpServer, path: str):
     route, _, query = target_of(path).partition("?")
     assert ask(server, "GET", f"{route}/?{query}")[0] == 200
+
+
+@pytest.mark.parametrize("path", [route.path for route in ROUTES if "POST" in (route.methods or ())])
+def test_a_trailing_slash_makes_no_difference_to_a_body(server: HttpServer, path: str):
+    assert ask(server, "POST", f"{path}/")[0] == ask(server, "POST", path)[0] == 422
 
 
 def test_an_http_1_0_client_gets_a_stream_without_chunks(server: HttpServer):
