@@ -44,7 +44,7 @@ def _values(field: FieldInfo) -> str:
 
 
 def _kind(annotation: Any) -> str:
-    """Of a field's type: literals are listed, and bounds that belong to one of several types follow it."""
+    """A description of a field's type: literals are listed, and the bounds of one of several types follow it."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, UnionType):
         return ", ".join(map(_kind, arguments))

@@ -1,37 +1,37 @@
-"""What can go wrong with a request, in the service's words; `service/api/errors.py` gives each its HTTP answer."""
+"""The errors of a request; `service/api/errors.py` maps them to HTTP answers."""
 
 MAX_SHOWN_CHARACTERS = 100
 
 
 def shown(text: str) -> str:
-    """What an error message shows of a request: at most 100 characters, any text as valid Unicode."""
+    """The part of a text for an error message: at most 100 characters, as valid Unicode."""
     text = text[: MAX_SHOWN_CHARACTERS + 1].encode(errors="backslashreplace").decode()
     return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[: MAX_SHOWN_CHARACTERS - 1]}…"
 
 
 def quoted(text: str) -> str:
-    """The same in quotes, with escapes for what cannot be printed."""
+    """Like `shown`, in quotes and with escapes for unprintable characters."""
     return shown(repr(text[:MAX_SHOWN_CHARACTERS]))
 
 
 class ServiceError(Exception):
-    """A request that gets no translation; the message is for its client."""
+    """A request without a translation; the message is for its client."""
 
 
 class UnsupportedLanguageError(ServiceError):
-    """No checkpoint has this language or this pair."""
+    """No checkpoint supports this language or pair."""
 
 
 class UnsupportedOptionError(ServiceError):
-    """An option or a combination of options that this server does not serve."""
+    """An option or a combination of options that this server does not support."""
 
 
 class TooLargeError(ServiceError):
-    """A body, a text, a number of texts or an answer over its limit, or work that could never fit the queue."""
+    """A body, a text, a number of texts or an answer is over its limit, or the work could never fit into the queue."""
 
 
 class RetryableError(ServiceError):
-    """Refused for now; the same request may pass in `retry_after_seconds`."""
+    """The request is refused for now; it may succeed in `retry_after_seconds`."""
 
     def __init__(self, message: str, *, retry_after_seconds: int) -> None:
         super().__init__(message)
@@ -43,7 +43,7 @@ class QueueFullError(RetryableError):
 
 
 class NotReadyError(RetryableError):
-    """No worker is ready: the server is starting, or all workers are being started again."""
+    """No worker is ready: the server is starting, or all workers are restarting."""
 
 
 class DrainingError(RetryableError):
@@ -55,4 +55,4 @@ class DeadlineExceededError(ServiceError):
 
 
 class EngineFailedError(ServiceError):
-    """A step failed, or the worker died again after a replay."""
+    """A step failed, or the worker died again during a replay."""

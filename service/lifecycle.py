@@ -1,4 +1,4 @@
-"""Whether the server takes requests, and how many it is serving."""
+"""Whether the server accepts requests, and the number that it is serving."""
 
 import asyncio
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ class Lifecycle:
 
     @property
     def num_requests(self) -> int:
-        """Requests that are being served."""
+        """The number of requests in flight."""
         return self._num_requests
 
     def check_open(self) -> None:
@@ -30,7 +30,7 @@ class Lifecycle:
 
     @contextmanager
     def request(self) -> Iterator[None]:
-        """Around everything that is done for a request. Raises DrainingError once the server drains."""
+        """A context around the handling of a request. Raises DrainingError once the server drains."""
         self.check_open()
         self._num_requests += 1
         self._idle.clear()
@@ -45,7 +45,7 @@ class Lifecycle:
         self._is_draining = True
 
     async def wait_idle(self, timeout_seconds: float) -> bool:
-        """Wait until no request is being served; whether that came in time."""
+        """Wait until no request is in flight. Returns whether that happened in time."""
         try:
             async with asyncio.timeout(timeout_seconds):
                 await self._idle.wait()

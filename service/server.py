@@ -1,4 +1,4 @@
-"""uvicorn, with our own end: drain on SIGTERM while new requests are still answered, with 503."""
+"""uvicorn with our own shutdown: on SIGTERM it drains, and new requests are still answered, with 503."""
 
 import asyncio
 import gc
@@ -15,11 +15,11 @@ from service.settings import Settings
 logger = logging.getLogger(__name__)
 
 EXIT_SECONDS = 4.0
-"""Of the grace period, what is left for ending the workers, telling the last clients and closing."""
+"""The part of the grace period for ending the workers, sending the last errors and closing."""
 
 
 GC_THRESHOLD = 10_000
-"""Objects made before the youngest are collected: a step of a full batch makes thousands, and frees them itself."""
+"""New objects before a collection: a step of a full batch creates thousands, and reference counts free them."""
 
 
 class Server(uvicorn.Server):
@@ -40,21 +40,21 @@ class Server(uvicorn.Server):
                 access_log=False,
                 http=Connection,
                 timeout_keep_alive=settings.keep_alive_seconds,
-                ws="none",  # what speaks WebSocket would log requests for one with their query, texts and all
+                ws="none",  # WebSocket support would log handshakes with their query, which may contain texts
                 timeout_graceful_shutdown=1,
             )
         )
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._event_loop = asyncio.get_running_loop()
-        # What is there by now stays: a full collection that goes through it stops all streams for its time.
+        # Freeze all objects so far: a full collection that visits them would stop all streams meanwhile.
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)
         await super().startup(sockets)
 
     def handle_exit(self, _sig: int, _frame: FrameType | None) -> None:
-        """The first signal drains, the second ends at once. The signal is dealt with here and not raised again."""
+        """The first signal starts draining, the second ends the server at once. The signal is not raised again."""
         if self._event_loop is None or self._service.lifecycle.is_draining:
             self.should_exit = self.force_exit = True
             return
@@ -65,16 +65,16 @@ class Server(uvicorn.Server):
         self._draining = asyncio.create_task(self._drain())
 
     async def _drain(self) -> None:
-        logger.info("draining: finishing what is running, for %g s at most", self._grace_seconds)
+        logger.info("draining: finishing running requests, for at most %g s", self._grace_seconds)
         lifecycle = self._service.lifecycle
         if not await lifecycle.wait_idle(max(0.0, self._grace_seconds - EXIT_SECONDS)):
-            logger.warning("the grace period is over: what is still running fails")
+            logger.warning("the grace period is over: the remaining requests fail")
             await self._service.engine.aclose()
             await lifecycle.wait_idle(1.0)
         self.should_exit = True
 
     def _fail(self, detail: str) -> None:
-        if self.exit_code:  # the other workers fail in the same way
+        if self.exit_code:  # other workers fail for the same reason
             return
         logger.error("%s", detail)
         self.exit_code = 1

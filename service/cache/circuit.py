@@ -60,7 +60,7 @@ class Circuit:
                 result = await operate()
             self._succeed(permit)
         except Exception as error:  # redis-py raises OSError, RedisClusterException and others besides RedisError
-            if began_at is not None:  # a timeout while waiting for a place is no failure of Redis
+            if began_at is not None:  # a timeout while waiting for a connection is not a failure of Redis
                 self._fail(permit, error)
             raise OperationFailedError from error
         else:

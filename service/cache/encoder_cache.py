@@ -82,7 +82,7 @@ class EncoderCache:
         self._identities = dict(identities)
 
     def wanted(self, checkpoint_name: str, source_ids: Sequence[int]) -> OutputKey | None:
-        """The key of a source's encoder output; None where it is not to be cached."""
+        """The key of a source's encoder output; None if it must not be cached."""
         min_tokens = self.min_tokens
         identity = self._identities.get(checkpoint_name)
         if identity is None or min_tokens is None or len(source_ids) < min_tokens:
@@ -104,7 +104,7 @@ class EncoderCache:
         return self._shared is not None and key.num_tokens >= self._min_shared_tokens
 
     async def find_shared(self, keys: Sequence[OutputKey]) -> dict[OutputKey, bytes]:
-        """Look in the shared tier, and put what it has into the memory tier."""
+        """Look in the shared tier, and copy its outputs to the memory tier."""
         if self._shared is None:
             return {}
         outputs = await self._shared.find(keys)
@@ -113,7 +113,7 @@ class EncoderCache:
         return outputs
 
     def keep(self, key: OutputKey, output: bytes) -> None:
-        """Put an output into the memory tier, unless its length is not that of its key."""
+        """Put an output into the memory tier, if its length matches its key."""
         if self._memory is None or key.num_tokens < self._min_memory_tokens or len(output) != key.num_bytes:
             return
         self._memory.put(key.digest, output, now=self._clock())

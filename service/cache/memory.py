@@ -7,7 +7,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 ENTRY_OVERHEAD_BYTES = 300
-"""What an entry takes besides the bytes of its key and output: four Python objects and a place in the dictionary."""
+"""The overhead of an entry besides its key and output: four Python objects and a place in the dictionary."""
 
 
 @dataclass(frozen=True, slots=True)

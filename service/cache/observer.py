@@ -1,4 +1,4 @@
-"""What the encoder cache reports about itself. Metrics and traces implement it; the cache knows neither."""
+"""The reports of the encoder cache. Metrics and traces implement the observer; the cache knows neither."""
 
 from typing import Literal, Protocol
 
@@ -16,7 +16,7 @@ class CacheObserver(Protocol):
     def on_redis_writes(self, result: WriteResult, num_outputs: int) -> None: ...
 
     def on_redis_operation(self, operation: Operation, *, seconds: float) -> None:
-        """A lookup or a batch of writes has ended, well or not. The wait for a free connection is not counted."""
+        """A lookup or a batch of writes has succeeded or failed. `seconds` excludes the wait for a free connection."""
 
     def on_damaged_value(self) -> None:
         """Redis returned a value that is not the encoder output stored under its key."""

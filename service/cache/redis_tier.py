@@ -21,7 +21,7 @@ MAX_CONCURRENT_LOOKUPS = 16
 
 
 class RedisTier:
-    """Owns `client`, and closes it."""
+    """Owns and closes `client`."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class RedisTier:
         self._writer.start()
 
     async def find(self, keys: Sequence[OutputKey]) -> dict[OutputKey, bytes]:
-        """The outputs that Redis has. Raises nothing but the caller's own cancellation."""
+        """The outputs that Redis has. Raises only CancelledError."""
         asked = _first_within_limit(keys)
         if not asked:
             return {}

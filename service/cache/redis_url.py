@@ -48,7 +48,7 @@ def read_redis_url(url: str) -> RedisUrl:
     """Raises ValueError; the message contains no part of a password."""
     try:
         parts = urlsplit(url)
-    except ValueError:  # whose message may quote the URL
+    except ValueError:  # its message may quote the URL
         raise ValueError(UNREADABLE) from None
     topology = TOPOLOGIES.get(parts.scheme)
     if topology is None:
@@ -84,7 +84,7 @@ def _read_path(parts: SplitResult, topology: Topology, hosts: str) -> tuple[str,
     if database and not (database.isascii() and database.isdecimal()):
         raise ValueError("the database at the end of the path must be a whole number")
     if topology == "cluster" and database.strip("0"):
-        raise ValueError("a Cluster has no databases but 0")
+        raise ValueError("a Cluster only has database 0")
     return service_name, database
 
 

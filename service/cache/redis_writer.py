@@ -145,7 +145,7 @@ class RedisWriter:
             self._observer.on_redis_writes(result, num_values)
 
     async def _measure(self) -> None:
-        """Report the memory use of Redis from time to time; a failure, as where INFO is forbidden, reports nothing."""
+        """Report the memory use of Redis periodically; a failure, such as a forbidden INFO, reports nothing."""
         if self._clock() < self._measure_at or self._circuit.is_pausing:
             return
         self._measure_at = self._clock() + MEASURE_EVERY_SECONDS

@@ -26,7 +26,7 @@ class DamagedValueError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OutputFormat:
-    """What all encoder outputs of a checkpoint have in common."""
+    """The format of all encoder outputs of a checkpoint."""
 
     dtype: EncoderDtype
     d_model: int
@@ -52,7 +52,7 @@ class OutputKey:
 
 
 def pack_value(key: OutputKey, output: bytes) -> bytes:
-    """Raises ValueError where the length of `output` is not that of its key."""
+    """Raises ValueError if the length of `output` does not match its key."""
     if len(output) != key.num_bytes:
         raise ValueError(f"an encoder output of {len(output)} bytes, not {key.num_bytes}")
     output_format = key.output_format
@@ -62,7 +62,7 @@ def pack_value(key: OutputKey, output: bytes) -> bytes:
 
 
 def unpack_value(key: OutputKey, value: bytes) -> bytes:
-    """Raises DamagedValueError where `value` is anything but the output of this key."""
+    """Raises DamagedValueError unless `value` is the output of this key."""
     if len(value) < OVERHEAD_BYTES:
         raise DamagedValueError(f"{len(value)} bytes, shorter than a header")
     magic, version, code, num_tokens, d_model = HEADER.unpack_from(value)

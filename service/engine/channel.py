@@ -1,8 +1,7 @@
-"""Messages over a socket pair, each behind its length: the one connection between the service and a worker.
+"""Length-prefixed messages over a socket pair, the only connection between the service process and a worker.
 
-A socket pair, unlike a message broker's sockets, shows that the other process is gone: reading then ends, on both sides
-and however that process died, and everything it had sent before is still read. So no worker outlives its service
-process, and no death goes unnoticed.
+A socket pair, unlike a message broker, shows when the other process dies: reading ends on both sides, however it died,
+after everything that it sent has been read. So no worker outlives its service process, and no death goes unnoticed.
 """
 
 import select
@@ -15,7 +14,7 @@ from typing import ClassVar
 
 HEADER = Struct(">I")
 READ_BYTES = 1 << 20
-"""At a time: encoder outputs are large."""
+"""Bytes to read at a time; encoder outputs are large."""
 FORK_REQUEST = b"w"
 """The service's request to the fork server, sent with the worker's end of a channel and its entry log."""
 
@@ -87,7 +86,7 @@ async def read_payloads(reader: StreamReader) -> AsyncIterator[bytes]:
 
 
 class Channel:
-    """The worker's end."""
+    """The worker's end of the channel."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection

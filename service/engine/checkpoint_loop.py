@@ -21,14 +21,14 @@ from service.engine.types import SourceEncoded, StepStats, Update, Work
 logger = logging.getLogger(__name__)
 
 MAX_TURN_SECONDS = 0.002
-"""Of a turn in which several tokens are decoded at once: a request that arrives meanwhile waits for it."""
+"""The length of a turn that decodes several tokens at once: a request that arrives meanwhile waits for it."""
 MAX_TOKENS_AHEAD = 16
 MAX_FAILED_STEPS = 3
-"""In a row: after so many the process is taken to be broken."""
+"""Consecutive failed steps after which the process is considered broken."""
 
 
 class StepsFailError(Exception):
-    """Steps fail again and again: the worker is to be replaced."""
+    """Several steps in a row failed: the worker must be replaced."""
 
 
 class RunningBatch(Protocol):
@@ -46,21 +46,21 @@ class RunningBatch(Protocol):
 
     def to_bytes(self, encoder_output: object) -> bytes: ...
     def from_bytes(self, encoder_output: bytes, *, num_tokens: int) -> object:
-        """Raises ValueError for another number of bytes than `num_tokens` have."""
+        """Raises ValueError if the number of bytes does not match `num_tokens`."""
 
     def add(self, decodes: Sequence[tuple[int, DecodeSpec, object]]) -> None:
-        """Fill rows: decode id, spec and encoder output of each. Raises ValueError, and then nothing has changed."""
+        """Start decodes, given as id, spec and encoder output. After a ValueError nothing has changed."""
 
     def remove(self, decode_ids: Sequence[int]) -> None:
         """Free the rows of these decodes; unknown ids are ignored."""
 
     def step(self, *, max_tokens: int = 1) -> list[Progress]:
-        """Tokens for every row, at most `max_tokens`; decodes that finish, or end with a problem, leave their rows."""
+        """Decode up to `max_tokens` for every row. Decodes that finish, or end with a problem, leave their rows."""
 
 
 @dataclass(slots=True)
 class Turn:
-    """What one turn of one checkpoint brings."""
+    """The results of one turn of one checkpoint."""
 
     started: list[Started] = field(default_factory=list)
     encoded: list[SourceEncoded] = field(default_factory=list)
@@ -72,7 +72,7 @@ class Turn:
 
 
 class CheckpointLoop:
-    """The work of one checkpoint, waiting and running."""
+    """The waiting and running work of one checkpoint."""
 
     def __init__(
         self,
@@ -91,14 +91,14 @@ class CheckpointLoop:
         self._running: set[int] = set()
         self._outputs = EncoderOutputs()
         self._held_tokens: dict[int, list[Token]] = {}
-        """Of running decodes that are not streamed."""
+        """The tokens of running decodes that are not streamed."""
         self._num_failed_steps = 0
         self._step_seconds = MAX_TURN_SECONDS
-        """Of one token for every row, in the last turn."""
+        """The time of one token for every row, in the last turn."""
 
     @property
     def is_idle(self) -> bool:
-        """Whether all work has ended. Raises RuntimeError if something was left behind nevertheless."""
+        """Whether all work has ended. Raises RuntimeError if rows, decodes or outputs are left behind."""
         if self._work:
             return False
         left = self._batch.num_rows + self._scheduler.num_waiting + len(self._outputs) + len(self._held_tokens)
@@ -139,13 +139,13 @@ class CheckpointLoop:
     def _take_output(self, source_ids: SourceIds, encoder_output: bytes) -> None:
         try:
             output = self._batch.from_bytes(encoder_output, num_tokens=len(source_ids))
-        except ValueError as error:  # then the source is encoded anew
+        except ValueError as error:  # the source is encoded again
             logger.warning("an encoder output from the cache cannot be used: %s", error)
         else:
             self._outputs.put(source_ids, output)
 
     def update(self, update: Update) -> None:
-        """A request has joined that is more urgent or streams."""
+        """Handle an equal request that joined and is more urgent or streams."""
         work = self._work.get(update.decode_id)
         if work is None:
             return
@@ -240,7 +240,7 @@ class CheckpointLoop:
             return
         self._num_failed_steps = 0
         single = (len(each.tokens) for each in progress if self._work[each.decode_id].spec.beam_size == 1)
-        turn.num_steps = max(single, default=1)  # a decode of one row gets a token in each step
+        turn.num_steps = max(single, default=1)  # a decode of one row gets one token a step
         for decode_id, tokens, hypotheses, problem in progress:
             if problem:
                 logger.error("decode %d failed: %s", decode_id, problem)
@@ -258,7 +258,7 @@ class CheckpointLoop:
                 self._held_tokens[decode_id] = held
 
     def _num_tokens_ahead(self) -> int:
-        """As many as fit a turn, unless a decode waits for a row, which may be free after the next token."""
+        """The number of tokens that fit a turn; 1 if a decode waits for a row, which the next token may free."""
         if self._scheduler.num_waiting:
             return 1
         return max(1, min(MAX_TOKENS_AHEAD, int(MAX_TURN_SECONDS / self._step_seconds)))

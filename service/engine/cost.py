@@ -1,4 +1,4 @@
-"""What a decode is expected to cost, in tokens: how work is shared out among workers, and turns among requests."""
+"""The expected cost of a decode in tokens, for sharing work among workers and turns among requests."""
 
 from model.search.spec import DecodeSpec
 
@@ -9,5 +9,5 @@ def decode_cost(spec: DecodeSpec) -> int:
 
 
 def encode_cost(spec: DecodeSpec) -> int:
-    """Tokens of the source, where nobody has encoded it yet."""
+    """Tokens of the source, if it has not been encoded yet."""
     return len(spec.source_ids)

@@ -1,8 +1,8 @@
-"""One piece of work in flight, and those who subscribe to it.
+"""One piece of work in flight, and its subscribers.
 
-Equal specs in flight share one decode. A subscriber that joins later first receives what the others have received, and
-one that leaves does not end the decode for the others. When a worker dies, another one decodes the same again: tokens
-that were already delivered are verified and skipped.
+Equal specs in flight share one decode. A subscriber that joins late first receives all earlier events. A subscriber
+that leaves does not end the decode for the others. When a worker dies, another one decodes the same again; tokens that
+were already delivered are verified and skipped.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ SourceKey = tuple[str, tuple[int, ...]]
 
 @dataclass(frozen=True, slots=True)
 class PreparedDecode:
-    """A spec, its message to a worker, and its key in the encoder cache; None: its output is not kept."""
+    """A spec, its message to a worker, and its key in the encoder cache; None: the output is not cached."""
 
     spec: DecodeSpec
     message: bytes
@@ -38,16 +38,16 @@ class SourceInFlight:
 
     num_uses: int = 0
     worker: WorkerHandle | None = None
-    """Where it is encoded."""
+    """The worker that has it encoded."""
     encoder: int | None = None
-    """The decode whose report will bring the encoder output."""
+    """The decode whose report will contain the encoder output."""
     held: list[int] = field(default_factory=list)
-    """Decodes that wait for this output, to take it to another worker."""
+    """Decodes that wait for this output to take it to another worker."""
 
 
 @dataclass(slots=True, eq=False)
 class Decode:
-    """Without a worker while it waits to be placed, and once it is over."""
+    """A spec in flight. It has no worker while it waits to be placed, and once it is over."""
 
     decode_id: int
     request_id: int
@@ -56,24 +56,24 @@ class Decode:
     priority: Priority
     is_streamed: bool
     subscribers: dict[Subscription, int] = field(default_factory=dict)
-    """The subscriber's own key for it."""
+    """Subscribers, with their own keys for the decode."""
     worker: WorkerHandle | None = None
     encoder_output: bytes | None = None
-    """From the cache, until it is sent to a worker."""
+    """An encoder output from the cache, until it is sent to a worker."""
     fresh_output: bytes | None = None
-    """From a worker, until the shared cache gets it, after an answer is out."""
+    """An encoder output from a worker, until it is passed to the shared cache, after an answer is out."""
     came_with_output: bool = False
     is_waiting: bool = True
     is_aboard: bool = False
-    """Whether its worker has, or is about to have, rows for it."""
+    """Whether it has rows in its worker, or is about to get them."""
     is_over: bool = False
     num_deaths: int = 0
-    """Of workers that it was aboard of."""
+    """Deaths of workers that it was aboard."""
     has_started: bool = False
     tokens: list[Token] = field(default_factory=list)
     hypotheses: tuple[Hypothesis, ...] = ()
     num_verified: int = 0
-    """Of `tokens`, those that the present worker has decoded."""
+    """The number of `tokens` that the current worker has decoded."""
 
     @property
     def spec(self) -> DecodeSpec:
@@ -92,13 +92,13 @@ class Decode:
         return decode_cost(self.spec)
 
     def replay(self) -> None:
-        """Its worker is gone; another one starts over."""
+        """Start over in another worker, after the death of its worker."""
         self.num_deaths += self.is_aboard
         self.is_aboard = False
         self.num_verified = 0
 
     def receive(self, event: Event) -> Event | None:
-        """The part of an event that subscribers do not have yet; a Failed where a replay decodes something else."""
+        """The part of an event that is new to subscribers; a Failed if a replay decodes something else."""
         news: Event | None = event
         if isinstance(event, Started):
             news = None if self.has_started else event
@@ -109,7 +109,7 @@ class Decode:
         return news
 
     def so_far(self) -> Iterator[Event]:
-        """Everything that was delivered, for a subscriber that has just joined; the decode has not failed."""
+        """All events so far, for a subscriber that has just joined. The decode must not have failed."""
         if self.has_started:
             yield Started(self.decode_id, queue_seconds=0.0, encoded=False)
         if self.tokens or self.hypotheses:
@@ -118,7 +118,7 @@ class Decode:
     def _beyond_delivered(self, event: Progress) -> Event | None:
         delivered = self.tokens[self.num_verified : self.num_verified + len(event.tokens)]
         if [each.token_id for each in delivered] != [each.token_id for each in event.tokens[: len(delivered)]]:
-            return Failed(self.decode_id, "its worker died, and the replay decoded something else")
+            return Failed(self.decode_id, "its worker died, and the replay decoded different tokens")
         fresh = event.tokens[len(delivered) :]
         self.tokens += fresh
         self.hypotheses = event.hypotheses

@@ -1,11 +1,11 @@
-"""Which worker gets a decode, and with which encoder output.
+"""Choose the worker of a decode, and the encoder output that it takes along.
 
-A decode goes to the ready worker that has the least to do with it added: its tokens over all rows, and its source's
-tokens where they have not been encoded. So decodes of one source stay together until another worker has so much less
-to do that the source is worth moving; these then wait for the encoder output, to take it along.
+A decode goes to the ready worker with the least expected work, including its own: its tokens over all rows, and the
+tokens of its source if that worker has not encoded it. So decodes of one source stay together until another worker is
+so much less busy that the source is worth moving; such decodes wait for the encoder output and take it along.
 
-A decode that was aboard of a worker when that died may be the reason. Such suspects are replayed one by one, each alone
-on a worker, so that the next death convicts the right one.
+A decode that was aboard a worker when it died may be the cause. These suspects are replayed one by one, alone on a
+worker, so that the next death identifies the right one.
 """
 
 from collections import deque
@@ -21,12 +21,12 @@ from service.engine.types import Cancel, EncodedSubmit, Update
 from service.engine.worker_handle import WorkerHandle
 
 MAX_MESSAGE_BYTES = 1 << 20
-"""Of encoder outputs in one message: a worker reads it between two steps."""
+"""The most bytes of encoder outputs in one message, which a worker reads between two steps."""
 
 
 @dataclass(slots=True)
 class _Batch:
-    """What one worker is to be sent."""
+    """The messages for one worker."""
 
     message: EncodedSubmit = field(default_factory=lambda: EncodedSubmit([], {}))
     num_output_bytes: int = 0
@@ -39,12 +39,12 @@ class Dispatcher:
         self._unplaced: dict[int, Decode] = {}
         self._suspects: deque[Decode] = deque()
         self._suspect: Decode | None = None
-        """The one that is aboard, alone."""
+        """The suspect that is aboard, alone."""
         self._host: WorkerHandle | None = None
-        """The worker that takes the suspects, and nothing else meanwhile."""
+        """The worker that takes suspects, and no other work meanwhile."""
 
     def place(self, decodes: Iterable[Decode]) -> None:
-        """Send these to workers, now or as soon as one takes them."""
+        """Send these to workers, now or as soon as one accepts them."""
         for decode in decodes:
             if decode.num_deaths:
                 self._suspects.append(decode)
@@ -53,7 +53,7 @@ class Dispatcher:
         self.dispatch()
 
     def dispatch(self) -> None:
-        """Send what waits for a worker, as far as any takes it."""
+        """Send decodes that wait for a worker, as long as any accepts them."""
         if not (self._unplaced or self._suspects or self._suspect):
             return
         usable = [worker for worker in self._workers if worker.takes_work]
@@ -70,13 +70,13 @@ class Dispatcher:
             _send(worker, batch)
 
     def update(self, decode: Decode) -> None:
-        """A request has joined that is more urgent, or streams."""
+        """Inform the worker that a more urgent or streaming request has joined."""
         if decode.worker is not None:
             update = Update(decode.decode_id, decode.priority, decode.is_streamed)
             decode.worker.send(msgspec.msgpack.encode(update))
 
     def take_output(self, decode: Decode, encoder_output: bytes) -> None:
-        """The worker has encoded the source of `decode`: what waits for it can go elsewhere with it."""
+        """The worker has encoded the source of `decode`: decodes that wait for it can take it to other workers."""
         source = decode.source
         if source.encoder == decode.decode_id:
             source.encoder = None
@@ -86,7 +86,7 @@ class Dispatcher:
         self.place(held)
 
     def release(self, decode: Decode) -> None:
-        """It has ended, or its worker is gone."""
+        """Remove a decode that has ended or whose worker is gone."""
         self._unplaced.pop(decode.decode_id, None)
         if decode.worker is not None:
             decode.worker.num_decodes -= 1
@@ -95,13 +95,13 @@ class Dispatcher:
         if decode is self._suspect:
             self._suspect = None
         held: list[Decode] = []
-        if decode.source.encoder == decode.decode_id:  # it ended before its report brought the output
+        if decode.source.encoder == decode.decode_id:  # it ended before the output was reported
             decode.source.encoder = None
             held = self._release_held(decode)
         self.place(held)
 
     def cancel(self, decodes: Iterable[Decode]) -> None:
-        """Release these, and tell their workers."""
+        """Release these and inform their workers."""
         by_worker: dict[WorkerHandle, list[int]] = {}
         for decode in decodes:
             if decode.worker is not None:
@@ -113,7 +113,7 @@ class Dispatcher:
             worker.send(msgspec.msgpack.encode(Cancel(decode_ids)))
 
     def take_back(self, worker: WorkerHandle) -> list[Decode]:
-        """Everything a dead worker had, released."""
+        """Release and return all decodes of a dead worker."""
         lost = [decode for decode in self._in_flight if decode.worker is worker]
         for decode in lost:
             if decode.source.worker is worker:
@@ -124,7 +124,7 @@ class Dispatcher:
         return lost
 
     def _without_host(self, usable: list[WorkerHandle]) -> list[WorkerHandle]:
-        """The workers for ordinary work, after the next suspect has been sent to its host if that is free."""
+        """Send the next suspect to its host if that is free. Returns the workers for ordinary work."""
         if self._suspect is None and not self._suspects:
             self._host = None
             return usable
@@ -139,7 +139,7 @@ class Dispatcher:
         return [worker for worker in usable if worker is not host]
 
     def _choose(self, decode: Decode, usable: Sequence[WorkerHandle]) -> WorkerHandle | None:
-        """None: it waits for its encoder output."""
+        """The worker of a decode; None: the decode waits for its encoder output."""
         best = min(usable, key=_cost)
         source = decode.source
         if decode.encoder_output is not None or source.worker is None or source.worker not in usable:
@@ -165,7 +165,7 @@ class Dispatcher:
             batch.num_output_bytes += len(output)
             decode.encoder_output = None
         elif source.worker is not worker:
-            # For the cache, or for decodes of the same source that other workers have time for.
+            # For the cache, or for decodes of the same source on less busy workers.
             returns_output = decode.prepared.output_key is not None or len(self._workers) > 1
             source.worker = worker
             source.encoder = decode.decode_id if returns_output else None

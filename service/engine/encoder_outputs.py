@@ -10,11 +10,11 @@ from service.engine.scheduler import SourceIds
 class _Source:
     num_uses: int = 0
     output: object | None = None
-    """What the model makes of it; opaque here."""
+    """The encoder output, opaque here; None until it is encoded."""
 
 
 class EncoderOutputs:
-    """`in` says whether a source is encoded."""
+    """`source_ids in outputs` is whether a source is encoded."""
 
     def __init__(self) -> None:
         self._sources: dict[SourceIds, _Source] = {}
@@ -30,11 +30,11 @@ class EncoderOutputs:
         return iter(self._sources)
 
     def acquire(self, source_ids: SourceIds) -> None:
-        """One more decode uses this source."""
+        """Add a use of this source by a decode."""
         self._sources.setdefault(source_ids, _Source()).num_uses += 1
 
     def release(self, source_ids: SourceIds) -> None:
-        """One decode less does; its output goes with the last."""
+        """Remove a use. The last one removes the output."""
         source = self._sources[source_ids]
         source.num_uses -= 1
         if not source.num_uses:

@@ -1,7 +1,7 @@
 """The engine as the service process sees it: submit decodes, read their events, close to cancel.
 
-A submit joins equal decodes in flight, looks each new source up in the encoder cache, the shared tier in one round trip
-for all, and hands the decodes to the dispatcher. When a worker dies, everything it had is decoded again elsewhere.
+A submission joins equal decodes in flight, looks new sources up in the encoder cache, with one round trip to the shared
+tier, and passes the decodes to the dispatcher. When a worker dies, its work is decoded again elsewhere.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from service.errors import DrainingError, EngineFailedError, NotReadyError, Queu
 logger = logging.getLogger(__name__)
 
 MAX_DEATHS = 2
-"""A decode that was aboard of so many workers when they died is refused."""
+"""The number of deaths after which a decode that was aboard each time is refused."""
 
 
 class Engine:
@@ -46,10 +46,10 @@ class Engine:
         on_loaded: Callable[[Sequence[CheckpointInfo]], None],
         on_fatal: Callable[[str], None],
     ) -> None:
-        """One worker a spec. A worker that has work and does not report for `max_silence_seconds` is killed.
+        """Runs a worker for each spec. A worker that has work but does not report for `max_silence_seconds` is killed.
 
-        `on_loaded` is called whenever a worker has loaded its checkpoints; `on_fatal` with the cause of a failed first
-        start.
+        `on_loaded` is called whenever a worker has loaded its checkpoints, and `on_fatal` with the cause if the first
+        start fails.
         """
         self.max_queue_tokens = max_queue_tokens
         self._fork_server = ForkServerProcess()
@@ -67,13 +67,13 @@ class Engine:
         self._on_fatal = on_fatal
         self._request_ids = count(1)
         self._num_started: Counter[tuple[str, bool]] = Counter()
-        """Decodes by their checkpoint, and whether their source was encoded for them; one a subscriber."""
+        """Decodes by checkpoint and by whether their source was encoded for them, counted once a subscriber."""
         self._has_been_ready = asyncio.Event()
         self._supervisions: list[asyncio.Task[None]] = []
 
     @property
     def is_ready(self) -> bool:
-        """Whether every worker has been ready once, and one is now."""
+        """Whether every worker has been ready before and at least one is ready now."""
         return self._has_been_ready.is_set() and self.num_ready > 0
 
     @property
@@ -90,35 +90,35 @@ class Engine:
 
     @property
     def checkpoints(self) -> Mapping[str, CheckpointInfo]:
-        """What the workers have loaded, by name; empty before the first has."""
+        """The loaded checkpoints by name; empty until the first worker has loaded them."""
         loaded = next((worker.checkpoints for worker in self._workers if worker.checkpoints), [])
         return {info.name: info for info in loaded}
 
     @property
     def num_waiting(self) -> int:
-        """Decodes that wait for rows."""
+        """The number of decodes that wait for rows."""
         return self._in_flight.num_waiting
 
     @property
     def queue_tokens(self) -> int:
-        """Their source tokens."""
+        """The source tokens of decodes that wait for rows."""
         return self._in_flight.queue_tokens
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is in flight, and nothing was left behind."""
+        """Whether nothing is in flight and nothing was left behind."""
         return self._in_flight.is_idle
 
     @property
     def min_rows(self) -> int:
-        """Rows of the smallest batch. Raises NotReadyError before a worker has loaded."""
+        """The rows of the smallest batch. Raises NotReadyError until a worker has loaded."""
         checkpoints = self.checkpoints
         if not checkpoints:
             raise NotReadyError("no worker is ready yet", retry_after_seconds=1)
         return min(info.max_rows for info in checkpoints.values())
 
     def encoder_cache_use(self, checkpoint: str) -> tuple[int, int]:
-        """Sentences so far that needed no encoding of their own, and those whose source was encoded for them."""
+        """The numbers of sentences so far that did not need encoding, and that did."""
         return self._num_started[checkpoint, False], self._num_started[checkpoint, True]
 
     def start(self) -> None:
@@ -126,7 +126,7 @@ class Engine:
         self._supervisions = [asyncio.create_task(worker.supervise()) for worker in self._workers]
 
     async def wait_ready(self) -> None:
-        """Until every worker has been ready once; for ever where `on_fatal` is called instead."""
+        """Wait until every worker has been ready once. Never returns if `on_fatal` is called instead."""
         await self._has_been_ready.wait()
 
     async def aclose(self) -> None:
@@ -141,7 +141,7 @@ class Engine:
         await self._fork_server.aclose()
 
     def check_room(self) -> None:
-        """Raises NotReadyError, or QueueFullError where nothing more may wait."""
+        """Raises NotReadyError, or QueueFullError if the queue is full."""
         self._check_ready()
         if self.queue_tokens >= self.max_queue_tokens:
             raise QueueFullError(
@@ -154,7 +154,7 @@ class Engine:
             raise NotReadyError("no worker is ready", retry_after_seconds=1)
 
     def prepare(self, specs: Sequence[DecodeSpec], *, is_cacheable: bool) -> list[PreparedDecode]:
-        """Encode messages and cache keys. It changes nothing, and may run in any thread."""
+        """Encode messages and cache keys. Changes nothing and may run in any thread."""
         encode = msgspec.msgpack.Encoder().encode
         return [
             PreparedDecode(
@@ -166,10 +166,10 @@ class Engine:
     def submit(
         self, decodes: Sequence[PreparedDecode], *, priority: Priority, is_streamed: bool, deadline: float | None
     ) -> Subscription:
-        """Start or join these, no two of which are equal. `deadline` is in the event loop's time.
+        """Start or join these decodes, which must differ. `deadline` is in the event loop's time.
 
-        Raises NotReadyError, QueueFullError when more than `max_queue_tokens` source tokens would wait, and
-        EngineFailedError for a decode that has ended two workers; then nothing has changed.
+        Raises NotReadyError, QueueFullError if more than `max_queue_tokens` source tokens would wait, and
+        EngineFailedError for a decode that was aboard when two workers died. After an error nothing has changed.
         """
         self._check_ready()
         num_tokens = self._in_flight.num_new_tokens(decode.spec for decode in decodes)
@@ -181,7 +181,7 @@ class Engine:
             )
         now = time.monotonic()
         if any(self._quarantine.holds(decode.spec, now=now) for decode in decodes):
-            raise EngineFailedError("a sentence of this request has ended two workers, and is refused for a while")
+            raise EngineFailedError("two workers died decoding a sentence of this request; it is refused for a while")
         subscription = Subscription(
             next(self._request_ids),
             priority=priority,
@@ -193,9 +193,9 @@ class Engine:
         return subscription
 
     def extend(self, subscription: Subscription, decodes: Sequence[PreparedDecode], *, is_streamed: bool) -> None:
-        """Add decodes to an admitted request, under the next keys. They are never refused.
+        """Add decodes to an admitted request, with the next keys. They are never refused.
 
-        After a deadline they are not decoded: the reader gets the error instead of their events.
+        After the deadline they are not decoded: the reader gets the error instead of their events.
         """
         if subscription.has_left:
             for _ in decodes:
@@ -220,7 +220,7 @@ class Engine:
             self._in_flight.subscribe(subscription, decode)
         self._lookup.look_up(opened)
 
-    # What a worker tells its owner.
+    # Reports of the workers.
 
     def on_ready(self, worker: WorkerHandle) -> None:
         logger.info("worker %s is ready: %s", worker.name, worker.checkpoints)
@@ -275,7 +275,7 @@ class Engine:
     # Decodes.
 
     def _join(self, decode: Decode, *, priority: Priority, is_streamed: bool) -> None:
-        """Let the decode be as urgent, and as finely reported, as its new subscriber needs."""
+        """Raise the urgency of the decode, and report it token by token, if its new subscriber needs that."""
         is_more_urgent = priority == "interactive" and decode.priority == "bulk"
         begins_to_stream = is_streamed and not decode.is_streamed
         if decode.is_over or not (is_more_urgent or begins_to_stream):
@@ -286,7 +286,7 @@ class Engine:
         self._dispatcher.update(decode)
 
     def _leave(self, subscription: Subscription) -> None:
-        """What nobody subscribes to any more is cancelled; what was encoded for it is now for the shared cache."""
+        """Cancel decodes without subscribers, and pass their encoder outputs to the shared cache."""
         cancelled: list[Decode] = []
         for decode in self._in_flight.unsubscribe(subscription):
             self._lookup.share(decode)
@@ -297,7 +297,7 @@ class Engine:
         self._dispatcher.cancel(cancelled)
 
     def _find(self, worker: WorkerHandle, decode_id: int) -> Decode | None:
-        """An open decode of that worker: a report may come after a decode was cancelled."""
+        """An open decode of this worker. A report may arrive after its decode was cancelled."""
         decode = self._in_flight.find(decode_id)
         return decode if decode is not None and decode.worker is worker else None
 
@@ -311,7 +311,7 @@ class Engine:
             if not (decode.has_started or event.encoded or decode.came_with_output):
                 self._observer.on_shared_work("encode")
         news = decode.receive(event)
-        if isinstance(news, Failed) and news is not event:  # a replay that went another way: its worker goes on with it
+        if isinstance(news, Failed) and news is not event:  # a replay that differs: its worker still runs it
             self._dispatcher.cancel([decode])
         if news is not None:
             self._deliver(decode, news)

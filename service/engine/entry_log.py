@@ -1,6 +1,6 @@
-"""The decodes that a worker is giving rows, written where the service process can read them after its death.
+"""The decodes to which a worker is giving rows, in a place that the service process can read after the worker's death.
 
-It is a file in memory that both processes have open: unlike a message it wakes nobody, and it outlives the worker.
+It is a file in memory that both processes keep open. Unlike a message it wakes no process, and it outlives the worker.
 """
 
 import os
@@ -12,7 +12,7 @@ ITEM_BYTES = 8
 
 
 class EntryLog:
-    """Holds the ids of the last write. Whoever has one closes it."""
+    """Holds the ids of the last write. Its owner closes it."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor

@@ -1,6 +1,6 @@
-"""What the subscribers of a decode receive: one `Started`, any number of `Progress`, or a `Failed`.
+"""The events of a decode for its subscribers: one `Started`, then any number of `Progress`, or a `Failed`.
 
-The last event is a `Progress` with hypotheses, or the `Failed`.
+The last event is a `Progress` with hypotheses, or a `Failed`.
 """
 
 import msgspec
@@ -9,10 +9,10 @@ from model.search.results import Progress
 
 
 class Started(msgspec.Struct, frozen=True, array_like=True):
-    """A waiting decode got its rows. `encoded` is false where the cache, or an equal source, had the encoder output.
+    """A waiting decode got its rows. `encoded` is false if the encoder output came from the cache or an equal source.
 
-    `started_at` is in seconds of the monotonic clock, 0 for a subscriber that joins a decode which has started before;
-    `encode_seconds` passed until everything that entered in the same turn was encoded.
+    `started_at` is in seconds of the monotonic clock, or 0 for a subscriber that joins a decode after its start.
+    `encode_seconds` is the time to encode all sources of the same turn.
     """
 
     decode_id: int

@@ -1,4 +1,4 @@
-"""The fork server: the process that workers are forked from, so that they share Python, torch and the weights.
+"""The fork server: workers are forked from this process, so that they share Python, torch and the weights.
 
 1. The service process sends one byte, the worker's end of a new channel, whose first message is the WorkerSpec, and the
    worker's entry log. On CPU the fork server loads the checkpoints, once and with one thread: OpenMP's threads do not
@@ -44,7 +44,7 @@ class ForkServer:
         self._loaded: dict[CheckpointSpec, LoadedCheckpoint] = {}
 
     def serve(self) -> None:
-        """Until the service process is gone. Returns in each child too, when it is done."""
+        """Serve until the service process is gone. Also returns in every child, when it is done."""
         while True:
             request, descriptors, _, _ = socket.recv_fds(self._control, len(FORK_REQUEST), 2)
             if not request:
@@ -52,7 +52,7 @@ class ForkServer:
             connection_descriptor, log_descriptor = descriptors
             with socket.socket(fileno=connection_descriptor) as connection, closing(EntryLog(log_descriptor)) as log:
                 channel = Channel(connection)
-                with heartbeats(self._control):  # their thread has ended before the fork
+                with heartbeats(self._control):  # their thread ends before the fork
                     spec = self._prepare(channel)
                     from service.engine.runner import run  # imports torch, which takes seconds
                 pid = None if spec is None else os.fork()
@@ -63,14 +63,14 @@ class ForkServer:
             self._reply(pid)
 
     def _prepare(self, channel: Channel) -> WorkerSpec | None:
-        """Load for all workers what can be loaded; None if nobody waits for this worker any more."""
+        """Load checkpoints for all workers. Returns None if the service process no longer waits for this worker."""
         try:
             (payload,) = channel.receive(block=True)
         except (EOFError, ConnectionError):
             return None
         spec = msgspec.msgpack.decode(payload, type=WorkerSpec)
         configure_logging(log_format=spec.log_format, log_level=spec.log_level)
-        if spec.isa is not None:  # it may come from a flag or a file: the kernels' loader reads the environment
+        if spec.isa is not None:  # the kernels' loader reads it there; the setting may be a flag
             os.environ[ISA_VARIABLE] = spec.isa
         from service.engine.runner import load
 
@@ -81,7 +81,7 @@ class ForkServer:
                 except Exception as error:  # the child fails in the same way and reports it
                     logger.debug("loading %s failed: %s", checkpoint.name, error)
         gc.collect()
-        gc.freeze()  # what the collector does not touch stays shared
+        gc.freeze()  # pages that the collector does not touch stay shared
         return spec
 
     def _reply(self, pid: int | None) -> None:
@@ -97,7 +97,7 @@ class ForkServer:
 
 
 def reap() -> None:
-    """Let the system forget the children that have ended."""
+    """Reap children that have ended."""
     try:
         while os.waitpid(-1, os.WNOHANG) != (0, 0):
             pass
@@ -107,7 +107,7 @@ def reap() -> None:
 
 @contextmanager
 def heartbeats(control: socket.socket) -> Iterator[None]:
-    """Tell the service process again and again that this one is alive."""
+    """Send heartbeats to the service process inside the context."""
     done = Event()
 
     def beat() -> None:
@@ -131,7 +131,7 @@ def main() -> None:
     # A terminal's Ctrl-C and a supervisor's SIGTERM reach the whole group; the service process decides when to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    # Where cores are few, the service process must not wait for a worker's time slice to pass on what others decoded.
+    # With few cores, the service process must not wait for a worker's time slice before it passes tokens on.
     os.nice(NICENESS)
     with socket.socket(fileno=int(sys.argv[1])) as control:
         try:

@@ -1,4 +1,4 @@
-"""The fork server, as the service process holds it: started with the first worker, and again when it has ended."""
+"""The fork server as seen by the service process: started with the first worker, and again after its death."""
 
 import asyncio
 import os
@@ -10,21 +10,21 @@ from service.engine.channel import FORK_REQUEST, ForkReply
 from service.engine.entry_log import EntryLog
 
 KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
-"""glibc would return each large buffer to the system, and the system clear its pages anew for the next: admitting 64
-sources into a model of 6+6 layers took 168 ms so, and takes 116."""
+"""By default glibc returns large buffers to the system, which clears their pages again for the next one. Keeping them
+makes admitting 64 sources into a model of 6+6 layers take 116 ms instead of 168."""
 EXIT_SECONDS = 1.0
-"""How long a process may take to end by itself once its connection is closed, before it is killed: it saves nothing."""
+"""The time that a process has to end after its connection is closed, before it is killed. It has nothing to save."""
 MAX_SILENCE_SECONDS = 30.0
-"""Between two heartbeats or replies of a fork server: then it is killed, and another one started."""
+"""The longest time between two heartbeats or replies of a fork server, before it is killed and replaced."""
 
 
 class WorkerStartError(Exception):
-    """A worker process could not get ready; the message names the cause."""
+    """A worker process could not become ready; the message names the cause."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forked:
-    """A new worker process. Whoever gets it closes the `pidfd`."""
+    """A new worker process. Its owner closes the `pidfd`."""
 
     pid: int
     pidfd: int
@@ -42,9 +42,9 @@ class ForkServerProcess:
         return None if self._process is None else self._process.pid
 
     async def fork(self, channel: socket.socket, entry_log: EntryLog) -> Forked | None:
-        """A new worker that serves `channel` and writes `entry_log`; None if the channel has closed meanwhile.
+        """Fork a worker that serves `channel` and writes `entry_log`. Returns None if the channel has closed meanwhile.
 
-        Raises WorkerStartError when the fork server ends or does not answer.
+        Raises WorkerStartError if the fork server ends or does not answer.
         """
         async with self._lock:
             control = self._control or await self._start()
@@ -59,7 +59,7 @@ class ForkServerProcess:
                 await self._close()
                 raise WorkerStartError("the fork server has ended") from None
             except asyncio.CancelledError:
-                await self._close()  # a reply that nobody reads would be taken for the next one's
+                await self._close()  # otherwise the next request would read this one's reply
                 raise
 
     async def aclose(self) -> None:
@@ -81,7 +81,7 @@ class ForkServerProcess:
 
     async def _close(self) -> None:
         if self._control is not None:
-            self._control.close()  # and with it the fork server ends
+            self._control.close()  # ends the fork server
             self._control = None
         if self._process is not None:
             process, self._process = self._process, None
@@ -96,7 +96,7 @@ class ForkServerProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = await asyncio.create_subprocess_exec(
-                # -P: no module of the working directory may take the place of ours
+                # -P: modules in the working directory must not shadow ours
                 *(sys.executable, "-P", "-m", "service.engine.fork_server", str(theirs.fileno())),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
@@ -117,7 +117,7 @@ async def _receive(control: socket.socket) -> tuple[ForkReply, list[int]]:
             await readable.wait()
             readable.clear()
             try:
-                # Replies are a few bytes and sent at once, so that none comes in parts.
+                # Replies are a few bytes in one write, so they arrive whole.
                 data, descriptors, _, _ = socket.recv_fds(control, ForkReply.SIZE, 1)
             except BlockingIOError:
                 continue

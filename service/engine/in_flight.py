@@ -1,4 +1,4 @@
-"""All decodes in flight, who subscribes to them, and how much waits. Bookkeeping only: it sends nothing.
+"""All decodes in flight, their subscribers, and the tokens that wait. Bookkeeping only: it sends nothing.
 
 Uses are counted explicitly: a source by its open decodes, a decode by its subscribers.
 """
@@ -16,14 +16,14 @@ class InFlight:
     def __init__(self) -> None:
         self._ids = count(1)
         self._open: dict[int, Decode] = {}
-        """Those that are not over, by id, the oldest first."""
+        """Decodes that are not over, by id, oldest first."""
         self._joinable: dict[DecodeSpec, Decode] = {}
-        """Those that have subscribers and have not failed; they may be over."""
+        """Decodes that have subscribers and have not failed, by spec; they may be over."""
         self._decodes_of: dict[Subscription, list[Decode]] = {}
         self._sources: dict[SourceKey, SourceInFlight] = {}
         self.num_waiting = 0
         self.queue_tokens = 0
-        """Source tokens of those that wait for rows."""
+        """Source tokens of decodes that wait for rows."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -62,7 +62,7 @@ class InFlight:
         self._decodes_of.setdefault(subscription, [])
 
     def subscribe(self, subscription: Subscription, decode: Decode) -> None:
-        """Deliver what the decode has brought so far, and from now on what it brings."""
+        """Deliver all events of the decode, past and future."""
         key = subscription.expect()
         decode.subscribers[subscription] = key
         self._decodes_of[subscription].append(decode)
@@ -70,7 +70,7 @@ class InFlight:
             subscription.push(key, event)
 
     def unsubscribe(self, subscription: Subscription) -> list[Decode]:
-        """End the subscription to everything. Returns its decodes; those without subscribers can not be joined."""
+        """End a subscription. Returns its decodes; the ones without subscribers can no longer be joined."""
         decodes = self._decodes_of.pop(subscription, [])
         for decode in decodes:
             del decode.subscribers[subscription]
@@ -79,12 +79,12 @@ class InFlight:
         return decodes
 
     def withhold(self, decode: Decode) -> None:
-        """Let nobody join it any more."""
+        """Keep requests from joining this decode."""
         if self._joinable.get(decode.spec) is decode:
             del self._joinable[decode.spec]
 
     def close(self, decode: Decode) -> None:
-        """It is over, or cancelled: no worker has anything to do for it any more."""
+        """Remove a decode that is over or cancelled, so that no worker works on it any more."""
         del self._open[decode.decode_id]
         decode.is_over = True
         decode.encoder_output = None
@@ -94,13 +94,13 @@ class InFlight:
             del self._sources[decode.source_key]
 
     def stop_waiting(self, decode: Decode) -> None:
-        """It has rows, or is over."""
+        """A decode got its rows or is over."""
         if decode.is_waiting:
             decode.is_waiting = False
             self._count_waiting(decode, -1)
 
     def wait_again(self, decode: Decode) -> None:
-        """Its worker is gone."""
+        """A decode waits for rows again, because its worker is gone."""
         if not decode.is_waiting:
             decode.is_waiting = True
             self._count_waiting(decode, +1)

@@ -1,4 +1,4 @@
-"""A checkpoint's files to a `LoadedCheckpoint`, ready to serve in this process and in those forked from it."""
+"""Load a checkpoint's files into a `LoadedCheckpoint`, for this process and processes forked from it."""
 
 import hashlib
 import importlib.metadata
@@ -27,7 +27,7 @@ class LoadedCheckpoint:
     isa: LoadedIsa
     """The instruction set of the kernels that compute it; `none`: torch does."""
     fingerprint: str
-    """Of the weights and of all else that decides the last bits of an encoder output; empty if nobody needs it."""
+    """A hash of the weights and everything else that decides the bits of encoder outputs; empty if not needed."""
 
 
 def load_checkpoint(
@@ -39,9 +39,9 @@ def load_checkpoint(
     num_threads: int,
     needs_fingerprint: bool,
 ) -> LoadedCheckpoint:
-    """Raises CheckpointError, ComputeTypeError, and RuntimeError where the device cannot be had.
+    """Raises CheckpointError, ComputeTypeError, or RuntimeError if the device is not available.
 
-    A fingerprint takes a second for each gigabyte or two of files.
+    A fingerprint takes about a second for one or two gigabytes of files.
     """
     torch.set_num_threads(num_threads)
     checkpoint = read_checkpoint(directory, name=name)
@@ -50,7 +50,7 @@ def load_checkpoint(
         compute_type = fastest_compute_type(checkpoint.config, torch_device)
         if torch_device.type == "cpu" and compute_type != "int8":
             problem = libraries.find_kernels().problem
-            logger.warning("%s is computed in %s, several times as slowly as in int8: %s", name, compute_type, problem)
+            logger.warning("%s runs in %s, several times slower than in int8: %s", name, compute_type, problem)
     transformer = load_transformer(checkpoint, compute_type=compute_type, device=torch_device)
     return LoadedCheckpoint(
         checkpoint,
@@ -62,9 +62,9 @@ def load_checkpoint(
 
 
 def _fingerprint(checkpoint: Checkpoint, transformer: Transformer) -> str:
-    """What one machine computes is handed to another only where they compute the same bits.
+    """Machines share encoder outputs only if they compute the same bits, so equal fingerprints must imply that.
 
-    Our own kernels do on every processor; with torch another release or processor may round otherwise.
+    Our own kernels compute the same bits on every processor. torch may round differently by release and processor.
     """
     if transformer.encoder_kernel is not None:
         parts = ["kernels", str(libraries.ARITHMETIC)]

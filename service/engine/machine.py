@@ -1,6 +1,6 @@
-"""What this process may use of its machine: cores within affinity and cgroup quotas, GPUs within CUDA_VISIBLE_DEVICES.
+"""The cores and GPUs that this process may use, within affinity, cgroup quotas and CUDA_VISIBLE_DEVICES.
 
-Nothing here imports torch or asks the CUDA driver, which would be loaded into the service process.
+Nothing here loads torch or the CUDA driver into the service process.
 """
 
 import re
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 ReadText = Callable[[PurePosixPath], str | None]
-"""The text of a file; None where there is none, or none that may be read."""
+"""Reads a file; None if it does not exist or may not be read."""
 
 _PROC = PurePosixPath("/proc/self")
 _INDEX = re.compile(r"\s*\+?(\d+)")
@@ -23,9 +23,9 @@ def read_text(path: PurePosixPath) -> str | None:
 
 
 def count_usable_cores(num_allowed: int, read: ReadText) -> int:
-    """Of the cores that the scheduler allows, as many as the cgroups pay for in full; at least 1.
+    """The allowed cores, limited to the cores that cgroup quotas fully cover; at least 1.
 
-    Rounded down: the service process has work, too, and a group that overdraws its quota stands still for the rest of
+    Rounded down, because the service process needs time too, and a group over its quota is suspended for the rest of
     the period.
     """
     return max(1, min([num_allowed, *map(int, _quotas(read))]))
@@ -33,7 +33,7 @@ def count_usable_cores(num_allowed: int, read: ReadText) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Mount:
-    """A file system of cgroups, of which the group `root` is what shows at `point`."""
+    """A mounted file system of cgroups; the group `root` is at `point`."""
 
     root: PurePosixPath
     point: PurePosixPath
@@ -41,13 +41,13 @@ class _Mount:
     controllers: frozenset[str]
 
     def holds(self, controllers: str) -> bool:
-        """Whether the CPU time of a hierarchy is shared out here, by its `controllers`: of version 2 it names none."""
+        """Whether this mount controls the CPU time of a hierarchy with these `controllers`; version 2 names none."""
         return self.is_v2 if not controllers else "cpu" in self.controllers.intersection(controllers.split(","))
 
     def levels(self, group: PurePosixPath) -> Iterator[PurePosixPath]:
-        """The directories of a group and of all above it, as far as they show."""
+        """The visible directories of a group and its ancestors."""
         inside = group.relative_to(self.root) if group.is_relative_to(self.root) else PurePosixPath()
-        if ".." in inside.parts:  # a group outside of this process's namespace
+        if ".." in inside.parts:  # a group outside this process's namespace
             inside = PurePosixPath()
         directory = self.point / inside
         yield directory
@@ -57,7 +57,7 @@ class _Mount:
 
 
 def _quotas(read: ReadText) -> Iterator[float]:
-    """In cores: of every cgroup from this process's own up to the root."""
+    """The quotas, in cores, of every cgroup from this process's own up to the root."""
     mounts = list(_cgroup_mounts(read(_PROC / "mountinfo") or ""))
     for line in (read(_PROC / "cgroup") or "").splitlines():
         _, controllers, group = line.split(":", 2)
@@ -81,19 +81,19 @@ def _cgroup_mounts(mountinfo: str) -> Iterator[_Mount]:
 
 
 def _quota_v2(level: PurePosixPath, read: ReadText) -> float | None:
-    """`max 100000` or `150000 100000`, of which the first are microseconds of CPU time in a period of the second."""
+    """Parse `max 100000` or `150000 100000`: CPU time and period, both in microseconds."""
     quota, _, period = (read(level / "cpu.max") or "max").partition(" ")
     return None if quota.strip() == "max" else int(quota) / int(period)
 
 
 def _quota_v1(level: PurePosixPath, read: ReadText) -> float | None:
-    """The same in two files, -1 for no limit."""
+    """Version 1 has two files, and -1 for no limit."""
     quota, period = (int(read(level / f"cpu.cfs_{name}_us") or -1) for name in ("quota", "period"))
     return quota / period if quota > 0 and period > 0 else None
 
 
 def find_gpus(root: Path = Path("/")) -> list[str]:
-    """The UUID of each GPU of the driver, or an empty string where the driver does not show it, by device number."""
+    """The UUIDs of the driver's GPUs by device number; empty strings where the driver does not show them."""
     uuids: dict[int, str] = {}
     for path in root.glob("proc/driver/nvidia/gpus/*/information"):
         fields = dict(line.split(":", 1) for line in path.read_text(encoding="utf-8").splitlines() if ":" in line)
@@ -103,10 +103,10 @@ def find_gpus(root: Path = Path("/")) -> list[str]:
 
 
 def count_visible_gpus(visible: str | None, gpus: Sequence[str]) -> int:
-    """Of `gpus`, as `find_gpus` gives them, those that CUDA shows under this value of CUDA_VISIBLE_DEVICES.
+    """The number of `gpus`, from `find_gpus`, that CUDA shows for this value of CUDA_VISIBLE_DEVICES.
 
-    As CUDA reads it: a list of indices or of (beginnings of) UUIDs that ends before the first one that does not exist,
-    and that is empty where one is repeated. Of parts of a GPU (`MIG-…`) a process sees one.
+    CUDA reads a list of indices or UUID prefixes up to the first one that does not exist, and shows none if one is
+    repeated. If the list names parts of a GPU (`MIG-…`), a process sees only one.
     """
     if visible is None:
         return len(gpus)

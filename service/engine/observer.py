@@ -1,4 +1,4 @@
-"""What the engine reports about itself; the metrics implement it."""
+"""The reports of the engine; metrics implement the observer."""
 
 from typing import Literal, Protocol
 
@@ -13,7 +13,7 @@ class EngineObserver(Protocol):
     def on_worker_restarted(self, worker: str) -> None: ...
     def on_turn(self, worker: str, report: StepReport) -> None: ...
     def on_shared_work(self, kind: SharedWork) -> None:
-        """A source needed no encoding of its own, or a decode had joined an equal one, while that was in flight."""
+        """A source was encoded for another decode in flight, or a decode joined an equal one in flight."""
 
     def on_cancelled(self) -> None:
-        """Nobody subscribed to it any more before it had ended."""
+        """A decode lost its last subscriber before it ended."""

@@ -1,4 +1,4 @@
-"""Which device and how many threads each worker gets."""
+"""The device and the number of threads of every worker."""
 
 from dataclasses import dataclass
 
@@ -12,10 +12,10 @@ class Placement:
 def place_workers(
     *, device: str, num_workers: int | None, num_threads: int | None, num_cores: int, num_gpus: int
 ) -> list[Placement]:
-    """One placement a worker. None means: choose.
+    """The placement of every worker. None lets this function choose.
 
-    On CUDA one worker a GPU. On CPU one worker a core: one-threaded processes side by side decode more tokens a second
-    than one process with as many threads, whose threads wait for each other several times a layer.
+    The default is one worker a GPU on CUDA, and one worker a core on CPU: single-threaded processes decode more tokens
+    a second than one process with as many threads, which wait for each other several times a layer.
     """
     if device == "auto":
         device = "cuda" if num_gpus else "cpu"

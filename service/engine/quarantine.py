@@ -1,4 +1,4 @@
-"""Specs that have ended two workers: they are refused for a while. Pure policy: time is an argument."""
+"""Specs that were aboard when two workers died are refused for a while. Pure policy: time is an argument."""
 
 from model.search.spec import DecodeSpec
 
@@ -9,7 +9,7 @@ MAX_SPECS = 1024
 class Quarantine:
     def __init__(self) -> None:
         self._ends_at: dict[DecodeSpec, float] = {}
-        """The first to end first."""
+        """The end of the quarantine by spec, earliest first."""
 
     def add(self, spec: DecodeSpec, *, now: float) -> None:
         self._ends_at.pop(spec, None)

@@ -1,4 +1,4 @@
-"""The checkpoints of a worker as torch runs them; with `loading`, the only module of the service that knows torch."""
+"""The checkpoints of a worker, run by torch. Only this module and `loading` import torch in the service."""
 
 import logging
 import sys
@@ -24,7 +24,7 @@ from service.engine.worker import Worker, make_loop, serve
 logger = logging.getLogger(__name__)
 
 AUTO_KV_BYTES = 2**30
-"""For the caches of all checkpoints of a worker together."""
+"""Memory for the caches of all checkpoints of a worker together."""
 MEASURED_TOKENS = 64
 """Source tokens whose encoding is timed, to estimate the longest turn."""
 
@@ -92,7 +92,7 @@ class Runner:
     def warm_up(self, spec: DecodeSpec, *, max_encode_tokens: int) -> float:
         """Decode `spec` to its end. Returns an estimate of the longest turn, in seconds.
 
-        Raises CheckpointError where that cannot be done.
+        Raises CheckpointError if decoding fails.
         """
         source = (spec.source_ids * MEASURED_TOKENS)[:MEASURED_TOKENS]
         (output,), _ = self.encode([spec.source_ids])
@@ -107,7 +107,7 @@ class Runner:
 
 
 def load(checkpoint: CheckpointSpec, spec: WorkerSpec, *, num_threads: int) -> LoadedCheckpoint:
-    """Raises what `load_checkpoint` raises."""
+    """Raises the errors of `load_checkpoint`."""
     return load_checkpoint(
         Path(checkpoint.directory),
         name=checkpoint.name,
@@ -121,7 +121,7 @@ def load(checkpoint: CheckpointSpec, spec: WorkerSpec, *, num_threads: int) -> L
 def run(
     channel: Channel, entry_log: EntryLog, spec: WorkerSpec, loaded: Mapping[CheckpointSpec, LoadedCheckpoint]
 ) -> None:
-    """Load what is not in `loaded`, warm up, then serve. Raises SystemExit where a checkpoint cannot be served."""
+    """Load checkpoints missing from `loaded`, warm up, then serve. Raises SystemExit for an unusable checkpoint."""
     runners: dict[str, Runner] = {}
     longest_turn_seconds = 0.0
     for checkpoint in spec.checkpoints:
@@ -130,7 +130,7 @@ def run(
             runner = runners[checkpoint.name] = Runner(ready, checkpoint, spec)
             turn_seconds = runner.warm_up(checkpoint.warm_up, max_encode_tokens=spec.max_encode_tokens)
             longest_turn_seconds = max(longest_turn_seconds, turn_seconds)
-        except Exception as error:  # whatever it is, the service process must learn of it and the server not start
+        except Exception as error:  # any error must reach the service process and stop the start
             channel.send(msgspec.msgpack.encode(LoadFailed(_describe(error, checkpoint, spec))))
             sys.exit(1)
     infos = [runner.info for runner in runners.values()]

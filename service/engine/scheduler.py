@@ -1,9 +1,9 @@
-"""Which waiting decodes get rows next.
+"""Choose which waiting decodes get rows next.
 
 Requests take turns by expected work: a decode's place in the queue is where its request's earlier decodes end (the
 start tags of start-time fair queueing, Goyal, Vin and Cheng, SIGCOMM 1996), so that the wait grows with a request's own
 size. `interactive` goes before `bulk`; once a turn, a bulk decode that has waited `max_bulk_wait_seconds` goes first.
-A turn admits what fits the free rows and, in tokens to encode and to prefill, the budget; one decode always passes.
+A turn admits decodes that fit the free rows and the budget of tokens to encode and prefill, and always at least one.
 Pure policy: plain values, and time is an argument.
 """
 
@@ -30,17 +30,17 @@ class Waiting:
 
 
 class TurnQueue:
-    """Waiting decodes of one priority, in the order in which they get their turn."""
+    """Waiting decodes of one priority, in the order of their turns."""
 
     def __init__(self) -> None:
         self._waiting: dict[int, Waiting] = {}
         self._heap: list[tuple[int, int]] = []
-        """Start tag and decode id; ids that are not waiting any more are skipped."""
+        """A heap of start tags and decode ids; ids that are no longer waiting are skipped."""
         self._now = 0
-        """The start tag of the last decode that left for its rows."""
+        """The start tag of the last admitted decode."""
         self._next_tag: dict[int, int] = {}
         self._num_waiting: Counter[int] = Counter()
-        """Both by request, as long as it has something waiting here."""
+        """Both by request, while it has decodes waiting here."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -64,7 +64,7 @@ class TurnQueue:
         return self._forget(decode_id)
 
     def remove(self, decode_id: int) -> Waiting | None:
-        """Its entry in the heap is skipped when its turn comes, or dropped once most entries are such."""
+        """The entry in the heap is skipped when its turn comes, or dropped once most entries are stale."""
         if decode_id not in self._waiting:
             return None
         removed = self._forget(decode_id)
@@ -103,15 +103,16 @@ class Scheduler:
                 self._bulk.remove(decode_id)
 
     def make_interactive(self, decode_id: int) -> None:
-        """Unless it has its rows already."""
+        """Does nothing if the decode has its rows already."""
         waiting = self._bulk.remove(decode_id)
         if waiting is not None:
             self._interactive.add(replace(waiting, is_bulk=False))
 
     def admit(self, *, now: float, num_free_rows: int, encoded: Container[SourceIds]) -> list[Waiting]:
-        """The decodes that get rows in this turn; `encoded` are the sources that need no encoding.
+        """The decodes that get rows in this turn. `encoded` holds the sources that need no encoding.
 
-        A beam that does not fit waits for its rows, and everything behind it too, so that it is not passed for ever.
+        A beam that does not fit the free rows waits, and so does everything behind it, so that it is not overtaken for
+        ever.
         """
         admitted: list[Waiting] = []
         to_encode: set[SourceIds] = set()

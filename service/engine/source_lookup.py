@@ -1,4 +1,4 @@
-"""The encoder cache on a decode's way: looked up before it is placed, filled after its source was encoded."""
+"""Connect decodes with the encoder cache: look-ups before a decode is placed, storing after its source is encoded."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 class SourceLookup:
-    """`place` gets the decodes, with their encoder outputs where a tier had them."""
+    """`place` receives the decodes, with encoder outputs that a tier had."""
 
     def __init__(self, cache: EncoderCache, place: Callable[[Iterable[Decode]], None]) -> None:
         self._cache = cache
@@ -23,9 +23,9 @@ class SourceLookup:
         self._lookups: set[asyncio.Task[None]] = set()
 
     def look_up(self, decodes: Iterable[Decode]) -> None:
-        """Place new decodes: at once, or when the shared tier has answered, which is asked once for all.
+        """Place new decodes: at once, or after one request to the shared tier for all of them.
 
-        A source that is in flight already is not asked for.
+        Sources that are in flight already are not looked up.
         """
         began = time.monotonic()
         decided: list[Decode] = []
@@ -51,14 +51,14 @@ class SourceLookup:
             lookup.add_done_callback(self._lookups.discard)
 
     def keep(self, decode: Decode, encoder_output: bytes) -> None:
-        """Take a fresh output into this process's memory; the shared tier gets it after the answer."""
+        """Store a fresh output in the memory of this process; it goes to the shared tier after the answer."""
         key = decode.prepared.output_key
         if key is not None:
             self._cache.keep(key, encoder_output)
             decode.fresh_output = encoder_output if self._cache.is_shared(key) else None
 
     def share(self, decode: Decode) -> None:
-        """Hand a fresh output to the shared tier, now that an answer is out."""
+        """Pass a fresh output to the shared tier, after an answer is out."""
         key = decode.prepared.output_key
         if key is not None and decode.fresh_output is not None:
             self._cache.share(key, decode.fresh_output)
@@ -73,7 +73,7 @@ class SourceLookup:
     async def _ask_shared_tier(self, to_ask: dict[OutputKey, list[Decode]]) -> None:
         try:
             outputs = await self._cache.find_shared(list(to_ask))
-        except Exception:  # whatever it is, the requests go on without it
+        except Exception:  # after any error the requests go on without the cache
             logger.exception("looking up encoder outputs failed")
             outputs = {}
         for key, decodes in to_ask.items():

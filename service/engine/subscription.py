@@ -1,4 +1,4 @@
-"""What a submitter holds: the events of its decodes."""
+"""A submitter's access to the events of its decodes."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,15 +20,15 @@ class Subscription:
         deadline: float | None,
         leave: Callable[["Subscription"], None],
     ) -> None:
-        """`deadline` is in the event loop's time. `leave` ends the subscription to everything."""
+        """`deadline` is in the event loop's time. `leave` unsubscribes from all decodes."""
         self.request_id = request_id
         self.priority = priority
         self.num_decodes = 0
         self.has_left = False
-        """Whether it was closed or aborted: nothing more is delivered."""
+        """Whether it was closed or aborted; nothing is delivered any more."""
         self._events: list[tuple[int, Event]] = []
         self._is_due = False
-        """Whether the reader has something to be woken for."""
+        """Whether there is a reason to wake the reader."""
         self._reader: asyncio.Future[None] | None = None
         self._num_open = 0
         self._error: Exception | None = None
@@ -43,14 +43,14 @@ class Subscription:
         return self._num_open == 0 and not self._events
 
     async def next(self) -> list[tuple[int, Event]]:
-        """All events since the last call, with their keys; waits until there is more among them than a `Started`.
+        """Return all events since the last call, with their keys. Waits for at least one other event than `Started`.
 
-        Raises DeadlineExceededError once the deadline has passed, or the error it was aborted with.
+        Raises DeadlineExceededError after the deadline, or the error of `abort`.
         """
         while not (self._is_due and self._events):
             if self._error is not None:
                 raise self._error
-            assert self._num_open, "nothing is left to wait for"
+            assert self._num_open, "every decode has ended"
             self._is_due = False
             self._reader = asyncio.get_running_loop().create_future()
             await self._reader
@@ -59,9 +59,9 @@ class Subscription:
         return events
 
     def close(self, *, linger_seconds: float = 0.0) -> None:
-        """Nobody reads any more. What nobody else subscribes to is cancelled, at once or after the linger.
+        """Stop reading. Decodes without other subscribers are cancelled, at once or after the linger.
 
-        Closing twice, or after the end, does nothing.
+        A second close, or one after the end, does nothing.
         """
         if self._is_closed:
             return
@@ -72,7 +72,7 @@ class Subscription:
             self._end()
 
     def expect(self) -> int:
-        """The key of one more decode."""
+        """Expect another decode and return its key."""
         key = self.num_decodes
         self.num_decodes += 1
         self._num_open += 1
@@ -87,7 +87,7 @@ class Subscription:
             self._wake()
 
     def abort(self, error: Exception) -> None:
-        """Cancel everything, and raise `error` once the events so far have been read."""
+        """Cancel everything. The reader gets `error` after the events so far."""
         self._error = error
         self._end()
         self._wake()

@@ -1,7 +1,7 @@
-"""What crosses between the service process and its workers: plain data, encoded as MessagePack by msgspec.
+"""The messages between the service process and its workers: plain data, encoded as MessagePack by msgspec.
 
-A worker gets `Submit`, `Update` and `Cancel`. It sends `Loaded` or `LoadFailed` once, then a `StepReport` a turn. Every
-submitted decode that is not cancelled ends exactly once: in a `Progress` with hypotheses, or in a `Failed`.
+A worker receives `Submit`, `Update` and `Cancel`. It sends `Loaded` or `LoadFailed` once, then a `StepReport` a turn.
+Every submitted decode that is not cancelled ends exactly once, in a `Progress` with hypotheses or in a `Failed`.
 """
 
 from typing import Literal
@@ -18,9 +18,9 @@ Priority = Literal["interactive", "bulk"]
 
 
 class CheckpointSpec(msgspec.Struct, frozen=True):
-    """A checkpoint to load, the longest source and target its caches must hold, and a sentence to warm it up with.
+    """A checkpoint to load, the longest source and target that its caches must hold, and a sentence for the warm-up.
 
-    `max_target_tokens` counts the decoder prompt.
+    `max_target_tokens` includes the decoder prompt.
     """
 
     directory: str
@@ -31,9 +31,9 @@ class CheckpointSpec(msgspec.Struct, frozen=True):
 
 
 class WorkerSpec(msgspec.Struct, frozen=True):
-    """All a worker process has to know, sent as its first message.
+    """The configuration of a worker process, sent as its first message.
 
-    Each checkpoint has a batch of its own, of `max_rows` rows; 0 lets the worker choose.
+    Every checkpoint has its own batch of `max_rows` rows; 0 lets the worker choose.
     """
 
     checkpoints: list[CheckpointSpec]
@@ -47,14 +47,14 @@ class WorkerSpec(msgspec.Struct, frozen=True):
     log_format: LogFormat
     log_level: LogLevel
     isa: Isa | None = None
-    """None: as the environment has it."""
+    """None: the environment decides."""
 
 
 class Work(msgspec.Struct, frozen=True):
-    """One decode for a worker. `request_id` says whose turn it takes while it waits for rows.
+    """One decode for a worker. `request_id` decides its turn while it waits for rows.
 
-    If it is not streamed, its tokens are reported with its end. With `returns_encoder_output`, and if its source has to
-    be encoded, the encoder output is reported.
+    Without streaming, all tokens are reported at the end. With `returns_encoder_output`, the encoder output is reported
+    if the source had to be encoded.
     """
 
     decode_id: int
@@ -66,13 +66,13 @@ class Work(msgspec.Struct, frozen=True):
 
 
 class EncodedWork(Work, frozen=True):
-    """`Work` as the service process sends it: the spec is encoded already, outside the event loop."""
+    """`Work` as the service process sends it, with a spec that was encoded outside the event loop."""
 
     spec: msgspec.Raw  # type: ignore[assignment]
 
 
 class Submit(msgspec.Struct, frozen=True, tag=True):
-    """Service to worker: decode these. `encoder_outputs` has those the cache had, by one decode of each source."""
+    """Service to worker: decode these. `encoder_outputs` come from the cache, keyed by one decode of each source."""
 
     work: list[Work]
     encoder_outputs: dict[int, bytes] = {}
@@ -86,7 +86,7 @@ class EncodedSubmit(msgspec.Struct, frozen=True, tag="Submit"):
 
 
 class Update(msgspec.Struct, frozen=True, tag=True):
-    """Service to worker: a request has joined this decode that is more urgent, or streams. Unknown ids are ignored."""
+    """Service to worker: a more urgent or a streaming request has joined this decode. Unknown ids are ignored."""
 
     decode_id: int
     priority: Priority
@@ -94,7 +94,7 @@ class Update(msgspec.Struct, frozen=True, tag=True):
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
-    """Service to worker: nobody subscribes to these any more. Unknown ids are ignored: they have ended already."""
+    """Service to worker: these decodes have no subscribers. Unknown ids have ended already and are ignored."""
 
     decode_ids: list[int]
 
@@ -105,8 +105,8 @@ ToWorker = Submit | Update | Cancel
 class CheckpointInfo(msgspec.Struct, frozen=True):
     """A checkpoint that a worker has loaded. `kv_bytes` is reserved for both caches over all rows.
 
-    Encoder outputs, of `encoder_dtype`, are the same numbers where the fingerprint and the compute type are the same.
-    The fingerprint is empty where no encoder output is kept.
+    Encoder outputs, of type `encoder_dtype`, are equal if fingerprint and compute type are equal. The fingerprint is
+    empty if encoder outputs are not cached.
     """
 
     name: str
@@ -140,7 +140,7 @@ class LoadFailed(msgspec.Struct, frozen=True, tag=True):
 
 
 class SourceEncoded(msgspec.Struct, frozen=True, array_like=True):
-    """The encoder output of that decode's source, [S, D] in the checkpoint's `encoder_dtype`, little-endian."""
+    """The encoder output of a decode's source, [S, D] in the checkpoint's `encoder_dtype`, little-endian."""
 
     decode_id: int
     encoder_output: bytes
@@ -149,7 +149,7 @@ class SourceEncoded(msgspec.Struct, frozen=True, array_like=True):
 class StepStats(msgspec.Struct, frozen=True, array_like=True):
     """One turn of one checkpoint, for the metrics: seconds, rows and tokens.
 
-    `decode_seconds` are those of all `num_steps`; more than one were taken where the batch ran ahead.
+    `decode_seconds` is the time of all `num_steps`, which are several if the batch ran ahead.
     """
 
     decode_seconds: float
@@ -161,7 +161,7 @@ class StepStats(msgspec.Struct, frozen=True, array_like=True):
 
 
 class StepReport(msgspec.Struct, frozen=True, tag=True):
-    """Worker to service: everything a turn brought, and how many rows are in use after it."""
+    """Worker to service: the results of a turn, and the rows in use after it."""
 
     started: list[Started]
     encoded: list[SourceEncoded]

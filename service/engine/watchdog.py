@@ -1,12 +1,12 @@
-"""When a silent worker is in doubt, and when it is given up. Pure policy: time is an argument.
+"""Decide when a silent worker is in doubt, and when it is given up. Pure policy: time is an argument.
 
-A worker that has work reports after every turn. One that has been silent for a quarter of its limit is in doubt: it
-gets nothing new and does not count as ready. At the limit it is killed, and its work is replayed.
+A worker with work reports after every turn. After a quarter of its limit without a report it is in doubt: it gets no
+new work and does not count as ready. At the limit it is killed, and its work is replayed.
 """
 
 DOUBT_SHARE = 0.25
 LONGEST_TURNS = 4.0
-"""The limit is never below so many times the longest turn that is known."""
+"""The limit is at least this multiple of the longest known turn."""
 
 
 class Watchdog:
@@ -14,18 +14,18 @@ class Watchdog:
         self._min_limit_seconds = limit_seconds
         self._longest_turn_seconds = 0.0
         self._silent_since: float | None = None
-        """None: it has nothing to do, and need not report."""
+        """None: it has no work and need not report."""
 
     @property
     def limit_seconds(self) -> float:
         return max(self._min_limit_seconds, LONGEST_TURNS * self._longest_turn_seconds)
 
     def expect(self, *, longest_turn_seconds: float) -> None:
-        """A turn may take that long."""
+        """Expect turns of up to this length."""
         self._longest_turn_seconds = max(self._longest_turn_seconds, longest_turn_seconds)
 
     def report(self, *, now: float, has_work: bool) -> None:
-        """The worker has reported, and has more to do or not."""
+        """The worker has reported; `has_work` is whether it has more to do."""
         if self._silent_since is not None:
             self.expect(longest_turn_seconds=now - self._silent_since)
         self._silent_since = now if has_work else None
@@ -35,7 +35,7 @@ class Watchdog:
             self._silent_since = now
 
     def excuse(self, seconds: float) -> None:
-        """The service process itself stood still for so long, and could not have read a report."""
+        """Discount a time in which the service process itself was blocked and could not read reports."""
         if self._silent_since is not None:
             self._silent_since += seconds
 

@@ -1,9 +1,9 @@
 """The worker process: inbox -> schedulers -> batches -> reports.
 
 The life of a turn: (1) read the inbox, blocking while idle; (2) choose which waiting decodes get rows, and log
-them; (3) encode their sources and fill their rows; (4) decode a token for every row; (5) send one report. Anything that
-fails beyond a step ends the process, and the service process replays its work elsewhere. The worker ends with its
-channel: it never outlives the service process.
+them; (3) encode their sources and fill their rows; (4) decode a token for every row; (5) send one report. Any failure
+outside a step ends the process, and the service process replays its work elsewhere. The worker ends with its channel,
+so it never outlives the service process.
 """
 
 import time
@@ -19,10 +19,10 @@ from service.engine.types import Cancel, StepReport, Submit, ToWorker, Update
 
 
 class Worker:
-    """All checkpoints of a worker process: each has a batch of its own, and they take turns, a step each."""
+    """All checkpoints of a worker process. Each has its own batch; they take turns, a step each."""
 
     def __init__(self, loops: Mapping[str, CheckpointLoop]) -> None:
-        """By the name of the checkpoint."""
+        """`loops` by the name of the checkpoint."""
         self._loops = loops
 
     @property
@@ -42,7 +42,7 @@ class Worker:
                     loop.cancel(decode_ids)
 
     def turn(self) -> StepReport:
-        """One turn of every checkpoint that has something to do."""
+        """Take one turn of every checkpoint that has work."""
         report = StepReport([], [], [], [], [], num_running=0, num_free_rows=0)
         for loop in self._loops.values():
             if loop.is_idle:

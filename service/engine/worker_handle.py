@@ -1,6 +1,6 @@
-"""One worker, kept running: start, serve, watch; when it dies, tell the owner and start it again.
+"""One worker, kept running: start it, serve, watch it; when it dies, inform the owner and start it again.
 
-A pause before each restart doubles while deaths follow each other closely, and is forgotten after a long life.
+The pause before a restart doubles while deaths follow each other closely, and is reset after a long life.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ logger = logging.getLogger(__name__)
 MAX_RESTART_PAUSE_SECONDS = 30.0
 LONG_LIFE_SECONDS = 60.0
 WATCHES_PER_LIMIT = 40
-"""How often the watchdog looks, in parts of its limit."""
+"""The checks of the watchdog within its limit."""
 
 
 class WorkerOwner(Protocol):
     def on_ready(self, worker: "WorkerHandle") -> None: ...
     def on_report(self, worker: "WorkerHandle", report: StepReport) -> None: ...
     def on_lost(self, worker: "WorkerHandle", last_entries: list[int]) -> None:
-        """The process is gone, and with it all work it had; `last_entries` last got rows, or were about to."""
+        """The process died with all its work. `last_entries` are the decodes that last got rows, or were about to."""
 
     def on_restart(self, worker: "WorkerHandle") -> None: ...
     def on_start_failed(self, worker: "WorkerHandle", detail: str) -> bool:
@@ -32,7 +32,7 @@ class WorkerOwner(Protocol):
 
 
 class WorkerHandle:
-    """`num_decodes` and `cost` count what it was sent and has not ended: `Dispatcher` keeps them."""
+    """`num_decodes` and `cost`, kept by `Dispatcher`, cover the decodes that it was sent and that have not ended."""
 
     def __init__(
         self,
@@ -61,12 +61,12 @@ class WorkerHandle:
 
     @property
     def is_ready(self) -> bool:
-        """Whether it has loaded, and answers."""
+        """Whether it has loaded and responds."""
         return self._has_loaded and not self._watchdog.is_in_doubt(now=asyncio.get_running_loop().time())
 
     @property
     def takes_work(self) -> bool:
-        """Whether it is ready and keeps up with reading what it is sent."""
+        """Whether it is ready and keeps up with its messages."""
         return self.is_ready and self._process is not None and not self._process.is_behind
 
     def resident_bytes(self) -> int:
@@ -74,13 +74,13 @@ class WorkerHandle:
         return 0 if self._process is None else self._process.resident_bytes()
 
     def send(self, message: bytes) -> None:
-        """A message to a worker that is gone is dropped: `on_lost` takes back all it had."""
+        """Send a message. If the worker is gone it is dropped, and `on_lost` recovers its work."""
         if self._process is not None:
             self._process.send(message)
             self._watchdog.work_sent(now=asyncio.get_running_loop().time())
 
     async def supervise(self) -> None:
-        """Keep the worker running until cancelled, or until the owner says to stop trying."""
+        """Keep the worker running until cancelled, or until the owner stops the attempts."""
         loop = asyncio.get_running_loop()
         pause_seconds = 0.0
         while True:
@@ -90,7 +90,7 @@ class WorkerHandle:
             except WorkerStartError as error:
                 if not self._owner.on_start_failed(self, str(error)):
                     return
-            except Exception:  # the supervision outlives whatever becomes of one process
+            except Exception:  # supervision goes on after any failure of a process
                 logger.exception("worker %s: its connection failed", self.name)
             if loop.time() - began > LONG_LIFE_SECONDS:
                 pause_seconds = 0.0
@@ -100,7 +100,7 @@ class WorkerHandle:
             pause_seconds = min(2 * pause_seconds + 1, MAX_RESTART_PAUSE_SECONDS)
 
     async def _run(self) -> None:
-        """The life of one process. Raises WorkerStartError when it ends before it was ready."""
+        """The life of one process. Raises WorkerStartError if it ends before it is ready."""
         async with WorkerProcess.start(self._spec, self._fork_server) as process:
             self._process = process
             self._watchdog = Watchdog(limit_seconds=self._max_silence_seconds)
@@ -116,7 +116,7 @@ class WorkerHandle:
                 self._owner.on_lost(self, process.last_entries())
 
     async def _watch(self, process: WorkerProcess) -> None:
-        """Kill the worker once it has had work and been silent for too long."""
+        """Kill the worker if it has work and is silent for too long."""
         loop = asyncio.get_running_loop()
         while True:
             pause_seconds = self._watchdog.limit_seconds / WATCHES_PER_LIMIT
@@ -125,7 +125,7 @@ class WorkerHandle:
             self._watchdog.excuse(loop.time() - due)
             if self._watchdog.is_given_up(now=loop.time()):
                 logger.error(
-                    "worker %s has had work and reported nothing for %.1f s: it is killed",
+                    "worker %s has work but has not reported for %.1f s: killing it",
                     self.name,
                     self._watchdog.limit_seconds,
                 )

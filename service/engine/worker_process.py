@@ -1,4 +1,4 @@
-"""One worker process and the channel to it, as the service process holds them."""
+"""One worker process and its channel, as seen by the service process."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ from service.engine.fork_server_process import EXIT_SECONDS, Forked, ForkServerP
 from service.engine.types import FromWorker, WorkerSpec
 
 MAX_UNREAD_BYTES = 8 << 20
-"""The channel's high-water mark: a worker that has not read so much gets no more work until it has."""
+"""The channel's high-water mark: a worker with more unread bytes gets no more work until it has read them."""
 
 
 class WorkerProcess:
@@ -33,7 +33,7 @@ class WorkerProcess:
     @classmethod
     @asynccontextmanager
     async def start(cls, spec: WorkerSpec, fork_server: ForkServerProcess) -> AsyncIterator["WorkerProcess"]:
-        """A worker that has been sent `spec`; it has ended when the context is left. Raises WorkerStartError."""
+        """Start a worker and send it `spec`. It ends when the context is left. Raises WorkerStartError."""
         ours, theirs = socket.socketpair()
         reader, writer = await asyncio.open_connection(sock=ours, limit=READ_BYTES)
         writer.write(frame(msgspec.msgpack.encode(spec)))
@@ -46,28 +46,28 @@ class WorkerProcess:
                     raise WorkerStartError("the channel closed before the worker was started")
                 yield cls(forked, entry_log, reader, writer)
             finally:
-                writer.close()  # and with it the worker ends
+                writer.close()  # ends the worker
                 if forked is not None:
                     await _wait_until_ended(forked.pidfd)
 
     @property
     def is_behind(self) -> bool:
-        """Whether it has left more than MAX_UNREAD_BYTES unread."""
+        """Whether it has more than MAX_UNREAD_BYTES unread bytes."""
         return self._writer.transport.get_write_buffer_size() > MAX_UNREAD_BYTES
 
     def send(self, message: bytes) -> None:
-        """Never blocks. What is sent to a worker that has died is lost, and its end shows in `messages`."""
-        if not self._writer.is_closing():  # else uvloop raises, in the moment before the end is noticed
+        """Never blocks. Messages to a dead worker are lost; `messages` ends then."""
+        if not self._writer.is_closing():  # otherwise uvloop raises, in the moment before the end is noticed
             self._writer.write(frame(message))
 
     def last_entries(self) -> list[int]:
-        """The decodes that last got rows, or were about to, also if the worker has died."""
+        """The decodes that last got rows, or were about to. Works after the worker's death."""
         return self._entry_log.read()
 
     def resident_bytes(self) -> int:
-        """Memory of the process, with what it shares with others; 0 where it has just ended.
+        """Resident memory of the process, including shared pages; 0 if it has just ended.
 
-        Not its proportional part: for that the system goes through all of its pages, which takes milliseconds.
+        The proportional share would be better, but the system walks all pages for it, which takes milliseconds.
         """
         try:
             pages = Path(f"/proc/{self.pid}/statm").read_bytes().split()[1]
@@ -76,7 +76,7 @@ class WorkerProcess:
         return int(pages) * resource.getpagesize()
 
     def kill(self) -> None:
-        """At once, also if it hangs or is stopped; `messages` ends then."""
+        """Kill it at once, even if it hangs or is stopped; `messages` ends then."""
         try:
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         except ProcessLookupError:

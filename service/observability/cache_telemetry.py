@@ -1,4 +1,4 @@
-"""Metrics and traces of the encoder cache, from what it reports."""
+"""Metrics and traces from the reports of the encoder cache."""
 
 from service.cache.observer import Operation, Tier, WriteResult
 from service.observability.metrics import Metrics

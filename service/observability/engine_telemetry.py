@@ -1,4 +1,4 @@
-"""Metrics of the engine, from what it reports and from its state at each scrape."""
+"""Metrics from the reports of the engine, and from its state at each scrape."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol

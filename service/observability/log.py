@@ -1,7 +1,7 @@
 """Logging to standard error: one readable line a record on a terminal, one JSON object a record elsewhere.
 
-What is logged while a request is served carries its ids. No text of a request is logged unless that was asked for, so
-of an error in a request stand its kind and its place, and not its message, which may quote what was sent.
+Records logged while a request is served carry its ids. Texts of requests are only logged if a setting allows it.
+Otherwise errors in a request are logged with type and traceback but without their message, which may quote a text.
 """
 
 import json
@@ -19,18 +19,18 @@ LogFormat = Literal["auto", "text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 BARE_VALUE = re.compile(r"[\w./:-]+")
-UNTOLD = "its message is left out: it may quote a text"
+UNTOLD = "message omitted: it may quote a text"
 
 _request_ids: ContextVar[Mapping[str, str]] = ContextVar("request_ids", default=MappingProxyType({}))
 
 
 def set_request_ids(**ids: str | None) -> None:
-    """What is logged from here on in this task, and in those that it begins, has these fields; None: has not."""
+    """Add these fields to all later records of this task and the tasks that it starts; None leaves a field out."""
     _request_ids.set({name: value for name, value in ids.items() if value is not None})
 
 
 class _Formatter(logging.Formatter):
-    """A record's own fields are those that it was given as `extra={"fields": {…}}`."""
+    """The fields of a record are passed as `extra={"fields": {…}}`."""
 
     def __init__(self, line: str | None = None, *, with_texts: bool) -> None:
         super().__init__(line, "%H:%M:%S")
@@ -66,7 +66,7 @@ class TextFormatter(_Formatter):
 
 
 def configure_logging(*, log_format: LogFormat, log_level: LogLevel, with_texts: bool = False) -> None:
-    """Send all logging of this process to standard error in that format; `auto` asks whether it is a terminal."""
+    """Send all logging of this process to standard error in this format; `auto` is text on a terminal, else JSON."""
     handler = logging.StreamHandler(sys.stderr)
     is_json = log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
     handler.setFormatter(JsonFormatter(with_texts=with_texts) if is_json else TextFormatter(with_texts=with_texts))
@@ -75,7 +75,7 @@ def configure_logging(*, log_format: LogFormat, log_level: LogLevel, with_texts:
 
 
 def take_over(library: str) -> None:
-    """Let what a library logs through a handler of its own come through ours."""
+    """Route the records of a library that has its own handler through ours."""
     logger = logging.getLogger(library)
     logger.handlers.clear()
     logger.propagate = True
@@ -92,7 +92,7 @@ def _bare(value: object) -> str:
 
 
 def _chain(error: BaseException | None) -> list[BaseException]:
-    """An exception after those that led to it."""
+    """An exception and its causes, the causes first."""
     chain: list[BaseException] = []
     while error is not None and error not in chain:
         chain.insert(0, error)

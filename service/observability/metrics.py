@@ -1,4 +1,4 @@
-"""The Prometheus metrics, by the names of the contract. Labels are bounded: never a text, a key or an address."""
+"""The Prometheus metrics, with the names of the contract. Labels are bounded: never a text, a key or an address."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
@@ -13,36 +13,36 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Metrics:
-    """One registry an app, so that several apps in one process, as in tests, stay apart."""
+    """Every app has its own registry, so that several apps in one process, as in tests, stay separate."""
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
         self.requests = Counter(
-            "kakehashi_requests", "Requests by how they ended", ["endpoint", "outcome"], registry=registry
+            "kakehashi_requests", "Requests by endpoint and outcome", ["endpoint", "outcome"], registry=registry
         )
         self.refused = Counter("kakehashi_refused", "Requests refused, by reason", ["reason"], registry=registry)
         self.request_duration = Histogram(
             "kakehashi_request_duration_seconds",
-            "From the request's arrival to the last byte of its answer",
+            "Time from the arrival of a request to the last byte of its answer",
             ["endpoint", "stream"],
             buckets=REQUEST_SECONDS,
             registry=registry,
         )
         self.time_to_first_token = Histogram(
             "kakehashi_time_to_first_token_seconds",
-            "From admission to the first token; streams only, since a plain answer comes whole",
+            "Time from admission to the first token of a stream",
             buckets=FAST_SECONDS,
             registry=registry,
         )
         self.inter_token_latency = Histogram(
             "kakehashi_inter_token_latency_seconds",
-            "Between two tokens of one sentence; streams only",
+            "Time between two tokens of a sentence in a stream",
             buckets=FAST_SECONDS,
             registry=registry,
         )
         self.queue_time = Histogram(
             "kakehashi_queue_time_seconds",
-            "From a sentence's arrival at its worker to its slot",
+            "Time from the arrival of a sentence at its worker to its slot",
             buckets=FAST_SECONDS,
             registry=registry,
         )
@@ -55,15 +55,13 @@ class Metrics:
         self.batch_rows = Histogram(
             "kakehashi_batch_rows", "Rows in a decode step", ["worker"], buckets=ROWS, registry=registry
         )
-        self.requests_waiting = Gauge(
-            "kakehashi_requests_waiting", "Sentences that have no slot yet", registry=registry
-        )
+        self.requests_waiting = Gauge("kakehashi_requests_waiting", "Sentences waiting for a slot", registry=registry)
         self.queue_tokens = Gauge("kakehashi_queue_tokens", "Source tokens of waiting sentences", registry=registry)
         self.max_queue_tokens = Gauge(
-            "kakehashi_max_queue_tokens", "Waiting source tokens past which requests are refused", registry=registry
+            "kakehashi_max_queue_tokens", "Limit of waiting source tokens; more are refused", registry=registry
         )
         self.cancelled_sentences = Counter(
-            "kakehashi_cancelled_sentences", "Sentences that nobody listened to before they ended", registry=registry
+            "kakehashi_cancelled_sentences", "Sentences cancelled because no client waited for them", registry=registry
         )
         self.rows_running = Gauge("kakehashi_rows_running", "Rows in the last step", ["worker"], registry=registry)
         self.slots_free = Gauge("kakehashi_slots_free", "Free slots", ["worker"], registry=registry)
@@ -71,21 +69,21 @@ class Metrics:
         self.generated_tokens = Counter("kakehashi_generated_tokens", "Tokens generated", registry=registry)
         self.padding_tokens = Counter("kakehashi_padding_tokens", "Padding tokens encoded", registry=registry)
         self.coalesced = Counter(
-            "kakehashi_coalesced", "Work shared with an equal one in flight", ["kind"], registry=registry
+            "kakehashi_coalesced", "Work shared with equal work in flight, by kind", ["kind"], registry=registry
         )
         self.worker_restarts = Counter(
             "kakehashi_worker_restarts", "Workers started again", ["worker"], registry=registry
         )
-        self.workers_ready = Gauge("kakehashi_workers_ready", "Workers that take work", registry=registry)
+        self.workers_ready = Gauge("kakehashi_workers_ready", "Workers that accept work", registry=registry)
         self.kv_bytes = Gauge(
             "kakehashi_kv_bytes",
-            "KV cache bytes that a worker has reserved over its checkpoints; 0 while it is gone",
+            "Bytes of KV cache reserved by a worker for all its checkpoints; 0 while it is down",
             ["worker"],
             registry=registry,
         )
         self.worker_resident_memory = Gauge(
             "kakehashi_worker_resident_memory_bytes",
-            "Resident memory of a worker, weights that it shares with others included; 0 while it is gone",
+            "Resident memory of a worker, including weights shared with other workers; 0 while it is down",
             ["worker"],
             registry=registry,
         )
@@ -97,18 +95,18 @@ class Metrics:
         )
         self.encoder_cache_bytes = Gauge(
             "kakehashi_encoder_cache_bytes",
-            "Bytes stored in a tier; for redis, the memory of the whole server",
+            "Bytes stored in a tier; for Redis, the memory of the whole server",
             ["tier"],
             registry=registry,
         )
         self.encoder_cache_damaged = Counter(
             "kakehashi_encoder_cache_damaged",
-            "Values in Redis that were not the encoder output of their key",
+            "Values in Redis that did not match their key",
             registry=registry,
         )
         self.encoder_cache_writes = Counter(
             "kakehashi_encoder_cache_writes",
-            "Encoder outputs to be written to Redis, by result",
+            "Writes of encoder outputs to Redis, by result",
             ["result"],
             registry=registry,
         )
@@ -127,13 +125,13 @@ class Metrics:
         )
         self.build_info = Gauge(
             "kakehashi_build_info",
-            "What is served, and how",
+            "Version and configuration of the server",
             ["version", "model", "compute_type", "device", "isa"],
             registry=registry,
         )
         self.model_info = Gauge(
             "kakehashi_model_info",
-            "A checkpoint that is served",
+            "A served checkpoint",
             ["model", "model_type", "compute_type", "fingerprint"],
             registry=registry,
         )
@@ -142,7 +140,7 @@ class Metrics:
     def describe_build(
         self, *, version: str, model: str, model_type: str, device: str, compute_type: str, isa: str, fingerprint: str
     ) -> None:
-        """A checkpoint that is served."""
+        """Describe a served checkpoint."""
         self.build_info.labels(version, model, compute_type, device, isa).set(1)
         self.model_info.labels(model, model_type, compute_type, fingerprint[:FINGERPRINT_DIGITS]).set(1)
 

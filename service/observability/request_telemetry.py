@@ -1,10 +1,10 @@
-"""Metrics of requests, from what the API reports."""
+"""Metrics from the reports of the API."""
 
 from service.observability.metrics import Metrics
 
 
 class RequestTelemetry:
-    """The API's observers."""
+    """The observer of the API."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -17,4 +17,4 @@ class RequestTelemetry:
         self._metrics.refused.labels(reason).inc()
 
     def expect_refusals(self, reason: str) -> None:
-        self._metrics.refused.labels(reason)  # at zero, so that the first one shows as an increase
+        self._metrics.refused.labels(reason)  # starts at zero, so that the first refusal shows as an increase

@@ -1,7 +1,7 @@
-"""The spans of a request: one of the server, and under it one for each stage and each look-up in Redis.
+"""The spans of a request: a server span, with a child for each stage and each look-up in Redis.
 
-Stages become spans when the request has ended, by the times noted on the way, so that no token costs anything. A thread
-sends them, in batches. No attribute holds a text: routes, counts and kinds only.
+Stages become spans at the end of the request, from recorded times, so tracing costs nothing a token. A thread sends
+spans in batches. Attributes are routes, counts and kinds, never texts.
 """
 
 import asyncio
@@ -23,16 +23,16 @@ from service.observability.tracing import set_current_trace
 
 DEFAULT_NAME = "kakehashi"
 UNNAMED = "unknown_service"
-"""What the SDK's name of a service starts with where nobody gave one."""
+"""The start of the SDK's default service name."""
 FLUSH_SECONDS = 1.5
-"""At the end, of the grace period."""
+"""The part of the grace period for sending the last spans."""
 NANOSECONDS: Final = 1_000_000_000
 
 Attributes = Mapping[str, str | bool | int | float]
 
 
 class Tracing:
-    """The endpoint, and all else about it, is read from the environment by the SDK."""
+    """The SDK reads the endpoint and all other options from the environment."""
 
     def __init__(self, *, version: str) -> None:
         resource = Resource.create({"service.version": version})
@@ -43,22 +43,22 @@ class Tracing:
         self._tracer = self._provider.get_tracer(DEFAULT_NAME, version)
 
     def start(self, headers: Mapping[str, str], *, method: str, request_id: str, began: float) -> "RequestTrace":
-        """The trace of the request that this task serves, with the parent that `headers` name. `began` is monotonic."""
+        """Start the trace of this task's request, with the parent named in `headers`. `began` is monotonic time."""
         request_trace = RequestTrace(self._tracer, headers, method=method, request_id=request_id, began=began)
         set_current_trace(request_trace)
         return request_trace
 
     async def aclose(self) -> None:
-        """Send what is left, for FLUSH_SECONDS at most."""
+        """Send the remaining spans, for at most FLUSH_SECONDS."""
         loop = asyncio.get_running_loop()
         sent = asyncio.Event()
 
         def shut_down() -> None:
             self._provider.shutdown()
-            with suppress(RuntimeError):  # the loop may be closed by then
+            with suppress(RuntimeError):  # the loop may be closed already
                 loop.call_soon_threadsafe(sent.set)
 
-        threading.Thread(target=shut_down, daemon=True).start()  # which does not hold up the end, as a pool's would
+        threading.Thread(target=shut_down, daemon=True).start()  # a daemon does not delay the exit
         with suppress(TimeoutError):
             async with asyncio.timeout(FLUSH_SECONDS):
                 await sent.wait()
@@ -81,7 +81,7 @@ class RequestTrace:
             start_time=self._nanoseconds(began),
         )
         self._context = trace.set_span_in_context(self._span)
-        context.attach(self._context)  # for libraries that ask what goes on; the task, and this with it, ends soon
+        context.attach(self._context)  # for libraries that look for the current span; it ends with the task
         self._is_recording = self._span.is_recording()
 
     @property
@@ -89,7 +89,7 @@ class RequestTrace:
         return trace.format_trace_id(self._span.get_span_context().trace_id)
 
     def add_stages(self, timeline: Timeline, *, ended: float, attributes: Attributes) -> None:
-        """`attributes` are those of `decode`."""
+        """`attributes` belong to the stage `decode`."""
         if not self._is_recording:
             return
         for stage in timeline.stages(ended):
@@ -104,7 +104,7 @@ class RequestTrace:
             )
 
     def add_look_up(self, name: str, *, began: float, attributes: Attributes, is_call: bool = False) -> None:
-        """It has just ended; `is_call`: another server was asked."""
+        """Add a look-up that has just ended; `is_call`: it was a request to another server."""
         if self._is_recording:
             kind = SpanKind.CLIENT if is_call else SpanKind.INTERNAL
             self._add(name, began, time.monotonic(), kind=kind, attributes=attributes)
@@ -120,7 +120,7 @@ class RequestTrace:
                     **attributes,
                 }
             )
-            if status >= 500 or outcome in ("error", "timeout"):  # a stream that fails has sent its 200 before
+            if status >= 500 or outcome in ("error", "timeout"):  # a failing stream has sent a 200 already
                 self._span.set_attribute("error.type", str(status) if status >= 500 else outcome)
                 self._span.set_status(Status(StatusCode.ERROR))
         self._span.end(self._nanoseconds(ended))
@@ -144,5 +144,5 @@ class RequestTrace:
         span.end(self._nanoseconds(ended))
 
     def _nanoseconds(self, monotonic: float) -> int:
-        """Since the epoch, as spans want it."""
+        """Nanoseconds since the epoch, as spans need them."""
         return int(monotonic * NANOSECONDS) + self._offset

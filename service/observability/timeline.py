@@ -1,6 +1,6 @@
-"""When the stages of a request began and ended.
+"""The start and end times of a request's stages.
 
-Seconds of the monotonic clock, which is one and the same for all processes of a machine; 0: not yet, or not at all.
+Times are seconds of the monotonic clock, which all processes of a machine share; 0: not reached.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ class Stage:
 
 @dataclass(slots=True)
 class Timeline:
-    """`encode` is the batch in which the first of its sources was encoded; the others join while it decodes."""
+    """`encode` is the batch that encoded the first of its sources; the others follow while it decodes."""
 
     admitted_at: float = 0.0
     submitted_at: float = 0.0
@@ -33,16 +33,16 @@ class Timeline:
     streaming_at: float = 0.0
 
     def start_sentence(self, slot_at: float, *, encode_seconds: float) -> None:
-        """A sentence has its slot; `encode_seconds` is 0 where its source had not to be encoded."""
+        """A sentence got its slot. `encode_seconds` is 0 if its source did not have to be encoded."""
         self.first_slot_at = min(self.first_slot_at or slot_at, slot_at)
         self.last_slot_at = max(self.last_slot_at, slot_at)
         if encode_seconds and slot_at < (self.encode_began_at or inf):  # workers report in any order
             self.encode_began_at, self.encode_ended_at = slot_at, slot_at + encode_seconds
 
     def stages(self, ended_at: float) -> Iterator[Stage]:
-        """Those that were reached, in order; what was going on when the request ended, ended with it.
+        """The stages that were reached, in order. Stages still open at the end of the request end with it.
 
-        A streamed answer is given while it is decoded, a plain one afterwards.
+        A stream is sent while it is decoded, a plain answer afterwards.
         """
         if self.submitted_at:
             yield Stage("admit", self.admitted_at, self.submitted_at)

@@ -1,6 +1,6 @@
 """OpenTelemetry spans of requests: off unless `OTEL_EXPORTER_OTLP_ENDPOINT` is set, and then none of its SDK is loaded.
 
-The SDK reads the other standard variables itself. Who does something for a request asks for its trace here.
+The SDK reads the other standard variables itself. Code that works on a request gets its trace from here.
 """
 
 from collections.abc import Mapping
@@ -18,27 +18,27 @@ _current_trace: "ContextVar[RequestTrace | None]" = ContextVar("current_trace", 
 
 
 class TracingError(Exception):
-    """What the environment asks for cannot be done; the message names the variable."""
+    """A tracing variable has an unsupported value; the message names it."""
 
 
 def current_trace() -> "RequestTrace | None":
-    """That of the request which is being served; None where there is none, or tracing is off."""
+    """The trace of the request being served; None if there is none or tracing is off."""
     return _current_trace.get()
 
 
 def set_current_trace(trace: "RequestTrace") -> None:
-    """For what is done from here on in this task, and in those that it begins."""
+    """Set the trace for this task and the tasks that it starts."""
     _current_trace.set(trace)
 
 
 def start_tracing(environment: Mapping[str, str], *, version: str) -> "Tracing | None":
-    """None: off. Raises TracingError."""
+    """Returns None if tracing is off. Raises TracingError."""
     is_disabled = environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
     if not environment.get(ENDPOINT_VARIABLE) or is_disabled or environment.get("OTEL_TRACES_EXPORTER") == "none":
         return None
     for name in PROTOCOL_VARIABLES:
         if environment.get(name, PROTOCOL) not in ("", PROTOCOL):
-            raise TracingError(f"{name}: {environment[name]!r} cannot be used: spans are sent as {PROTOCOL}")
-    from service.observability.spans import Tracing  # takes memory that only those pay who use it
+            raise TracingError(f"{name}: {environment[name]!r} is not supported; spans are sent as {PROTOCOL}")
+    from service.observability.spans import Tracing  # imported only if used: it takes memory
 
     return Tracing(version=version)

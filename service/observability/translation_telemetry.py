@@ -1,4 +1,4 @@
-"""Metrics of streams, from what the translation reports."""
+"""Metrics from the reports of streamed translations."""
 
 from service.observability.metrics import Metrics
 

@@ -1,1 +1,1 @@
-"""What happens to a text before and after the model: language, sentences, markup."""
+"""Text before and after the model: sentence boundaries, and sentences that are too long."""

@@ -1,14 +1,14 @@
-"""A text as sentences to translate and everything between them, which is kept.
+"""Cut a text into sentences to translate and the gaps between them, which are kept.
 
-`separators[0] + t[0] + separators[1] + t[1] … + separators[n]` is the translation of a text; with the source's own gaps
-and sentences it is the text again, whatever is in it.
+`separators[0] + t[0] + separators[1] + t[1] … + separators[n]` is the translation of a text. With the source's own gaps
+and sentences it is always the original text.
 
 - A line is never joined with the next: line breaks, indentation and empty lines stay as they are.
-- A stretch without any letter or digit (`---`, `…`, an emoji alone) is not a sentence, nor is the number of a list's
-  item at the start of a line (`1.`, `2.3.`, `IV.`): they stay as they are.
+- A stretch without a letter or digit (`---`, `…`, an emoji alone) is not a sentence, and neither is the number of a
+  list item at the start of a line (`1.`, `2.3.`, `IV.`): they stay as they are.
 - Between two sentences on one line the source's whitespace stays; a translation into a language that sets no space
   between sentences drops plain spaces there, and one from such a language gets a space.
-- A sentence longer than the model allows is cut as `splitting` says, and its pieces are sentences like all others.
+- A sentence longer than the model allows is cut by `splitting`, and its pieces are sentences like all others.
 """
 
 import re
@@ -19,7 +19,7 @@ import sentencex
 
 from service.text.splitting import split_long
 
-# Written without a space between sentences. Thai, Lao, Khmer and Burmese have none between words, but do set one here.
+# Languages without a space between sentences. Thai, Lao, Khmer and Burmese have none between words, but one here.
 _NO_SPACE_BETWEEN_SENTENCES = frozenset({"ja", "zh", "yue", "wuu", "lzh"})
 _NO_SPACE_BETWEEN_WORDS = _NO_SPACE_BETWEEN_SENTENCES | {"th", "lo", "km", "my", "shn", "bo", "dz"}
 
@@ -27,10 +27,10 @@ _LINE_BREAK = re.compile(r"\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 _LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 _ITEM_NUMBER = re.compile(r"(?:\d{1,3}[.．)])+|[IVX]{1,5}\.")
 
-# `sentencex` takes time quadratic in the length of what it is given, so it is given a line in windows.
+# `sentencex` takes time quadratic in the length of its input, so lines are passed in windows.
 _WINDOW_CHARACTERS = 2_000
 
-# Where `sentencex` cuts too much: after titles that it does not know, and in a sentence that goes on after a quotation.
+# Wrong cuts of `sentencex`: after titles that it does not know, and in a sentence that goes on after a quotation.
 _TITLE = {
     "en": re.compile(r"(?:^|\W)(?:Mr|Mrs|Ms|Dr|Prof)\.\s{1,2}$"),
     "fr": re.compile(r"(?:^|\W)(?:M|MM|Mme|Mmes|Mlle|Mlles|Mgr)\.\s{1,2}$"),
@@ -42,11 +42,11 @@ _AFTER_QUOTATION = re.compile(r"[とっを、。はがにもの]")
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """What stands before, between or after sentences."""
+    """The text before, between or after sentences."""
 
     text: str
     is_joint: bool
-    """Between two sentences of one line, with nothing but whitespace: it depends on the target language."""
+    """Whether it is only whitespace between two sentences of a line, so that it depends on the target language."""
 
     def in_language(self, target_lang: str) -> str:
         if not self.is_joint:
@@ -59,12 +59,12 @@ class Gap:
 @dataclass(frozen=True, slots=True)
 class Segmented:
     sentences: tuple[str, ...]
-    """Each without whitespace around it, and with a letter or digit in it."""
+    """Sentences without surrounding whitespace, with at least a letter or digit."""
     gaps: tuple[Gap, ...]
-    """One before each sentence and one after the last."""
+    """Gaps before every sentence and after the last one."""
 
     def separators(self, target_lang: str) -> list[str]:
-        """What to put around the translated sentences: one more than there are sentences."""
+        """The text around the translated sentences, one more than there are sentences."""
         return [gap.in_language(target_lang) for gap in self.gaps]
 
 
@@ -110,12 +110,12 @@ class _Builder:
         self._sentences: list[str] = []
         self._gaps: list[Gap] = []
         self._kept: list[str] = []
-        self._continues_line = False  # has this line had a sentence?
+        self._continues_line = False  # whether this line already has a sentence
 
     def add(self, stretch: str) -> None:
-        """A sentence with whitespace around it, or something that is not translated.
+        """Add a sentence with surrounding whitespace, or a stretch that is not translated.
 
-        A gap of nothing is a joint only where the source sets no spaces; elsewhere a word has been cut in two.
+        An empty gap joins two sentences only in languages without spaces; in others a word has been cut in two.
         """
         sentence = stretch.strip()
         is_item_number = not self._continues_line and _ITEM_NUMBER.fullmatch(sentence)
@@ -149,7 +149,7 @@ class _Builder:
 
 
 def _lines(text: str) -> Iterator[tuple[str, str]]:
-    """Each line and the line break after it."""
+    """The lines, with the line break after each."""
     start = 0
     for found in _LINE_BREAK.finditer(text):
         yield text[start : found.start()], found[0]
@@ -158,7 +158,7 @@ def _lines(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _stretches(line: str, language: str) -> Iterator[str]:
-    """The sentences of a line with all whitespace: joined, they are the line."""
+    """The sentences of a line including whitespace; joined, they are the line."""
     if not _is_translated(line):
         yield line
         return
@@ -173,14 +173,14 @@ def _stretches(line: str, language: str) -> Iterator[str]:
 
 
 def _goes_on(left: str, right: str, language: str) -> bool:
-    """Whether the sentence of `left` is not over."""
+    """Whether the sentence at the end of `left` continues in `right`."""
     if language in _TITLE:
         return _TITLE[language].search(left[-_TITLE_CHARACTERS:]) is not None
     return language == "ja" and left.endswith(_QUOTATION_END) and _AFTER_QUOTATION.match(right) is not None
 
 
 def _library_stretches(line: str, language: str) -> Iterator[str]:
-    """A window ends where the last boundary in it was found; of a window without one, the sentence goes on."""
+    """A window ends at the last boundary found in it; without one, the sentence continues in the next window."""
     start = 0
     held = ""
     while len(line) - start > _WINDOW_CHARACTERS:

@@ -1,12 +1,12 @@
-"""A sentence that is longer than the model allows, in pieces that fit.
+"""Cut a sentence that is longer than the model allows into pieces that fit.
 
-Where it is cut, best first: after a clause mark (`,` `;` `:` `—` `、` …), at whitespace, and only then inside a run of
-characters without either, between grapheme clusters. Pieces are kept about even: of the cuts of the best kind that are
-at hand, the one nearest to an even share of what is left is taken; a clause mark counts as at hand when it leaves a
-piece of at least a quarter of the limit. Nothing is dropped: the pieces, joined, are the sentence.
+Cuts are made, best first, after a clause mark (`,` `;` `:` `—` `、` …), at whitespace, or between grapheme clusters in
+a run of characters without either. Pieces are about even: among the possible cuts of the best kind, the one nearest to
+an even share of the rest is taken. A clause mark is only possible if it leaves a piece of at least a quarter of the
+limit. Nothing is dropped: the pieces, joined, are the sentence.
 
-Text is measured in atoms, the stretches between possible cuts, each tokenized once, and each finished piece is measured
-once more as a whole: the work grows with the text's length, whatever is in it.
+Text is measured in atoms, the stretches between possible cuts. An atom is tokenized once, and a finished piece once
+more as a whole, so the work is linear in the length of any text.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ import regex
 
 _MOST_ATOM_CHARACTERS = 32
 
-# A mark that also stands inside numbers and addresses (3,50; 12:30; a.b?c) ends a clause only before whitespace.
+# Marks that also appear inside numbers and addresses (3,50; 12:30; a.b?c) end a clause only before whitespace.
 _CLAUSE = r"""
     [,;:!?…–—،؛؟] [\p{Pe}\p{Pf}"']{0,8} (?=\s)
   | [、，；：。！？—…｡､] [\p{Pe}\p{Pf}、，；：。！？—…｡､]{0,8}
@@ -27,7 +27,7 @@ _GRAPHEME = regex.compile(r"\X")
 
 
 class _Cut(IntEnum):
-    """What ends an atom; the larger, the better to cut there."""
+    """The end of an atom; larger values are better places to cut."""
 
     LIMIT = 0
     WHITESPACE = 1
@@ -42,9 +42,9 @@ class _Atom:
 
 
 def split_long(sentence: str, *, max_tokens: int, count_tokens: Callable[[str], int]) -> list[str]:
-    """Pieces with the whitespace after them: joined, they are `sentence`. Each fits, that whitespace aside.
+    """Pieces with their trailing whitespace; joined, they are `sentence`. Without that whitespace every piece fits.
 
-    Only a single character of more than `max_tokens` tokens (an emoji in bytes, under a tiny limit) is left too long.
+    Only a single character of more than `max_tokens` tokens (an emoji in bytes, with a tiny limit) remains too long.
     """
     if max_tokens < 1:
         raise ValueError(f"max_tokens is {max_tokens}: no text fits")
@@ -58,7 +58,7 @@ def split_long(sentence: str, *, max_tokens: int, count_tokens: Callable[[str], 
 
 
 def _fitting(atoms: list[_Atom], *, max_tokens: int, count_tokens: Callable[[str], int]) -> Iterator[str]:
-    """Atoms need not add up to their piece: a piece that turns out too long is halved until it fits."""
+    """The tokens of atoms may not add up to those of their piece, so a piece that is too long is halved."""
     for group in _groups(atoms, max_tokens=max_tokens):
         text = "".join(atom.text for atom in group)
         if count_tokens(text.rstrip()) <= max_tokens:
@@ -72,7 +72,7 @@ def _fitting(atoms: list[_Atom], *, max_tokens: int, count_tokens: Callable[[str
 
 
 def _halved(text: str, *, max_tokens: int, count_tokens: Callable[[str], int]) -> Iterator[str]:
-    """Text without a better place to cut: one atom."""
+    """Halve text without a better place to cut: one atom."""
     end = len(text.rstrip())
     if end < 2 or count_tokens(text[:end]) <= max_tokens:
         yield text
@@ -83,7 +83,7 @@ def _halved(text: str, *, max_tokens: int, count_tokens: Callable[[str], int]) -
 
 
 def _groups(atoms: list[_Atom], *, max_tokens: int) -> Iterator[list[_Atom]]:
-    """Consecutive atoms of at most `max_tokens` tokens together, or a single larger one."""
+    """Group consecutive atoms up to `max_tokens` tokens; a larger atom is a group of its own."""
     left = sum(atom.num_tokens for atom in atoms)
     start = 0
     while start < len(atoms):
@@ -125,7 +125,7 @@ def _atom_texts(sentence: str, *, most_characters: int) -> Iterator[tuple[str, _
 
 
 def _chunks(text: str, *, most_characters: int) -> list[str]:
-    """`text` cut between grapheme clusters; a cluster that alone is longer than the limit is cut too."""
+    """Cut `text` between grapheme clusters; a cluster that is longer than the limit is cut too."""
     if len(text) <= most_characters:
         return [text] if text else []
     chunks: list[str] = []

@@ -1,7 +1,7 @@
-"""A request at work: the events of its decodes on one side, its tokens and translations on the other.
+"""A running request: turns the events of its decodes into tokens and translations.
 
-`next` does a slice of what is due and returns; a slice is bounded by the bytes of answer that it makes, about 2 ms of
-work. Where more is due at once, the event loop has its turn in between.
+`next` does a slice of the work that is due and returns. A slice is bounded by the bytes of answer that it makes, about
+2 ms of work, so the event loop gets its turn between slices.
 """
 
 import asyncio
@@ -24,19 +24,19 @@ from service.translation.results import TokenEvent, Translation, Usage
 
 SLICE_BYTES = 32_000
 RELAY_BYTES = 4_000
-"""To cut, tokenize and submit the second leg of a sentence takes as long as making this much of an answer."""
+"""Cutting, tokenizing and submitting the second leg of a sentence takes as long as making this many bytes of answer."""
 
 
 @dataclass(slots=True, eq=False)
 class _Reading:
-    """A target text while it is read; `translation` is there at its end."""
+    """A target text while it is read. `translation` is set at its end."""
 
     items: Iterator[Item]
     translation: Translation | None = None
 
 
 class ActiveTranslation:
-    """A submitted request: call `next` until it `is_over`, and then, or at any time before, `close`."""
+    """A submitted request. Call `next` until `is_over`; call `close` then, or at any time before."""
 
     def __init__(
         self, prepared: PreparedTranslation, engine: Engine, subscription: Subscription, observer: TranslationObserver
@@ -68,10 +68,10 @@ class ActiveTranslation:
         return self._num_open == 0
 
     async def next(self) -> list[TokenEvent | Translation]:
-        """What is to be sent next, at least one thing: a slice of at most `SLICE_BYTES` and one thing more.
+        """The next items to send, at least one: a slice of up to `SLICE_BYTES`, and one item more.
 
-        Raises EngineFailedError, DeadlineExceededError and DrainingError, and TooLargeError for an answer that
-        outgrows its limit.
+        Raises EngineFailedError, DeadlineExceededError or DrainingError, or TooLargeError if the answer outgrows its
+        limit.
         """
         if self._has_more:
             await asyncio.sleep(0)
@@ -90,23 +90,23 @@ class ActiveTranslation:
                 self._events.extend(await self._subscription.next())
 
     async def drain(self) -> list[Translation]:
-        """All translations, by text, then by target, as asked. Raises what `next` does."""
+        """All translations, by text, then by target, in the order of the request. Raises the errors of `next`."""
         while not self.is_over:
             await self.next()
         self.timeline.decoded_at = time.monotonic()
         return [reading.translation for reading in self._readings if reading.translation is not None]
 
     def close(self, *, linger_seconds: float = 0.0) -> None:
-        """Nobody reads any more: cancel, after the linger, what has not been decoded."""
+        """Stop reading: cancel unfinished decodes after the linger."""
         self._subscription.close(linger_seconds=linger_seconds)
 
     @property
     def _has_more(self) -> bool:
-        """Whether there is work that waits for no event."""
+        """Whether there is work that needs no further event."""
         return bool(self._events or self._due or self._unread)
 
     def _start_next(self) -> bool:
-        """Start to read the next target text, if there is one."""
+        """Start reading the next target text, if there is one."""
         if not self._unread:
             return False
         order = ReadingOrder(
@@ -120,7 +120,7 @@ class ActiveTranslation:
         return True
 
     def _receive(self, key: int, event: Event) -> int:
-        """Returns the work it was, in bytes of answer."""
+        """Handle an event. Returns the work in bytes of answer."""
         decoded = self._passages.decoded[key]
         match event:
             case Started():
@@ -140,7 +140,7 @@ class ActiveTranslation:
         return EVENT_BYTES + num_tokens * token_bytes + num_relayed * RELAY_BYTES
 
     def _relay(self, decoded: DecodedText) -> int:
-        """Begin the second legs that follow on `decoded`; return how many there are."""
+        """Begin the second legs that follow `decoded`. Returns their number."""
         num_relayed = self._passages.relay(decoded)
         specs = self._passages.take_new()
         if specs:
@@ -150,7 +150,7 @@ class ActiveTranslation:
         return num_relayed
 
     def _read(self, reading: _Reading, batch: list[TokenEvent | Translation], *, max_work: int) -> int:
-        """Read the first of those due; it stays there if more can be read. Returns the work, in bytes of answer."""
+        """Read the first text that is due; it stays due while there is more. Returns the work in bytes of answer."""
         work = EVENT_BYTES
         for item in reading.items:
             match item:
@@ -174,7 +174,7 @@ class ActiveTranslation:
         return work
 
     def _note_start(self, decoded: DecodedText, event: Started) -> None:
-        """The first sentence of a decode may have had its source encoded; for the others it never was."""
+        """The source of a decode may have been encoded for its first sentence, but not for the others."""
         started_at = event.started_at or time.monotonic()
         self.timeline.start_sentence(started_at, encode_seconds=event.encode_seconds if event.encoded else 0.0)
         self.usage.encoder_cache_misses += event.encoded

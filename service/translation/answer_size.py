@@ -1,13 +1,13 @@
-"""How large an answer gets, in bytes of JSON: estimated before the work, and counted while it is done.
+"""The size of an answer in bytes of JSON: estimated before the work, and counted during it.
 
-- Each text in each target language: 200, and 4 for each character that is kept as it is.
-- Each target token: 6 for each hypothesis and for `text`, which repeats the best one. If tokens are returned, 80 more,
-  60 for each of its `top_tokens`, and 9 for each source token of its sentence if it has an `alignment`.
-- Each source token: 10, if tokens are returned.
+- A text in a target language: 200, and 4 for each character that is kept unchanged.
+- A target token: 6 for each hypothesis and for `text`, which repeats the best one. If tokens are returned, 80 more, 60
+  for each of its `top_tokens`, and 9 for each source token of its sentence if it has an `alignment`.
+- A source token: 10, if tokens are returned.
 
-Before the work, a sentence of n source tokens is expected to become 2n + 8 target tokens, or `max_new_tokens` if that
-is less. Most become half as many; an answer that outgrows its limit all the same is ended with the same error. The
-events of a stream do not count, since they are not collected.
+The estimate for a sentence of n source tokens is 2n + 8 target tokens, or `max_new_tokens` if that is less. Most need
+half of that; an answer that outgrows its limit anyway ends with the same error. The events of a stream do not count,
+because they are not collected.
 """
 
 from service.errors import TooLargeError
@@ -22,7 +22,7 @@ TOP_TOKEN_BYTES = 60
 WEIGHT_BYTES = 9
 SOURCE_TOKEN_BYTES = 10
 EVENT_BYTES = 150
-"""A token's event without the extra fields; to process an event of the engine takes about as long as to make one."""
+"""The event of a token without extra fields. Processing an event of the engine takes about as long as making one."""
 
 
 class AnswerSize:
@@ -37,12 +37,12 @@ class AnswerSize:
         self._source_token_bytes = SOURCE_TOKEN_BYTES if request.with_tokens else 0
 
     def add(self, num_bytes: int) -> None:
-        """Raises TooLargeError when the limit is passed."""
+        """Raises TooLargeError if the answer is over its limit."""
         self._num_bytes += num_bytes
         if self._num_bytes > self._max_bytes:
             raise TooLargeError(
                 f"the answer would have more than {self._max_bytes} bytes; the limit is {self._max_bytes}. "
-                "Ask for less text, or for fewer targets, hypotheses or extra fields"
+                "Send less text, or request fewer targets, hypotheses or extra fields"
             )
 
     def token_bytes(self, num_source_tokens: int) -> int:
@@ -54,7 +54,7 @@ class AnswerSize:
         return num_target_tokens * self.token_bytes(num_source_tokens) + num_source_tokens * self._source_token_bytes
 
     def kept_bytes(self, num_characters: int) -> int:
-        """Text that stands in every hypothesis as it stands in the source."""
+        """Text that is kept unchanged in every hypothesis."""
         return KEPT_CHARACTER_BYTES * self._num_texts * num_characters
 
 
@@ -64,6 +64,6 @@ def event_bytes(event: TokenEvent) -> int:
 
 
 def translation_bytes(translation: Translation) -> int:
-    """Without the extra fields of its tokens, which were counted when they came."""
+    """Excludes the extra fields of tokens, which were counted on arrival."""
     num_characters = (len(translation.hypotheses) + 1) * len(translation.text)
     return TRANSLATION_BYTES + num_characters + EVENT_BYTES * len(translation.tokens or ())

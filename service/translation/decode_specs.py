@@ -1,4 +1,4 @@
-"""What a sentence on one leg of its route needs to be decoded."""
+"""The `DecodeSpec` of a sentence on one leg of its route."""
 
 from model.search.spec import DecodeSpec
 from service.errors import UnsupportedOptionError
@@ -7,7 +7,7 @@ from service.translation.routing import Leg
 
 
 def encode_prefix(prefix: str, leg: Leg) -> tuple[int, ...]:
-    """Raises UnsupportedOptionError if it leaves no room after it."""
+    """Raises UnsupportedOptionError if the prefix leaves no room for more tokens."""
     prefix_ids = tuple(leg.model.tokenizer.encode_prefix(prefix)) if prefix else ()
     limit = leg.model.max_new_tokens - 1
     if len(prefix_ids) > limit:
@@ -23,7 +23,7 @@ def decode_spec(
     prefix_ids: tuple[int, ...],
     is_last_leg: bool,
 ) -> DecodeSpec:
-    """Only the last leg has the request's length, hypotheses and extra fields."""
+    """Only the last leg uses the request's maximum length, hypotheses and extra fields."""
     tokenizer = leg.model.tokenizer
     prompt = (*tokenizer.decoder_prompt(leg.target_lang), *prefix_ids)
     limit = request.max_new_tokens if is_last_leg and request.max_new_tokens else leg.model.max_new_tokens

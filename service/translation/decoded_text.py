@@ -1,4 +1,4 @@
-"""The text that one decode of a request becomes, shared by all sentences that are equal."""
+"""The text of one decode of a request, shared by all equal sentences."""
 
 import msgspec
 
@@ -13,7 +13,7 @@ PROBABILITY_DIGITS = 6
 
 
 class Delta(msgspec.Struct, frozen=True, gc=False):
-    """Text that became certain with a token, or, without one, at the end. The token's numbers are rounded."""
+    """Text that became certain with a token, or, without one, at the end. The numbers of the token are rounded."""
 
     text: str
     token_id: int | None = None
@@ -23,13 +23,13 @@ class Delta(msgspec.Struct, frozen=True, gc=False):
 
 
 class DecodedText(msgspec.Struct, eq=False, gc=False):
-    """Detokenized once, while its tokens arrive.
+    """The text is detokenized once, while tokens arrive.
 
-    `num_sentences` counts the sentences that share it; `bytes_per_token` is what one of its tokens adds to the answer
-    over all of them. `texts`, by the rank of their hypotheses, are there once it `is_over`.
+    `num_sentences` counts the sentences that share it; `bytes_per_token` is the growth of the answer by a token over
+    all of them. `texts`, by the rank of their hypotheses, are complete once it `is_over`.
 
-    A request may have tens of thousands: those are hidden from the garbage collector (there are no cycles), whose full
-    passes would stop the event loop for longer than any work here.
+    A request may have tens of thousands. They are hidden from the garbage collector (there are no cycles), whose full
+    collections would otherwise block the event loop for longer than any other work.
     """
 
     spec: DecodeSpec
@@ -52,7 +52,7 @@ class DecodedText(msgspec.Struct, eq=False, gc=False):
     def begin(
         cls, spec: DecodeSpec, model: ServedModel, *, prefix_ids: tuple[int, ...], keeps_deltas: bool
     ) -> "DecodedText":
-        """`prefix_ids` end the decoder prompt: their text is not decoded, but the next text goes on from it."""
+        """`prefix_ids` are the end of the decoder prompt: their text is not emitted, but later text continues it."""
         return cls(spec, model, prefix_ids, keeps_deltas, _detokenizer(model, prefix_ids))
 
     @property
@@ -61,7 +61,7 @@ class DecodedText(msgspec.Struct, eq=False, gc=False):
 
     @property
     def is_read(self) -> bool:
-        """Whether its text is part of the answer, and not of a text in the pivot language only."""
+        """Whether its text is part of the answer, not just of a text in the pivot language."""
         return self.bytes_per_token > 0
 
     @property

@@ -1,10 +1,10 @@
-"""What the translation measures."""
+"""The measurements of a translation."""
 
 from typing import Protocol
 
 
 class TranslationObserver(Protocol):
-    """Called for streams only: the tokens of a plain answer come whole."""
+    """Called for streams only, because the tokens of a plain answer arrive together."""
 
     def observe_first_token(self, seconds: float) -> None:
         """The time from a request's arrival to its first token."""

@@ -1,4 +1,4 @@
-"""How a text is put back together from its sentences."""
+"""The structure from which a text is reassembled."""
 
 import msgspec
 
@@ -7,9 +7,9 @@ from service.translation.routing import Leg
 
 
 class Sentence(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """One sentence on its way into one language. `before` stands in front of it in the translation.
+    """One sentence on its way into one language. `before` precedes it in the translation.
 
-    With a `relay`, `decoded` is its text in the pivot language only.
+    With a `relay`, `decoded` is its text in the pivot language.
     """
 
     before: str
@@ -25,9 +25,9 @@ class Passage(msgspec.Struct, frozen=True, eq=False, gc=False):
 
 
 class Relay(msgspec.Struct, eq=False, gc=False):
-    """The second leg of all `num_sentences` sentences that have the same first leg. `passage` follows when that ends.
+    """The second leg of `num_sentences` sentences with the same first leg. `passage` is set when that ends.
 
-    `prefix` starts the translation, if these sentences do.
+    `prefix` is the forced start of the translation, if it starts with these sentences.
     """
 
     leg: Leg

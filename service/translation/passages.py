@@ -1,4 +1,4 @@
-"""The texts of one request on their legs, and the distinct decodes that their sentences share."""
+"""The passages of one request on all legs, and the distinct decodes that their sentences share."""
 
 from collections import defaultdict
 from functools import cache
@@ -15,10 +15,10 @@ from service.translation.source_text import SourceReader, SourceSentence, Source
 
 
 class Passages:
-    """Makes the passages of one request, and counts in `usage` and `answer` what their sentences use.
+    """Creates the passages of one request, and counts their use in `usage` and `answer`.
 
-    `decoded` has one `DecodedText` for each distinct spec, whether on a first or a second leg; its place is the key of
-    its decode.
+    `decoded` has one `DecodedText` for each distinct spec, on a first or a second leg; its index is the key of its
+    decode.
     """
 
     def __init__(self, request: TranslationRequest, answer: AnswerSize) -> None:
@@ -33,12 +33,12 @@ class Passages:
         self._num_taken = 0
 
     def reader(self, model: ServedModel, source_lang: str) -> SourceReader:
-        """The one reader of the request for this checkpoint and language."""
+        """The request's only reader for this checkpoint and language."""
         key = (model, source_lang)
         return self._readers.get(key) or self._readers.setdefault(key, SourceReader(model, source_lang))
 
     def begin(self, source: SourceText, route: Route, *, prefix: str) -> Passage:
-        """A text on the first leg of its route."""
+        """Create the passage of a text on the first leg of its route."""
         if len(route.legs) == 1:
             return self._last_passage(source, route.legs[0], prefix=prefix, num_uses=1)
         first, second = route.legs
@@ -53,7 +53,7 @@ class Passages:
         return Passage(sentences, after)
 
     def relay(self, decoded: DecodedText) -> int:
-        """Go on with all second legs of the sentences whose first leg, `decoded`, has ended; return how many."""
+        """Continue with all second legs whose first leg, `decoded`, has ended. Returns their number."""
         read = cache(lambda model, source_lang: self.reader(model, source_lang).read(decoded.texts[0]))
         relays = self._relays.pop(decoded, {}).values()
         for relay in relays:
@@ -62,7 +62,7 @@ class Passages:
         return len(relays)
 
     def take_new(self) -> list[DecodeSpec]:
-        """The specs that no call has returned yet, by their keys."""
+        """The specs that no earlier call returned, in the order of their keys."""
         new = [decoded.spec for decoded in self.decoded[self._num_taken :]]
         self._num_taken = len(self.decoded)
         return new
@@ -84,8 +84,8 @@ class Passages:
     def _share(
         self, sentence: SourceSentence, leg: Leg, *, is_last_leg: bool, prefix_ids: tuple[int, ...]
     ) -> DecodedText:
-        """The decode of an equal sentence, or else a new one."""
-        by_sentence = self._by_sentence[leg, is_last_leg]  # a reader has one SourceSentence for all equal ones
+        """Return the decode of an equal sentence, or a new one."""
+        by_sentence = self._by_sentence[leg, is_last_leg]  # a reader returns the same SourceSentence for equal ones
         if not prefix_ids and (known := by_sentence.get(sentence)) is not None:
             return known
         spec = decode_spec(self._request, sentence.piece_ids, leg, prefix_ids=prefix_ids, is_last_leg=is_last_leg)
@@ -100,7 +100,7 @@ class Passages:
         return decoded
 
     def _use(self, decoded: DecodedText, *, num_uses: int, is_last_leg: bool) -> None:
-        """`num_uses` more sentences share `decoded`, which may have begun: a second leg can equal an earlier one."""
+        """Let `num_uses` more sentences share `decoded`, which may have begun if a second leg equals an earlier one."""
         num_source_tokens = len(decoded.spec.source_ids)
         decoded.num_sentences += num_uses
         self.usage.source_tokens += num_source_tokens * num_uses

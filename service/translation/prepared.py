@@ -1,4 +1,4 @@
-"""A request that passed every check but the queue's."""
+"""A request that has passed every check except for the queue's."""
 
 from dataclasses import dataclass
 
@@ -11,9 +11,9 @@ from service.translation.target_text import TargetText
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedTranslation:
-    """`target_texts` are by text, then by target, as asked. `decodes` are the distinct ones of their first legs.
+    """`target_texts` are ordered by text, then by target. `decodes` are the distinct decodes of the first legs.
 
-    `models` are the names of the checkpoints that it goes through, in the order of their first use.
+    `models` are the names of its checkpoints, in the order of their first use.
     """
 
     request: TranslationRequest

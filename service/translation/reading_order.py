@@ -1,7 +1,7 @@
-"""The sentences of one text in one language, decoded in any order and read in reading order.
+"""Read the sentences of one text in one language in reading order, whatever the order in which they are decoded.
 
-Tokens of a sentence whose turn has not come are held back, so that the deltas of one text and target, joined in the
-order sent, are its translation.
+Tokens are held back until it is their sentence's turn, so that the deltas of a text and target, joined in the order
+sent, are its translation.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ Item = TokenEvent | DecodedText | Translation
 
 
 class ReadingOrder:
-    """Reads one `TargetText`. Every step takes time for the text it reads, however many sentences share a decode."""
+    """Reads one `TargetText`. The time of a step depends on the text it reads, not on sentences that share a decode."""
 
     def __init__(self, target_text: TargetText, *, num_hypotheses: int, with_tokens: bool, is_streamed: bool) -> None:
         self._target_text = target_text
@@ -24,10 +24,10 @@ class ReadingOrder:
         self._builder = TranslationBuilder(target_text, num_hypotheses=num_hypotheses, with_tokens=with_tokens)
 
     def read(self) -> Iterator[Item]:
-        """The tokens, if they are streamed, and at last the translation.
+        """Yield the tokens, if they are streamed, and finally the translation.
 
-        A decode among them has its turn: where it is not over, nothing more can be read until it has gone on; where it
-        is, a sentence has been read to its end.
+        It also yields the decode whose turn it is. If that is not over, nothing more can be read until it goes on; if
+        it is, a sentence has been read to its end.
         """
         passage = self._target_text.passage
         last = len(passage.sentences) - 1
@@ -50,7 +50,7 @@ class ReadingOrder:
         for place, part in enumerate(passage.sentences):
             yield from self._read_decoded(index, before + part.before, part.decoded, after if place == last else "")
             before = ""
-        if not passage.sentences:  # the first leg came to no words
+        if not passage.sentences:  # the first leg produced no words
             yield from self._keep(index, before + after)
 
     def _read_decoded(self, index: int, before: str, decoded: DecodedText, after: str) -> Iterator[Item]:
@@ -66,7 +66,7 @@ class ReadingOrder:
         yield decoded
 
     def _stream(self, index: int, before: str, decoded: DecodedText, after: str) -> Iterator[Item]:
-        """Each delta with its token; the text around goes with the first and the last of them."""
+        """Deltas with their tokens; surrounding text is added to the first and the last one."""
         text_index, target_lang = self._target_text.text_index, self._target_text.target_lang
         unsaid, num_read = before, 0
         while True:
@@ -87,7 +87,7 @@ class ReadingOrder:
                     delta.alignment,
                 )
             if num_read < len(decoded.deltas):
-                continue  # more came while the last ones were sent
+                continue  # more arrived while the last ones were sent
             if decoded.is_over:
                 break
             yield decoded
@@ -95,7 +95,7 @@ class ReadingOrder:
             yield TokenEvent(text_index, target_lang, index, unsaid + after, None, None)
 
     def _keep(self, index: int, text: str) -> Iterator[Item]:
-        """Text without a word in it."""
+        """Text without a word."""
         self._builder.keep(text)
         if self._is_streamed and text:
             yield TokenEvent(self._target_text.text_index, self._target_text.target_lang, index, text, None, None)

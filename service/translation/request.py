@@ -1,4 +1,4 @@
-"""What a client asked for, whichever API it used."""
+"""A client's request, from any API."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ from service.engine.types import Priority
 
 @dataclass(frozen=True, slots=True)
 class TranslationRequest:
-    """Each text into each target language.
+    """All texts into all target languages.
 
-    `source_lang` of None is detected, for each text by itself. Without `target_langs`, each text goes into the first
-    language that is not its own.
+    If `source_lang` is None, the language of every text is detected separately. Without `target_langs`, a text is
+    translated into the first language that is not its own.
 
-    `max_new_tokens` is per sentence; None leaves it, and the length penalty, to the server. The first sentence of the
-    one text starts with `prefix` in the one target language.
+    `max_new_tokens` is per sentence; None, also for the length penalty, leaves it to the server. With `prefix`, which
+    needs a single text and target, the translation of the first sentence starts with it.
     """
 
     texts: tuple[str, ...]

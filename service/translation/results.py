@@ -18,9 +18,9 @@ class TopToken(msgspec.Struct, frozen=True, gc=False):
 class TokenEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One chosen token of a stream. `text` is the delta: joined, the deltas of a text and target are its translation.
 
-    `token_id` and `logprob` are None for text that belongs to no token: text without a letter or digit, which is kept
-    as it is, and the rest of a beam's text after its last token was sent. `alignment` is the cross-attention of the
-    step over the sentence's source tokens, averaged over the heads of the last layer.
+    `token_id` and `logprob` are None for text without a token: text without a letter or digit, which is kept unchanged,
+    and the rest of a beam's text after its last token was sent. `alignment` is the cross-attention of the step over the
+    sentence's source tokens, averaged over the heads of the last layer.
     """
 
     text_index: int
@@ -45,18 +45,18 @@ class TokenEntry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class HypothesisText(msgspec.Struct, frozen=True, gc=False):
-    """One of the alternatives of a whole text. `score` is the mean of its sentences' scores, weighted by tokens."""
+    """An alternative for a whole text. `score` is the mean of its sentences' scores, weighted by tokens."""
 
     text: str
     score: float
 
 
 class Translation(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
-    """One text in one language, under the code that was asked for. `text` and `score` are those of the best hypothesis.
+    """One text in one language, with the requested code. `text` and `score` are those of the best hypothesis.
 
     `pivot_lang` is the third language that the translation went through. The detected language and its confidence, 0 to
-    1, are there if the request named no source language. `source_tokens` has the tokens of each sentence, if tokens
-    were asked for.
+    1, are present if the request named no source language. `source_tokens` has the tokens of every sentence, if tokens
+    were requested.
     """
 
     text_index: int
@@ -74,10 +74,10 @@ class Translation(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_
 
 @dataclass(slots=True)
 class Usage:
-    """What a request used, counted for each of its sentences, whether or not equal ones shared a decode.
+    """The usage of a request, counted for every sentence, even if equal ones shared a decode.
 
-    Tokens are those of both legs where a translation goes through a third language. A sentence is a cache hit if its
-    source did not have to be encoded for it: of equal sentences, all but the first are.
+    If a translation goes through a third language, the tokens of both legs count. A sentence is a cache hit if its
+    source did not have to be encoded for it; so all equal sentences but the first are hits.
     """
 
     source_tokens: int = 0

@@ -1,7 +1,8 @@
-"""The checkpoints that are served, and which of them a language pair goes through.
+"""The served checkpoints, and the route of a language pair through them.
 
-A pair goes to the first checkpoint that was trained in it. A pair that none has goes through a third language, when
-some checkpoint has each half: a checkpoint's own `pivot_lang`, or English. A language into itself goes through none.
+A pair goes to the first checkpoint that was trained in it. A pair without one goes through a third language, a
+checkpoint's own `pivot_lang` or English, if there are checkpoints for both halves. A pair of one language with itself
+goes through no checkpoint.
 """
 
 from collections.abc import Iterable
@@ -19,7 +20,7 @@ MAX_KNOWN_ROUTES = 4096
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ServedModel:
-    """One checkpoint. `max_source_tokens` counts special tokens; `max_source_pieces` is what they leave to a text."""
+    """One checkpoint. `max_source_tokens` includes special tokens, `max_source_pieces` does not."""
 
     checkpoint: Checkpoint
     tokenizer: Tokenizer
@@ -34,7 +35,7 @@ class ServedModel:
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """A pair that one checkpoint was trained in; the codes are that checkpoint's."""
+    """A pair of one checkpoint, with that checkpoint's codes."""
 
     model: ServedModel
     source_lang: str
@@ -43,7 +44,7 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One leg, or two by way of `pivot_lang`; none from a language into itself, where a text stays as it is."""
+    """One leg, two through `pivot_lang`, or none from a language into itself, which leaves a text unchanged."""
 
     legs: tuple[Leg, ...]
 
@@ -63,7 +64,7 @@ class Catalogue:
         self._known_target = lru_cache(MAX_KNOWN_ROUTES)(self._find_first_target)
 
     def languages(self) -> dict[str, list[str]]:
-        """Every source language with all targets that it is translated into: the direct ones first."""
+        """Every source language with all its targets, direct ones first."""
         direct: dict[str, dict[str, None]] = {}
         for model in self.models:
             for source in model.tokenizer.source_languages:
@@ -84,15 +85,15 @@ class Catalogue:
         return chosen
 
     def route(self, source_lang: str, target_lang: str, *, model: str | None = None) -> Route:
-        """Raises UnsupportedLanguageError, naming the code that is wrong, and what `select` raises."""
+        """Raises UnsupportedLanguageError, which names the wrong code, or the errors of `select`."""
         return self._known_route(source_lang, target_lang, model)
 
     def source_languages(self, *, model: str | None = None) -> list[str]:
-        """In the order of the checkpoints. Raises what `select` raises."""
+        """All source languages, in the order of the checkpoints. Raises the errors of `select`."""
         return list(dict.fromkeys(code for each in self.select(model) for code in each.tokenizer.source_languages))
 
     def first_target(self, source_lang: str, *, model: str | None = None) -> str:
-        """The first language that can be reached from this one. Raises what `route` raises."""
+        """The first target of this source language. Raises the errors of `route`."""
         return self._known_target(source_lang, model)
 
     def _find_route(self, source_lang: str, target_lang: str, model: str | None) -> Route:

@@ -1,4 +1,4 @@
-"""A text cut into sentences and tokenized, once for all its targets."""
+"""A text, cut into sentences and tokenized once for all its targets."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from service.translation.routing import ServedModel
 
 
 class SourceSentence(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """`piece_ids` lack the frame of special tokens, which may depend on the target."""
+    """`piece_ids` are without special tokens, which may depend on the target."""
 
     text: str
     piece_ids: tuple[int, ...]
@@ -30,7 +30,7 @@ class SourceText:
 
 
 class SourceReader:
-    """Reads texts of one language for one checkpoint; equal sentences are tokenized once."""
+    """Reads texts of one language for one checkpoint. Equal sentences are tokenized once."""
 
     def __init__(self, model: ServedModel, source_lang: str) -> None:
         self._model = model
@@ -44,10 +44,10 @@ class SourceReader:
         on_measured: Callable[[int], None] | None = None,
         on_sentence: Callable[[int], None] | None = None,
     ) -> SourceText:
-        """Sentences that the checkpoint has positions for.
+        """Cut a text into sentences that fit the checkpoint's positions.
 
-        `on_measured` gets the tokens of everything that is measured, a text that is too long for a sentence included,
-        `on_sentence` those of each sentence. Either may raise an exception to stop the work.
+        `on_measured` is called with the number of tokens of everything measured, including texts that are too long for
+        a sentence, and `on_sentence` with that of every sentence. Either may raise an exception to stop the work.
         """
         sentences: list[SourceSentence] = []
 

@@ -8,9 +8,9 @@ from service.translation.routing import Route
 
 
 class TargetText(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """`target_lang` is the code that was asked for, `passage` the text on the first leg of its route.
+    """`target_lang` is the requested code, `passage` the text on the first leg of its route.
 
-    `detected` is its source language, if that was not named.
+    `detected` is the source language, if the request did not name it.
     """
 
     text_index: int

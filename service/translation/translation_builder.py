@@ -1,4 +1,4 @@
-"""The final translation of one text in one language, put together sentence by sentence."""
+"""Build the translation of one text into one language, sentence by sentence."""
 
 from model.search.results import FinishReason
 from service.translation.decoded_text import SCORE_DIGITS, DecodedText
@@ -7,7 +7,7 @@ from service.translation.target_text import TargetText
 
 
 class _Ranked:
-    """The hypotheses of one rank, over all sentences."""
+    """The hypotheses of one rank of all sentences."""
 
     def __init__(self) -> None:
         self.pieces: list[str] = []
@@ -15,7 +15,7 @@ class _Ranked:
         self._weighted_score = 0.0
 
     def add(self, decoded: DecodedText, *, rank: int) -> None:
-        """A sentence that has no hypothesis of that rank counts with its last."""
+        """A sentence without a hypothesis of this rank contributes its last one."""
         place = min(rank, len(decoded.hypotheses) - 1)
         hypothesis = decoded.hypotheses[place]
         self.pieces.append(decoded.texts[place])
@@ -28,7 +28,7 @@ class _Ranked:
 
 
 class TranslationBuilder:
-    """Gets the text of a translation in order: the sentences, and what stands between them."""
+    """Receives the text of a translation in order: sentences, and the text between them."""
 
     def __init__(self, target_text: TargetText, *, num_hypotheses: int, with_tokens: bool) -> None:
         self._target_text = target_text
@@ -43,7 +43,7 @@ class TranslationBuilder:
             ranked.pieces.append(text)
 
     def add(self, sentence_index: int, decoded: DecodedText) -> None:
-        """A sentence, or a part of one, that is over on its last leg."""
+        """Add a sentence, or a part of one, that has ended on its last leg."""
         for rank, ranked in enumerate(self._ranks):
             ranked.add(decoded, rank=rank)
         self._num_ranks = max(self._num_ranks, len(decoded.hypotheses))
@@ -70,7 +70,7 @@ class TranslationBuilder:
         )
 
     def _finish_reason(self) -> FinishReason:
-        """A text with a sentence that was cut short was cut short."""
+        """`length` if any sentence was cut short."""
         if "length" in self._finish_reasons:
             return "length"
         return "repetition" if "repetition" in self._finish_reasons else "stop"

@@ -1,8 +1,8 @@
-"""Requests to translations at work.
+"""Prepare and submit requests.
 
-A request's texts are cut into sentences, of which equal ones share a decode, and all decode side by side. Where a pair
-has no checkpoint, each sentence goes through a third language by itself: its second leg begins as soon as its first
-has ended. A plain answer is the same stream, drained; its sentences come whole.
+The texts of a request are cut into sentences, which decode side by side; equal ones share a decode. If a pair has no
+checkpoint, its sentences go through a third language, and the second leg of a sentence starts as soon as its first one
+ends. A plain answer is the same stream, drained, with whole sentences instead of tokens.
 """
 
 import asyncio
@@ -20,16 +20,16 @@ from service.translation.request import TranslationRequest
 from service.translation.routing import Catalogue
 
 INLINE_CHARACTERS = 2_000
-"""Characters over all targets up to which a request is prepared on the event loop; larger ones are in a thread."""
+"""The most characters, over all targets, to prepare on the event loop; larger requests use a thread."""
 TEXT_CHARACTERS = 10
-"""What a text costs besides its characters."""
+"""The cost of a text besides its characters."""
 DETECTION_CHARACTERS = 100
-"""And what it costs to detect its language."""
+"""The cost of detecting the language of a text."""
 NUM_THREADS = 2
 
 
 class Translator:
-    """Owns the threads that prepare requests; `close` ends them."""
+    """Owns the threads that prepare requests, until `close`."""
 
     def __init__(
         self,
@@ -48,13 +48,13 @@ class Translator:
         self._pool = ThreadPoolExecutor(NUM_THREADS, thread_name_prefix="prepare")
 
     async def prepare(self, request: TranslationRequest) -> PreparedTranslation:
-        """Every refusal but a full queue happens here; cancelling stops the work.
+        """All refusals except for a full queue happen here. Cancelling stops the work.
 
-        Raises NotReadyError, UnsupportedLanguageError, UnsupportedOptionError and TooLargeError.
+        Raises NotReadyError, UnsupportedLanguageError, UnsupportedOptionError or TooLargeError.
         """
         if request.beam_size > self._engine.min_rows:
             raise UnsupportedOptionError(
-                f"beam_size is {request.beam_size}; a batch of this server has {self._engine.min_rows} rows"
+                f"beam_size is {request.beam_size}; the limit of this server is {self._engine.min_rows}"
             )
         preparation = Preparation(
             request, self._catalogue, self._detector, self._engine, max_answer_bytes=self._max_answer_bytes
@@ -68,7 +68,7 @@ class Translator:
             raise
 
     async def detect(self, texts: Sequence[str], *, model: str | None = None) -> list[list[DetectedLanguage]]:
-        """For each text the languages that it may be in, the most probable one first.
+        """The possible languages of every text, most probable first.
 
         Raises UnsupportedLanguageError, and UnsupportedOptionError for an unknown model.
         """
@@ -82,20 +82,20 @@ class Translator:
         return await asyncio.get_running_loop().run_in_executor(self._pool, rank_all)
 
     def _is_small(self, request: TranslationRequest) -> bool:
-        """Whether it takes the event loop too little time to be worth a thread."""
+        """Whether preparing it takes too little time to be worth a thread."""
         cost = (request.num_characters + TEXT_CHARACTERS * len(request.texts)) * request.num_targets
         if request.source_lang is None:
             cost += self._detection_cost(len(request.texts))
         return cost <= INLINE_CHARACTERS
 
     def _detection_cost(self, num_texts: int) -> int:
-        """In characters. A detector that has yet to be loaded costs more than the event loop has time for."""
+        """The cost in characters. Loading the detector takes too long for the event loop."""
         return DETECTION_CHARACTERS * num_texts if self._detector.is_loaded else INLINE_CHARACTERS + 1
 
     def submit(self, prepared: PreparedTranslation, *, deadline: float) -> ActiveTranslation:
-        """Queue its decodes; `deadline` is in the event loop's time. Raises NotReadyError and QueueFullError."""
+        """Queue the decodes; `deadline` is in the event loop's time. Raises NotReadyError or QueueFullError."""
         request = prepared.request
-        # First legs are streamed only where decodes that are read come along.
+        # First legs are streamed only if they include decodes that are part of the answer.
         is_streamed = request.is_streamed and any(decoded.is_read for decoded in prepared.passages.decoded)
         subscription = self._engine.submit(
             prepared.decodes, priority=request.priority, is_streamed=is_streamed, deadline=deadline
@@ -103,5 +103,5 @@ class Translator:
         return ActiveTranslation(prepared, self._engine, subscription, self._observer)
 
     def close(self) -> None:
-        """Prepare nothing more; what is queued for the threads is dropped."""
+        """Stop preparing; requests queued for the threads are dropped."""
         self._pool.shutdown(wait=False, cancel_futures=True)

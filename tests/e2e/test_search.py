@@ -152,7 +152,7 @@ def test_a_beam_as_wide_as_the_batch_is_served_and_a_wider_one_refused(looping_s
     assert looping_server.text("I see.", "en", "de", beam_size=2)
     answer = looping_server.client.post("/v1/translations", json=request_body("I see.", "en", "de", beam_size=3))
     assert answer.status_code == 400
-    assert "beam_size is 3; a batch of this server has 2 rows" in answer.json()["detail"]
+    assert "beam_size is 3; the limit of this server is 2" in answer.json()["detail"]
     looping_server.wait_idle()
 
 

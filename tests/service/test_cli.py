@@ -184,4 +184,4 @@ def test_a_tracing_protocol_that_is_not_spoken_is_named(refused: Serve, monkeypa
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
     refusal = refused()
     assert refusal.status == 2
-    assert "OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' cannot be used" in refusal.message
+    assert "OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' is not supported" in refusal.message

@@ -90,7 +90,7 @@ async def test_a_cluster_is_reached_by_any_node_of_it():
         ("rediss://:hunter2@host?ssl_cert_reqs=perhaps", "perhaps"),
         ("unix://:hunter2@", "absolute path"),
         ("unix://:hunter2@host/path", "absolute path"),
-        ("redis+cluster://:hunter2@host/1", "no databases but 0"),
+        ("redis+cluster://:hunter2@host/1", "only has database 0"),
         ("redis+cluster://:hunter2@host?sentinel_password=x", "'sentinel_password'"),
         ("redis+sentinel://:hunter2@host", "must name the Sentinels' service"),
         ("redis+sentinel://:hunter2@host/master/x", "must be a whole number"),

@@ -38,7 +38,7 @@ async def test_a_prepared_translation_shows_its_route_and_sentences_before_it_is
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"beam_size": 9}, UnsupportedOptionError, "beam_size is 9; a batch of this server has 8 rows"),
+        ({"beam_size": 9}, UnsupportedOptionError, "beam_size is 9; the limit of this server is 8"),
         ({"max_new_tokens": 257}, UnsupportedOptionError, "max_new_tokens is 257; the limit is 256 a sentence"),
         ({"prefix": "eins zwei " * 200}, UnsupportedOptionError, "prefix has .* tokens; the limit is 255"),
         ({"model": "zz"}, UnsupportedOptionError, "model 'zz' is not served; there are bundled"),
