@@ -56,14 +56,14 @@ BUNDLED_NAME = "kakehashi-bundled"
 WARM_UP_TEXT = "1"
 WARM_UP_TOKENS = 16
 MAX_SOURCE_TOKENS = 512
-"""A sentence's tokens, at most; KV caches reserve room for as many in each row."""
+"""The most tokens of a sentence; KV caches reserve room for them in every row."""
 MAX_PENDING_REDIS_BYTES = 32 << 20
-"""Encoder outputs that wait to be written to Redis; further ones are dropped."""
+"""Bytes of encoder outputs waiting to be written to Redis; further ones are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What a server runs: the app, and what it needs to start and stop it."""
+    """The app, with the parts that the server needs to start and stop it."""
 
     app: FastAPI
     engine: Engine
@@ -243,10 +243,10 @@ def _build_cache(settings: Settings, redis: "RedisTier | None", observer: CacheO
 
 
 def _connect_redis(settings: Settings, observer: CacheObserver) -> "RedisTier | None":
-    """Raises SettingsError for a URL that cannot be used; whether anything answers there shows later."""
+    """Raises SettingsError for an unusable URL. Does not connect yet."""
     if not settings.redis_url:
         return None
-    from service.cache.redis_client import connect  # takes memory that only those pay who use it
+    from service.cache.redis_client import connect  # imported only if used: it takes memory
     from service.cache.redis_tier import RedisTier
 
     timeout_seconds = settings.redis_timeout_milliseconds / 1000

@@ -1,1 +1,1 @@
-"""HTTP: schemas, errors, admission, middleware, and a module a family of routes."""
+"""HTTP: schemas, errors, admission, middleware, and a module for each group of routes."""

@@ -1,6 +1,6 @@
-"""A line in the log for each request: what was asked for, by its route, how it ended, and how long that took.
+"""The access log: a line a request, with its route, outcome and duration.
 
-Neither the address of the client nor the query, in which there may be texts; texts only where they were asked for.
+It never contains the client's address or the query, which may contain texts. Texts are logged only if a setting allows.
 """
 
 import logging
@@ -17,7 +17,7 @@ class AccessLog:
         self._with_texts = with_texts
 
     def write(self, record: RequestRecord, *, method: str, route: str, outcome: str, seconds: float) -> None:
-        """Of what only asks how the server is, at level `debug`: that comes every few seconds."""
+        """Log one request. Health checks and scrapes, which arrive every few seconds, are logged at level `debug`."""
         level = logging.DEBUG if record.is_probe else logging.INFO
         if not logger.isEnabledFor(level):
             return

@@ -1,11 +1,11 @@
-"""The one way in for work, whichever route and API it comes by.
+"""Admission: the only way into the engine, for all routes and APIs.
 
 1. The gate, before the body is read: draining (503), not ready (503), the queue full or too many requests (429).
 2. The route reads and validates its body into `Work`.
 3. `Entry.prepare`: limits (413), then languages, options and sizes (400, 413), under the request's deadline (504).
 4. `Entry.submitted`: into the queue, or refused (429, 503). Leaving the context ends what has not been decoded.
 
-So every refusal comes before the first byte of an answer. A request counts as in flight from 1 until it is answered.
+So every refusal precedes the first byte of an answer. A request counts as in flight from step 1 until it is answered.
 """
 
 import asyncio
@@ -39,20 +39,20 @@ from service.translation.translator import Translator
 
 class RoomCheck(Protocol):
     def check_room(self) -> None:
-        """Raises NotReadyError and QueueFullError."""
+        """Raises NotReadyError or QueueFullError."""
 
 
 class RefusalObserver(Protocol):
     def on_refused(self, reason: str) -> None: ...
     def expect_refusals(self, reason: str) -> None:
-        """There may be refusals for this reason later."""
+        """Announce a reason for later refusals."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of one request, but for `max_requests`, which is how many there may be at once.
+    """The limits of a request, and `max_requests`, the number of requests in flight.
 
-    A repeatable request whose client hangs up goes on for `retry_linger_seconds`.
+    After a hang-up, a repeatable request goes on for `retry_linger_seconds`.
     """
 
     max_requests: int
@@ -65,9 +65,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a route wants done. `timeout_seconds` can only shorten the server's own.
+    """The work of a request. `timeout_seconds` can only shorten the server's own timeout.
 
-    A repeatable request is plain and has the same answer whenever it is sent: its retry can join it.
+    A repeatable request is plain and always has the same answer, so its retry can join it.
     """
 
     request: TranslationRequest
@@ -115,7 +115,7 @@ class Admission:
 
 
 class Entry:
-    """One request that is past the gate."""
+    """One request that has passed the gate."""
 
     def __init__(self, admission: Admission, scope: Scope) -> None:
         self._translator = admission.translator
@@ -125,7 +125,7 @@ class Entry:
         self._arrived_at = asyncio.get_running_loop().time()
 
     async def prepare(self, work: Work) -> PreparedTranslation:
-        """Raises every refusal but those for a full queue. Cancelling it stops the preparation."""
+        """Raises all refusals except for a full queue. Cancelling it stops the preparation."""
         request = work.request if self._is_cacheable else replace(work.request, is_cacheable=False)
         self._check_limits(request.texts)
         self._record.texts = request.texts
@@ -149,7 +149,7 @@ class Entry:
 
     @contextmanager
     def submitted(self, prepared: PreparedTranslation, work: Work) -> Iterator[ActiveTranslation]:
-        """Raises NotReadyError and QueueFullError. After a hang-up, repeatable work goes on for a while."""
+        """Raises NotReadyError or QueueFullError. After a hang-up, repeatable work goes on for a while."""
         active = self._translator.submit(prepared, deadline=self._deadline(work))
         self._record.usage = active.usage
         linger_seconds = 0.0

@@ -1,4 +1,4 @@
-"""What the routes answer, as the contract names it."""
+"""The answers of the routes, with the names of the contract."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -85,7 +85,7 @@ class LanguagesAnswer(msgspec.Struct, frozen=True):
 
 
 class ModelEntry(msgspec.Struct, frozen=True):
-    """`kv_bytes` and `max_rows` are a worker's; hits and misses count sentences, as a request's `usage` does.
+    """`kv_bytes` and `max_rows` are those of a worker. Hits and misses count sentences, like `usage` of a request.
 
     `isa` is the instruction set of the server's own kernels, or `none`.
     """
@@ -121,7 +121,7 @@ class FieldError(msgspec.Struct, frozen=True):
 
 
 class ProblemDetails(msgspec.Struct, frozen=True, omit_defaults=True):
-    """RFC 9457. 422 has the first `errors`, and how many were left out."""
+    """RFC 9457. A 422 has the first `errors` and the number of errors omitted."""
 
     type: str
     title: str

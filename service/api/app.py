@@ -1,4 +1,4 @@
-"""The HTTP app over parts that are built elsewhere: by the composition root, or by a test."""
+"""The HTTP app. The composition root, or a test, builds its parts."""
 
 from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 
 class ServingEngine(RoomCheck, Readiness, LoadedCheckpoints, Protocol):
-    """What the routes need of the engine."""
+    """The part of the engine that the routes use."""
 
 
 class ApiObserver(RequestObserver, RefusalObserver, Protocol):
-    """All that the API reports."""
+    """All reports of the API."""
 
 
 def create_app(

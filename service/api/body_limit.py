@@ -1,6 +1,6 @@
-"""One limit for the bodies of all requests, and answers that reach a client which is still sending.
+"""One limit for all request bodies, and answers that reach a client while it is still sending.
 
-The contract for routes, and for whatever answers in their place:
+The contract for routes and for middleware that answers in their place:
 
 - A body over the limit is refused with 413 inside the route's own reading, as an HTTPException: at once if its length
   was announced. Routes of GET and HEAD do not read, so their bodies are read here before the route is called, and
@@ -10,9 +10,9 @@ The contract for routes, and for whatever answers in their place:
   at most MAX_DRAINED_BYTES and MAX_DRAIN_SECONDS of it, before the answer ends: closing earlier would reset the
   connection, and a plain client would lose the answer. The connection is closed after such an answer, unless the body
   had arrived already.
-- A client that sent `Expect: 100-continue` is only invited to send its body by the route's reading. Without that it
-  gets the final status, and the connection is closed.
-- A hang-up before the end of the body is the outcome `cancelled`, whatever the route makes of it.
+- A client that sends `Expect: 100-continue` gets its `100 Continue` when the route starts to read the body. If the
+  route answers without reading, the client gets the final status, and the connection is closed.
+- A hang-up before the end of the body has the outcome `cancelled`, whatever the route answers.
 - After the end of the body, `receive` waits for the hang-up.
 """
 
@@ -81,7 +81,7 @@ def _has_body(headers: Headers) -> bool:
 
 
 class _Upload:
-    """A request's body on its way in, and the answer that may have to wait for it."""
+    """The body of a request while it arrives, and the answer, which may have to wait for it."""
 
     def __init__(self, receive: Receive, send: Send, headers: Headers, *, max_bytes: int) -> None:
         self._receive = receive
@@ -93,12 +93,12 @@ class _Upload:
         self._num_bytes = 0
         self._has_answer = False
         self.has_ended = False
-        """Nothing of the body is left to come."""
+        """The whole body has arrived."""
         self.is_cut_short = False
         """The client hung up before the end of the body and before an answer."""
 
     async def receive(self) -> Message:
-        """Raises HTTPException where the body is over the limit."""
+        """Raises HTTPException if the body is over the limit."""
         if self._is_announced_too_long:
             raise self._over_limit()
         message = await self._next()
@@ -137,7 +137,7 @@ class _Upload:
         return message
 
     async def _drain(self, max_seconds: float) -> None:
-        """Read and drop the rest of the body; 0 seconds: what has arrived."""
+        """Read and drop the rest of the body; with 0 seconds, only the part that has arrived."""
         if not self._is_invited:
             return
         end = self._num_bytes + MAX_DRAINED_BYTES

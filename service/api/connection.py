@@ -1,18 +1,18 @@
-"""One HTTP connection under uvicorn, which notices a hang-up whatever else the client does.
+"""An HTTP connection under uvicorn that detects hang-ups in every state.
 
 Also, HTTP/1.0 clients get no chunks (http10.py), and a URL that is too long to be parsed gets an answer (url_limit.py).
 
-uvicorn stops reading while a pipelined request waits, and takes a half-closed connection for a hang-up. Here, from the
+uvicorn stops reading while a pipelined request waits, and treats a half-closed connection as a hang-up. Here, from the
 end of a request until its answer is complete:
 
-1. Reading goes on. Requests behind the first are parsed and wait for their turn, at most MAX_HELD_BYTES and
-   MAX_HELD_REQUESTS of them. Past that, or where they are not HTTP, all of them are dropped and the connection ends
-   after the current answer; clients that pipeline have to expect that (RFC 9112, section 9.3.2).
-2. A FIN keeps the connection open for the answers to all requests that have arrived whole. Until the current answer
-   begins, interim responses (`100 Continue`, which every client skips) find out whether the client is still there.
-   An HTTP/1.0 client knows none, so its FIN before the answer is a hang-up.
+1. Reading goes on. Further requests are parsed and wait for their turn, up to MAX_HELD_BYTES and MAX_HELD_REQUESTS.
+   Past these limits, or if they are not HTTP, all of them are dropped and the connection ends after the current answer;
+   clients that pipeline must expect that (RFC 9112, section 9.3.2).
+2. After a FIN the connection stays open for the answers to all complete requests. Until the current answer begins,
+   interim responses (`100 Continue`, which every client skips) show whether the client is still there. HTTP/1.0 has no
+   interim responses, so a FIN of such a client before the answer is a hang-up.
 
-A FIN in the middle of a request, or while nothing is being answered, closes the connection.
+A FIN in the middle of a request, or when no answer is due, closes the connection.
 """
 
 import asyncio
@@ -26,20 +26,20 @@ from service.api.http10 import EndsWithConnection
 from service.api.url_limit import MAX_URL_BYTES, URL_TOO_LONG
 
 MAX_HELD_BYTES = 64 << 10
-"""Read while one request is being answered; bytes that arrived in one read with its end are not counted."""
+"""Read while a request is being answered; bytes that arrived together with its end do not count."""
 MAX_HELD_REQUESTS = 32
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class TooManyHeldError(Exception):
-    """More than MAX_HELD_REQUESTS wait behind the one that is being answered."""
+    """More than MAX_HELD_REQUESTS wait behind the current request."""
 
 
 class Connection(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._answered: RequestResponseCycle | None = None
-        """The request that is being answered, or was last; `cycle` is the newest one that was parsed."""
+        """The current request, or the last one; `cycle` is the newest parsed request."""
         self._half_closed = asyncio.Event()
         self._num_held_bytes = 0
         self._is_discarding = False
@@ -53,11 +53,11 @@ class Connection(HttpToolsProtocol):
                 self._end_after_answer()
                 return
         super().data_received(data)
-        # uvicorn pauses for a pipelined request, and for a body that the application has not taken yet.
+        # uvicorn pauses for a pipelined request and for a body that the application has not read yet.
         if self._is_answering and not self.transport.is_closing():
             self.flow.resume_reading()
 
-    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's own closes, always
+    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's own always closes
         answered = self._answered
         if answered is None or not self._is_answering:
             return False
@@ -96,7 +96,7 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Never into the middle of an answer to an earlier request."""
+        """Never writes into the answer to an earlier request."""
         if self._is_answering:
             self._end_after_answer()
         else:
@@ -111,7 +111,7 @@ class Connection(HttpToolsProtocol):
 
     @property
     def _is_answering(self) -> bool:
-        """Whether a request has arrived whole and its answer is not complete."""
+        """Whether a complete request still lacks a complete answer."""
         answered = self._answered
         return answered is not None and not answered.more_body and not answered.response_complete
 
@@ -123,7 +123,7 @@ class Connection(HttpToolsProtocol):
         self.cycle.keep_alive = False
 
     def _probe(self, num_written: int) -> None:
-        """Write to a client that may be gone; the loss of the connection then informs the application."""
+        """Write to a client that may be gone; if it is, the connection is lost and the application is informed."""
         if self.transport.is_closing():
             return
         answered = self._answered

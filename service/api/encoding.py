@@ -1,4 +1,4 @@
-"""The one JSON encoder of all answers and events."""
+"""The JSON encoder of all answers and events."""
 
 import msgspec
 from starlette.responses import Response
@@ -7,7 +7,7 @@ encode_json = msgspec.json.encode
 
 
 class JsonResponse(Response):
-    """`content` is anything that msgspec encodes."""
+    """`content` is any value that msgspec encodes."""
 
     media_type = "application/json"
 

@@ -1,4 +1,4 @@
-"""One table: domain error -> status and problem. A problem is the body of a refusal and the `error` event of a stream.
+"""The table of errors: exception -> status and problem. A problem is the body of a refusal or a stream's `error` event.
 
 Bodies are `application/problem+json`, RFC 9457. They show at most 100 characters of any part of a request.
 """
@@ -27,10 +27,10 @@ MAX_LISTED_ERRORS = 20
 
 
 class MalformedError(errors.ServiceError):
-    """Fields that break the schema: the first of them, and how many there are in all."""
+    """Fields that violate the schema: the first ones, and the total number."""
 
     def __init__(self, fields: Sequence[FieldError], *, num_errors: int | None = None) -> None:
-        """`num_errors` counts those that are not among `fields`, too."""
+        """`num_errors` is the total, including errors that are not in `fields`."""
         self.fields = list(fields[:MAX_LISTED_ERRORS])
         self.num_omitted = (num_errors or len(fields)) - len(self.fields)
         num_others = len(self.fields) - 1 + self.num_omitted
@@ -43,7 +43,7 @@ class KeyRefusedError(errors.ServiceError):
 
 
 class ClientGoneError(errors.ServiceError):
-    """The client hung up; nobody reads the answer."""
+    """The client hung up and will not read the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def problem_of(error: Exception) -> Problem:
 
 
 def problem_body(error: Exception, *, request_id: str) -> ProblemDetails:
-    """The problem object. The log has the cause of an internal error, the client does not get it."""
+    """The problem object. The cause of an internal error is only logged, not sent to the client."""
     problem = problem_of(error)
     detail = str(error) if problem is not INTERNAL else INTERNAL_DETAIL
     malformed = error if isinstance(error, MalformedError) else None
@@ -103,7 +103,7 @@ def problem_body(error: Exception, *, request_id: str) -> ProblemDetails:
 
 
 def record_failure(error: Exception, record: RequestRecord) -> None:
-    """Set the request's outcome, and log what is the server's fault."""
+    """Set the request's outcome, and log the error if it is the server's fault."""
     problem = problem_of(error)
     record.outcome = problem.outcome
     if problem is INTERNAL:
@@ -126,7 +126,7 @@ def install_error_handlers(app: Starlette) -> None:
         return _response(problem_body(error, request_id=record.request_id), headers)
 
     async def on_hang_up(request: Request, _: Exception) -> Response:
-        return await on_error(request, ClientGoneError("the client hung up while it sent the request"))
+        return await on_error(request, ClientGoneError("the client hung up while sending the request"))
 
     async def on_http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -143,7 +143,7 @@ def install_error_handlers(app: Starlette) -> None:
 
 
 def refuse(scope: Scope, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
-    """A problem for what HTTP itself refuses, under that status's own phrase."""
+    """A problem for an error of HTTP itself, such as 404, titled with the status phrase."""
     slug = STATUS_SLUGS.get(status, "http")
     request_id = record_of(scope).request_id
     return _response(ProblemDetails(_type(slug), HTTPStatus(status).phrase, status, detail, request_id), headers or {})

@@ -1,7 +1,7 @@
-"""`POST /v1/explain`: how one sentence is translated, greedily. 200, or refused as a translation is.
+"""`POST /v1/explain`: the greedy translation of one sentence in detail. 200, or the refusals of a translation.
 
 Probabilities, softmax(Z'W), and cross-attention are those of the steps that chose the tokens. M is the mask that the
-decoder adds to its scores QKᵀ/√d_k: 0 or the relative bias where a position may be seen, the lowest number where not.
+decoder adds to its scores QKᵀ/√d_k: 0 or the relative bias where a position may be seen, the lowest number elsewhere.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,13 +30,13 @@ LOWEST: dict[ComputeType, float] = {
     "float32": -3.4028234663852886e38,
     "bfloat16": -3.3895313892515355e38,
     "float16": -65504.0,
-    "int8": -3.4028234663852886e38,  # whose activations are float32
+    "int8": -3.4028234663852886e38,  # its activations are float32
 }
-"""M where a position may not be seen: the lowest number of each compute type."""
+"""M for hidden positions: the lowest number of each compute type."""
 PROBABILITY_BYTES = 12
 MASK_BYTES = 24
 TOKEN_BYTES = 100
-"""In JSON: one number of either kind with its comma, and one token with its names."""
+"""Bytes of JSON: a number of either kind with its comma, and a token with its names."""
 
 
 class CheckpointSource(Protocol):
@@ -92,7 +92,7 @@ class ExplainEndpoint:
         if size.num_bytes(num_target_tokens) > limit:
             raise TooLargeError(
                 f"the explanation of {num_target_tokens} tokens would have more than {limit} bytes, which is the "
-                "limit: ask for a smaller k or max_new_tokens"
+                "limit; use a smaller k or max_new_tokens"
             )
 
     def _explain(self, target_text: TargetText, translation: Translation) -> ExplainAnswer:
@@ -121,7 +121,7 @@ class ExplainEndpoint:
 
 
 def _the_spec(target_texts: Sequence[TargetText]) -> DecodeSpec:
-    """That of the one sentence. Raises UnsupportedOptionError if there are more, or if the pair is no direct one."""
+    """The spec of the sentence. Raises UnsupportedOptionError for several sentences or a pair that is not direct."""
     (target_text,) = target_texts
     if not target_text.route.legs:
         raise UnsupportedOptionError("source_lang and target_lang are one language: nothing is translated")
@@ -134,7 +134,7 @@ def _the_spec(target_texts: Sequence[TargetText]) -> DecodeSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExplanationSize:
-    """Before the work, n source tokens are expected to become 2n + 8 target tokens, as for a translation."""
+    """The size of an explanation. Before the work, n source tokens count as 2n + 8 target tokens, as elsewhere."""
 
     num_source_tokens: int
     num_prompt_tokens: int
@@ -142,7 +142,7 @@ class ExplanationSize:
     num_masks: int
 
     def num_bytes(self, num_target_tokens: int) -> int:
-        """Of the answer in JSON, from above."""
+        """An upper bound for the answer in JSON."""
         num_inputs = self.num_prompt_tokens + num_target_tokens - 1
         num_names = self.num_source_tokens + self.num_prompt_tokens + num_target_tokens * (self.num_top_tokens + 2)
         return (

@@ -1,8 +1,8 @@
-"""A client that has ended its own direction of the connection: it is gone, or it only has nothing more to send.
+"""Half-closed connections: the client has closed its direction, and is either gone or just has nothing more to send.
 
-Both begin with the same FIN. Writing tells them apart: a peer that has closed the connection replies to the first
-write with a reset, and the next one fails. Before the answer has begun, `service/api/connection.py` writes interim
-responses; a stream on its way writes comments (`service/api/sse.py`).
+Both start with the same FIN. Writing distinguishes them: a peer that has closed the connection answers the first write
+with a reset, and the next write fails. Before the answer begins, `service/api/connection.py` writes interim responses;
+a running stream writes comments (`service/api/sse.py`).
 """
 
 import asyncio
@@ -12,14 +12,14 @@ from starlette.types import Scope
 EXTENSION = "kakehashi.half_closed"
 """In the ASGI scope's extensions: an `asyncio.Event`, set when the client ends its direction."""
 PROBE_PAUSES_SECONDS = (0.1, 0.4, 1.5)
-"""Between the writes that follow a FIN, the first of which is made at once.
+"""The pauses between the writes after a FIN; the first write is immediate.
 
-The later ones are for long round trips. There are four writes in all, because Go's HTTP client gives up after five
-interim responses, and one may have gone out for `Expect: 100-continue`.
+Later writes serve long round trips. There are four in total, because Go's HTTP client gives up after five interim
+responses, and one may have been sent for `Expect: 100-continue`.
 """
 
 
 def half_closed_event(scope: Scope) -> asyncio.Event:
-    """Never set where the server is not ours and does not report half-closed connections."""
+    """Never set under a server that does not report half-closed connections."""
     event = scope.get("extensions", {}).get(EXTENSION)
     return event if isinstance(event, asyncio.Event) else asyncio.Event()

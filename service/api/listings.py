@@ -1,4 +1,4 @@
-"""`GET /v1/languages` and `GET /v1/models`: what is served. 200, also while the workers are still starting."""
+"""`GET /v1/languages` and `GET /v1/models`: 200, even while the workers are starting."""
 
 from collections.abc import Mapping
 from typing import Protocol

@@ -1,6 +1,6 @@
-"""Pure ASGI: request ids, and the account of every request.
+"""Pure ASGI middleware: request ids, and the metrics, log line and trace of every request.
 
-Pure, because a middleware that buffers or wraps the receive channel would hide hang-ups from the routes.
+It is pure ASGI because a middleware that buffers or wraps the receive channel would hide hang-ups from the routes.
 """
 
 import re
@@ -28,7 +28,7 @@ class RequestObserver(Protocol):
 
 
 class RequestRecorder:
-    """Gives each request its id and its trace, and reports and logs it when its answer is out."""
+    """Assigns a request its id and trace, and reports and logs it after its answer."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class RequestRecorder:
         if record.is_probe:
             return None
         headers = Headers(scope=scope)
-        joined = {name: ",".join(headers.getlist(name)) for name in headers}  # as there may be several `tracestate`
+        joined = {name: ",".join(headers.getlist(name)) for name in headers}  # there may be several `tracestate`
         return tracing.start(joined, method=scope["method"], request_id=record.request_id, began=began)
 
 

@@ -1,7 +1,7 @@
-"""Routes that run without FastAPI's machinery, and what OpenAPI says of them.
+"""Plain Starlette routes, and their OpenAPI description.
 
-FastAPI's own way to an endpoint (exit stacks, a dependency graph of one body) takes about as long as cutting and
-tokenizing a short text. These are plain Starlette routes. Request models are pydantic's, answers are msgspec's.
+FastAPI's way to an endpoint (exit stacks, a dependency graph for one body) takes about as long as cutting and
+tokenizing a short text. Request models are pydantic's, answers are msgspec's.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -72,7 +72,7 @@ class DocumentedRoute(Route):
         *,
         guard: Guard | None = None,
     ) -> None:
-        """As Starlette has it: an endpoint that is a function takes a request, any other is ASGI."""
+        """As in Starlette, a function is called with a request, and any other endpoint is an ASGI app."""
         super().__init__(operation.path, endpoint, methods=[operation.method])
         self.operation = operation
         self.guard = guard
@@ -83,7 +83,7 @@ class DocumentedRoute(Route):
         return DocumentedRoute(self.operation, self.endpoint, guard=guard)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["route"] = self  # FastAPI's router leaves that to its own routes
+        scope["route"] = self  # FastAPI's router only sets it for its own routes
         await self._answer(scope, receive, send)
 
     async def _answer_within(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,7 +92,7 @@ class DocumentedRoute(Route):
 
 
 class App(FastAPI):
-    """A trailing slash makes no difference. OpenAPI describes the DocumentedRoutes."""
+    """Ignores trailing slashes. OpenAPI describes the DocumentedRoutes."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].endswith("/"):

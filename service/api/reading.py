@@ -1,4 +1,4 @@
-"""A request's body or query as a model. Raises MalformedError, after a bounded number of errors."""
+"""Read a request's body or query into a model. Raises MalformedError with a bounded number of errors."""
 
 import json
 from collections.abc import Mapping
@@ -20,13 +20,13 @@ M = TypeVar("M", bound=BaseModel)
 
 
 async def read_body(receive: Receive) -> bytes:
-    """Raises ClientGoneError for a client that hangs up while it sends."""
+    """Raises ClientGoneError if the client hangs up while sending."""
     chunks: list[bytes] = []
     more = True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise ClientGoneError("the client hung up while it sent the request")
+            raise ClientGoneError("the client hung up while sending the request")
         chunks.append(message.get("body", b""))
         more = message.get("more_body", False)
     return b"".join(chunks)
@@ -38,7 +38,7 @@ def read_json(model: type[M], scope: Scope, body: bytes) -> M:
     if not _may_be_json(content_type):
         raise HTTPException(415, f"Content-Type {quoted(content_type)} is not read here: send application/json")
     try:
-        # Not pydantic's own parser: it takes no lone surrogates, so that it could not name the field that has them.
+        # Not pydantic's own parser: it rejects lone surrogates without naming the field.
         fields = json.loads(body.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise _malformed("body", f"not UTF-8 at byte {error.start}") from error
@@ -54,7 +54,7 @@ def read_json(model: type[M], scope: Scope, body: bytes) -> M:
 
 
 def read_query(model: type[M], scope: Scope) -> M:
-    """A field may be given more than once if the model has a list there; of others the last one counts."""
+    """A list field may be repeated; of other fields the last value counts."""
     try:
         query = scope["query_string"].decode()
         pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=MAX_QUERY_FIELDS)
@@ -73,7 +73,7 @@ def read_query(model: type[M], scope: Scope) -> M:
 
 
 def _validate(model: type[M], fields: Mapping[str, Any], *, place: str) -> M:
-    """Lists of the models fail at their first error, so that unknown fields are all that there can be many of."""
+    """Lists in the models fail at their first error, so only unknown fields can be many."""
     names = {field.alias or name for name, field in model.model_fields.items()}
     unknown = [name for name in fields if name not in names]
     found: list[FieldError] = []
@@ -91,7 +91,7 @@ def _validate(model: type[M], fields: Mapping[str, Any], *, place: str) -> M:
 
 
 def _field_error(place: str, location: tuple[int | str, ...], message: str) -> FieldError:
-    """Without the value that was sent: it may be long, private, or no Unicode at all."""
+    """Leaves out the value, which may be long, private or not Unicode."""
     field = ".".join(shown(str(part)) for part in (place, *location))
     return FieldError(field, message.removeprefix("Value error, "))
 

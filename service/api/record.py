@@ -9,11 +9,11 @@ from service.translation.results import Usage
 
 @dataclass(slots=True)
 class RequestRecord:
-    """`outcome` is set where it does not follow from the status."""
+    """`outcome` is set if it does not follow from the status."""
 
     request_id: str
     is_probe: bool = False
-    """For the state of the server; it does no work."""
+    """Whether it only reads the state of the server."""
     is_stream: bool = False
     outcome: str | None = None
     status: int | None = None

@@ -1,4 +1,4 @@
-"""Bodies and queries, as the contract names them. Numbers are finite and bounded; lists end at their first error."""
+"""Bodies and queries, with the names of the contract. Numbers are finite and bounded; lists fail at the first error."""
 
 import re
 from secrets import randbits
@@ -17,7 +17,7 @@ MAX_INT = 2**31 - 1
 MAX_LANGUAGE_CHARACTERS = 35
 MAX_MODEL_CHARACTERS = 1024
 MAX_TARGETS = 512
-"""More than any model has languages."""
+"""More than the languages of any model."""
 MAX_EXTRAS = 8
 NUM_TOP_TOKENS = 5
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -65,7 +65,7 @@ Texts = Annotated[
 
 
 class TranslationQuery(BaseModel):
-    """The query of a stream; `text` and `target_lang` may be given more than once."""
+    """The query of a stream; `text` and `target_lang` may be repeated."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -110,7 +110,7 @@ class TranslationQuery(BaseModel):
         if self.num_hypotheses > self.beam_size:
             raise UnsupportedOptionError(f"num_hypotheses is {self.num_hypotheses}, over beam_size {self.beam_size}")
         if self.prefix is not None and len(self.text) * len(self.target_lang) > 1:
-            raise UnsupportedOptionError("prefix goes with one text and one target_lang only")
+            raise UnsupportedOptionError("prefix needs exactly one text and one target_lang")
         sampling = self._sampling()
         request = TranslationRequest(
             texts=tuple(self.text),
@@ -134,11 +134,11 @@ class TranslationQuery(BaseModel):
         return Work(request, timeout_seconds=self.timeout_s, is_repeatable=is_repeatable)
 
     def _sampling(self) -> Sampling | None:
-        """Any of its options turns sampling on; without a seed each request draws anew."""
+        """Any of these options turns sampling on; without a seed every request is drawn differently."""
         if all(option is None for option in (self.temperature, self.top_k, self.top_p, self.seed)):
             return None
         if self.beam_size > 1:
-            raise UnsupportedOptionError("temperature, top_k, top_p and seed go with a beam_size of 1 only")
+            raise UnsupportedOptionError("temperature, top_k, top_p and seed need a beam_size of 1")
         return Sampling(
             seed=randbits(63) if self.seed is None else self.seed,
             temperature=1.0 if self.temperature is None else self.temperature,
@@ -148,7 +148,7 @@ class TranslationQuery(BaseModel):
 
 
 class TranslationBody(TranslationQuery):
-    """JSON has types, so that `"3"` is no number here."""
+    """JSON has types, so `"3"` is not a number here."""
 
     model_config = ConfigDict(strict=True)
 

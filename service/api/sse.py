@@ -1,8 +1,8 @@
-"""Server-Sent Events, and hang-ups noticed while an answer is being made.
+"""Server-Sent Events, and the detection of hang-ups while an answer is made.
 
-A stream's first line is a comment, so that the client sees at once that it is open, and a comment follows whenever 10 s
-pass in silence, so that no proxy takes it for dead. A client that half-closes its connection gets a few comments at
-once: if it is gone, they fail.
+A stream starts with a comment, which shows the client at once that it is open. Another comment follows every 10 s of
+silence, so that proxies keep the connection. After a client half-closes its connection, a few comments are sent at
+once, which fail if the client is gone.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 def encode_event(name: bytes, data: bytes) -> bytes:
-    """`data` is JSON. Line ends that only Unicode knows are escaped: some clients take them for the end of a line."""
+    """`data` is JSON. Unicode line separators are escaped, because some clients treat them as the end of a line."""
     if not data.isascii():
         for character, escape in ESCAPES:
             data = data.replace(character, escape)
@@ -34,12 +34,12 @@ def encode_event(name: bytes, data: bytes) -> bytes:
 
 
 async def until_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, cancelled when the client hangs up: then raises ClientGoneError.
+    """The result of `work`. If the client hangs up, `work` is cancelled, and ClientGoneError is raised.
 
-    Call it only after the request's body has been read: what it receives is dropped.
+    Call it only after the request's body has been read, because it drops all messages.
     """
     try:
-        # In this task: a timeout that the hang-up sets off takes half the time of racing two tasks.
+        # In this task: a timeout that the hang-up triggers takes half the time of racing two tasks.
         async with asyncio.timeout(None) as gone:
             watch = asyncio.ensure_future(_hang_up(receive))
             watch.add_done_callback(lambda _: _set_off(gone))
@@ -54,7 +54,7 @@ async def until_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
 
 
 def _set_off(timeout: asyncio.Timeout) -> None:
-    """Now, where it still can be."""
+    """Expire the timeout now, if it is still pending."""
     with suppress(RuntimeError):
         timeout.reschedule(asyncio.get_running_loop().time())
 
@@ -65,9 +65,9 @@ async def _hang_up(receive: Receive) -> None:
 
 
 class EventStreamResponse(Response):
-    """Opens a stream and lets `tell` write all of it; `tell` is cancelled when the client hangs up.
+    """Opens a stream that `tell` writes. `tell` is cancelled when the client hangs up.
 
-    A client that takes nothing for 30 s is cut off: there is no other way to tell it anything.
+    A client that reads nothing for 30 s is disconnected, because no error can be delivered to it either.
     """
 
     media_type = "text/event-stream"
@@ -83,7 +83,7 @@ class EventStreamResponse(Response):
             await until_gone(receive, self._write_all(EventWriter(send), half_closed_event(scope)))
 
     async def _write_all(self, writer: "EventWriter", half_closed: asyncio.Event) -> None:
-        # One timeout a stream, which its watch sets off: one a chunk takes more time than all else that is done here.
+        # One timeout a stream, triggered by `_watch`: a timeout a chunk would take longer than everything else here.
         async with asyncio.timeout(None) as stalled:
             watch = asyncio.create_task(_watch(writer, stalled))
             probe = asyncio.create_task(_probe(writer, half_closed))
@@ -95,9 +95,9 @@ class EventStreamResponse(Response):
 
 
 class EventWriter:
-    """Sends chunks, and knows when the last one began and whether it is still on its way.
+    """Sends chunks, and records when the last one began and whether it is still being sent.
 
-    Each takes the system and the client as long as all that is done for a token here: what there is goes into one.
+    Sending a chunk takes as long as all our work on a token, so all available events are sent in one chunk.
     """
 
     def __init__(self, send: Send) -> None:
@@ -112,7 +112,7 @@ class EventWriter:
         return self._time() - self.last_began
 
     async def write(self, chunk: bytes, *, more: bool) -> None:
-        """`more` is false for the last chunk of the stream. The first one goes behind the comment that opens it."""
+        """`more` is false for the last chunk of the stream. The opening comment precedes the first one."""
         if not self._has_begun:
             self._has_begun, chunk = True, COMMENT + chunk
         self.is_sending, self.last_began = True, self._time()
@@ -120,14 +120,14 @@ class EventWriter:
         self.is_sending = False
 
     async def write_comment(self) -> None:
-        """Beside a chunk that may come meanwhile. Raises TimeoutError."""
+        """Write a comment; a chunk may be written meanwhile. Raises TimeoutError."""
         self.last_began = self._time()
         async with asyncio.timeout(STALL_SECONDS):
             await self._send({"type": "http.response.body", "body": COMMENT, "more_body": True})
 
 
 async def _watch(writer: EventWriter, stalled: asyncio.Timeout) -> None:
-    """Break each silence with a comment, and set `stalled` off when a chunk is not taken in time."""
+    """Write a comment after every silence, and expire `stalled` if the client does not read a chunk in time."""
     with suppress(TimeoutError):
         while not writer.is_sending or writer.seconds_since < STALL_SECONDS:
             if not writer.is_sending and writer.seconds_since >= SILENCE_SECONDS:
@@ -138,9 +138,9 @@ async def _watch(writer: EventWriter, stalled: asyncio.Timeout) -> None:
 
 
 async def _probe(writer: EventWriter, half_closed: asyncio.Event) -> None:
-    """Write comments to a client that may be gone; the loss of the connection then ends the stream."""
+    """Write comments to a client that may be gone; if it is, the connection is lost and the stream ends."""
     await half_closed.wait()
-    with suppress(TimeoutError):  # the chunks that follow stall as well, and end the stream
+    with suppress(TimeoutError):  # later chunks stall as well, and end the stream
         for pause_seconds in (*PROBE_PAUSES_SECONDS, 0.0):
             if not writer.is_sending:  # an unread chunk is a probe too
                 await writer.write_comment()

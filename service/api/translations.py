@@ -71,7 +71,7 @@ class TranslationEndpoint:
 
 
 class StreamEndpoint:
-    """ASGI. HEAD is admitted or refused as GET is, and translates nothing."""
+    """ASGI. HEAD is admitted or refused like GET but translates nothing."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
@@ -99,7 +99,7 @@ async def _stream(entry: Entry, work: Work, scope: Scope, receive: Receive, send
     prepared = await until_gone(receive, entry.prepare(work))
     with entry.submitted(prepared, work) as active:
         record = record_of(scope)
-        # Until an event says otherwise: a stream that is cut short was cut by its client.
+        # The outcome until an event changes it: a stream that is cut short was cut by its client.
         record.is_stream, record.outcome = True, "cancelled"
         active.timeline.streaming_at = time.monotonic()
 
@@ -115,14 +115,14 @@ async def _stream(entry: Entry, work: Work, scope: Scope, receive: Receive, send
 
 
 async def _next_chunk(record: RequestRecord, active: ActiveTranslation) -> tuple[bytes, bool]:
-    """The next events, all that one step brought, and whether more follow; an error is the last one, not raised."""
+    """All events of one step, and whether more follow. An error is not raised but becomes the last event."""
     try:
         chunk = b"" if active.is_over else b"".join(map(_encode, await active.next()))
         if not active.is_over:
             return chunk, True
         record.outcome, active.timeline.decoded_at = "ok", time.monotonic()
         return chunk + encode_event(b"done", encode_json({"usage": active.usage})), False
-    except Exception as error:  # whatever it is, the stream must say that it ended badly
+    except Exception as error:  # after any error the stream must end with an error event
         record_failure(error, record)
         return encode_event(b"error", encode_json(problem_body(error, request_id=record.request_id))), False
 

@@ -140,12 +140,12 @@ async def test_an_unknown_path_is_a_problem(scripted: ScriptedApp, path: str):
     [
         ({"format": "html"}, "format html is not supported"),
         ({"return": ["tokens", "timings"]}, "return timings is not supported"),
-        ({"seed": 1, "beam_size": 2}, "seed go with a beam_size of 1 only"),
+        ({"seed": 1, "beam_size": 2}, "seed need a beam_size of 1"),
         ({"temperature": 0.5, "beam_size": 8}, "temperature, top_k"),
         ({"num_hypotheses": 2}, "num_hypotheses is 2, over beam_size 1"),
         ({"num_hypotheses": 5, "beam_size": 4}, "num_hypotheses is 5, over beam_size 4"),
-        ({"prefix": "Ich", "text": ["I see.", "I hear."]}, "prefix goes with one text"),
-        ({"prefix": "Ich", "target_lang": ["de", "fr"]}, "prefix goes with one text and one target_lang"),
+        ({"prefix": "Ich", "text": ["I see.", "I hear."]}, "prefix needs exactly one text"),
+        ({"prefix": "Ich", "target_lang": ["de", "fr"]}, "prefix needs exactly one text and one target_lang"),
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
