@@ -48,7 +48,7 @@ def read_stages() -> dict[str, Stage]:
 
 
 def copied_paths() -> list[str]:
-    """What is copied from the repository, by any stage."""
+    """The paths that any stage copies from the repository."""
     lines = [value.split() for stage in read_stages().values() for value in stage.values("COPY")]
     return sorted({path for line in lines if not line[0].startswith("--from=") for path in line[:-1]})
 

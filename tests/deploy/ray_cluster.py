@@ -86,7 +86,7 @@ def running_cluster(arguments: Mapping[str, Any], settings: Mapping[str, object]
 
 
 def _end(cluster: RunningCluster) -> None:
-    """Ask, wait for every process of the cluster, and kill what does not end. Fails where something did not."""
+    """Stop the cluster, wait for every process, and kill the ones that do not end. Fails if there were any."""
     if cluster.process.poll() is not None:
         return
     processes = cluster.processes()
@@ -108,7 +108,7 @@ def _title(process: psutil.Process) -> str:
 
 
 def listen_on_loopback_only() -> None:
-    """In each worker process: replicas listen for each other on all interfaces, whatever address their node has."""
+    """Runs in each worker process, because replicas listen on all interfaces, regardless of their node's address."""
     from grpc.aio import _server
 
     add_insecure_port = _server.Server.add_insecure_port

@@ -1,4 +1,4 @@
-"""docker-compose.yml parses, and what it names exists."""
+"""docker-compose.yml parses, and its files and settings exist."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,7 @@ PUBLISHED = {"kakehashi": 8000, "prometheus": 9090, "grafana": 3000, "locust": 8
 
 
 def environment() -> dict[str, str]:
-    """Of the server, where whoever starts it sets nothing."""
+    """The server's environment, with no variable set by the user."""
     given = read_yaml(COMPOSE)["services"]["kakehashi"]["environment"]
     return {name: value for name, value in given.items() if value is not None}
 

@@ -1,4 +1,4 @@
-"""What the image's HEALTHCHECK says, by the same file."""
+"""The image's HEALTHCHECK, run from the same file."""
 
 import os
 import subprocess

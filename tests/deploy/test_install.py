@@ -39,7 +39,7 @@ class Installation:
     calls: list[str] = field(default_factory=list)
 
     def run(self) -> str:
-        """What it prints; `calls` is what it asked of the network and of pip."""
+        """Run the script and return its output; `calls` records its requests and calls of pip."""
         for name in ("bin", "deploy"):
             (self.directory / name).mkdir()
         shutil.copy(ROOT / "deploy" / "install.sh", self.directory / "deploy")

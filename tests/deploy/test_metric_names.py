@@ -1,4 +1,4 @@
-"""What the dashboard, the rules and the autoscaler ask for is what a running server tells."""
+"""The metrics in the dashboard, the rules and the autoscaler are those of a running server."""
 
 from collections import defaultdict
 

@@ -36,7 +36,7 @@ def test_nginx_accepts_the_example(tmp_path: Path) -> None:
 
 
 def test_every_event_arrives_before_the_next_is_written(server: RunningServer, client: httpx.Client) -> None:
-    """The workers are stopped in the middle: all that they said until then has to be on this side of nginx."""
+    """Workers are frozen in mid-stream: all events so far must have passed nginx."""
 
     def num_generated() -> int:
         return int(server.metric("kakehashi_generated_tokens_total")) - before

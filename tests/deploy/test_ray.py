@@ -51,7 +51,7 @@ def cluster(checkpoints: Path) -> Iterator[RunningCluster]:
 
 @pytest.fixture(scope="module")
 def expected(checkpoints: Path) -> dict[tuple[str, str], dict[str, str]]:
-    """By pair: texts, and what the same checkpoint says of them by itself."""
+    """Texts by pair, and their translations by the same checkpoint on its own."""
     found = {}
     for source, target in PAIRS:
         oracle = Oracle(checkpoints / f"opus-mt-{source}-{target}")

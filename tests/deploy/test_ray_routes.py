@@ -1,4 +1,4 @@
-"""The way of a request to its checkpoint, by what its languages and its `model` say."""
+"""The choice of a request's checkpoint by its languages and its `model`."""
 
 import json
 from pathlib import Path

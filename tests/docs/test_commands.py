@@ -1,4 +1,4 @@
-"""Every block of commands that is marked `run: server` runs, and what it prints is what the block after it shows."""
+"""Every block of commands marked `run: server` runs, and prints the output shown in the block after it."""
 
 import json
 import re

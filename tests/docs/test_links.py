@@ -1,4 +1,4 @@
-"""Whatever a page names is there: pages, headings, files, targets of make."""
+"""Everything that a page names exists: pages, headings, files, targets of make."""
 
 import re
 import subprocess

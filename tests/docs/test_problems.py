@@ -19,7 +19,7 @@ TITLES = {
     **{(slug, status): HTTPStatus(status).phrase for status, slug in STATUS_SLUGS.items()},
     **{(problem.slug, problem.status): problem.title for problem in (*PROBLEMS.values(), INTERNAL)},
 }
-"""By type and status. What the HTTP layer refuses on its own goes by the phrase of its status."""
+"""Problems by type and status. Refusals of the HTTP layer itself are named by the phrase of their status."""
 
 
 def test_the_catalogue_has_every_type_with_its_status() -> None:

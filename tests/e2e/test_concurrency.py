@@ -1,4 +1,4 @@
-"""Many clients at once: each gets what it gets alone, and nothing is left behind."""
+"""Many clients at once get the same answers as alone, and nothing is left behind."""
 
 import asyncio
 import random

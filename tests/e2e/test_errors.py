@@ -1,4 +1,4 @@
-"""Each refusal has its status and a problem that says why, streamed or not, and the server goes on.
+"""Every refusal has its status and a problem with the reason, streamed or not, and the server goes on.
 
 All of it is HTTP: what a request needs rows or time for stands in test_overload.py.
 """

@@ -1,4 +1,4 @@
-"""What `/v1/explain` shows is what the model computed."""
+"""`/v1/explain` shows the numbers that the model computed."""
 
 from typing import Any
 

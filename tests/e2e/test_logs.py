@@ -1,4 +1,4 @@
-"""Each line of the log is one JSON object, with the id of its request, and no text in any unless that was asked for."""
+"""Every line of the log is a JSON object with the id of its request, and without texts unless a setting allows them."""
 
 import asyncio
 import json
@@ -166,7 +166,7 @@ def test_the_death_of_a_worker_and_the_end_are_logged_as_objects_too(
 
 @contextmanager
 def server_on_a_terminal(directory: Path, model: Path) -> Iterator[RunningServer]:
-    """Its log is what the terminal has been read to show."""
+    """Its log is the output read from the terminal."""
     terminal, theirs = pty.openpty()
     environment = os.environ | {"KAKEHASHI_MODEL": str(model), "KAKEHASHI_PORT": str(port := free_port())}
     command = [sys.executable, "-m", "service.cli", "serve", "--workers", "1"]

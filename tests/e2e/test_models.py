@@ -18,7 +18,7 @@ OPTIONS: dict[str, Any] = {"max_new_tokens": 30, "repetition_guard": False}
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """A server of a pair each way through English, which is asked first, and of the bundled checkpoint."""
+    """A server with checkpoints into and out of English, which come first, and the bundled checkpoint."""
 
     server: RunningServer
     fr_en: str

@@ -28,7 +28,7 @@ KINDS: list[dict[str, Any]] = [
 
 @pytest.fixture(scope="module")
 def looping_server(tmp_path_factory: pytest.TempPathFactory, random_checkpoint: Path) -> Iterator[RunningServer]:
-    """A random checkpoint, which says many things over and over, in a batch of two rows."""
+    """A random checkpoint, which often repeats itself, in a batch of two rows."""
     settings = {"MODEL": random_checkpoint, "WORKERS": 1, "MAX_ROWS": 2}
     with running_server(tmp_path_factory.mktemp("looping"), settings) as server:
         yield server

@@ -1,4 +1,4 @@
-"""What the workers cannot serve stops the start, and is named; any other checkpoint is served like the bundled one.
+"""A checkpoint that cannot be served stops the start and is named; any other is served like the bundled one.
 
 What is refused before any process is started stands in tests/service/test_cli.py.
 """

@@ -19,7 +19,7 @@ PARENT = "00f067aa0ba902b7"
 STAGES = ["admit", "queue", "encode", "decode", "answer"]
 SECRET = "zeppelin"
 CLIENT = 3
-"""The kind of a span that asks another server."""
+"""The kind of a span for a request to another server."""
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +166,7 @@ def test_what_has_not_been_sent_yet_is_sent_at_the_end(
 
 @dataclass(frozen=True, slots=True)
 class Logs:
-    """Of servers that have translated and ended, each import a line: without an endpoint, and with one that is gone."""
+    """The imports, one a line, of servers that translated and ended: without an endpoint, and with one that is down."""
 
     without_endpoint: str
     with_endpoint: str

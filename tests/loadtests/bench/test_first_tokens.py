@@ -1,4 +1,4 @@
-"""Laws of what the cache benchmark measures, on real servers and a real Redis."""
+"""Laws of the cache benchmark's measurements, on real servers and a real Redis."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Laws of the benchmark's client: it reads what the server sends, and whatever goes wrong is a result."""
+"""Laws of the benchmark's client: it reads all answers of the server, and every failure is a result."""
 
 import socket
 import time
@@ -34,7 +34,7 @@ async def client_of(port: int, *, timeout_seconds: float = 60.0) -> AsyncIterato
 
 @asynccontextmanager
 async def saying(*pieces: bytes) -> AsyncIterator[LeanClient]:
-    """The client of a server that sends `pieces`, each by itself, to the first who asks, and hangs up."""
+    """The client of a server that sends `pieces` one by one to the first client and hangs up."""
 
     def answer(listener: socket.socket) -> None:
         connection, _ = listener.accept()

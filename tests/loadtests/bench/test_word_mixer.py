@@ -1,4 +1,4 @@
-"""Laws of the sources that the cache benchmark asks for."""
+"""Laws of the sources of the cache benchmark."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Laws of what is read out of locust's table of each second."""
+"""Laws of reading locust's statistics over time."""
 
 import math
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Laws of `make load`, on real locust processes: what it leaves behind, and with which status it ends."""
+"""Laws of `make load`, on real locust processes: its output files and its exit status."""
 
 import csv
 import os
@@ -40,7 +40,7 @@ CUT = {
 OPEN_ON_SILENCE = ("--shape", "open", "--class", "streaming", "--", "--rate", "40", "--stop-timeout", "1")
 ONE_STREAM = ("--class", "streaming", "--shape", "closed", "--users", "1")
 PATIENT = ("--", "--stop-timeout", "60")
-"""On a machine that is busy with other things, what was asked may take long, and is still answered."""
+"""A limit for a busy machine, where answers may take long but still arrive."""
 CLASSES = {"plain": "plain", "streaming": "stream", "batch": "lists"}
 """What each class sends, by its name for `make load`."""
 
@@ -120,7 +120,7 @@ def failures_by_reason(report: Path) -> dict[str, int]:
 
 @contextmanager
 def sending(answer: bytes | None) -> Iterator[str]:
-    """The address of a server that sends these bytes to everybody and hangs up, or with None says nothing."""
+    """The address of a server that sends these bytes to every client and hangs up, or, with None, sends nothing."""
 
     def serve(listener: socket.socket, kept: list[socket.socket]) -> None:
         while True:

@@ -1,4 +1,4 @@
-"""Laws of the load tests' thresholds: what is beyond one misses it, and its line says so."""
+"""Laws of the load tests' thresholds: a value beyond a threshold misses it, and its line shows that."""
 
 from dataclasses import replace
 

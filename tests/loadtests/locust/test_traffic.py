@@ -1,4 +1,4 @@
-"""Laws of what the load tests send: the same texts for the same seed, of many lengths, with the stated repeats."""
+"""Laws of the load tests' traffic: the same texts for the same seed, of many lengths, with the stated repeats."""
 
 from collections.abc import Sequence
 from random import Random

@@ -1,4 +1,4 @@
-"""Configurations are read whole, and what is not implemented is refused by its name."""
+"""Configurations are read completely, and values that are not implemented are refused by name."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""A fingerprint says which numbers a checkpoint holds: nothing else changes it, and any change of these does."""
+"""A fingerprint identifies the numbers of a checkpoint: it changes if and only if they change."""
 
 import shutil
 from pathlib import Path

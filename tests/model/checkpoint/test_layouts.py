@@ -54,7 +54,7 @@ def save_pickled_shards(tensors: Tensors, directory: Path) -> None:
 
 
 def save_shards(tensors: Tensors, directory: Path, *, absent: tuple[str, ...] = ()) -> None:
-    """`absent`: what the index names, too, and no file holds."""
+    """`absent`: tensors that only the index names."""
     files = in_shards(tensors, "model-0000{}-of-00003.safetensors")
     for file in set(files.values()):
         save_file({name: tensors[name].clone() for name in tensors if files[name] == file}, directory / file)

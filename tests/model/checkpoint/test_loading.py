@@ -35,7 +35,7 @@ def fc1(pair: Pair) -> str:
 
 @pytest.fixture
 def prefix(pair: Pair) -> str:
-    """What all names of the model itself begin with."""
+    """The prefix of all names of the model without its head."""
     return "" if pair.checkpoint.config.relative_positions else "model."
 
 

@@ -1,4 +1,4 @@
-"""A decode step can be captured once and replayed: shapes decide all of it, and what it allocates does not grow.
+"""A decode step can be captured once and replayed: shapes alone decide it, and its allocations do not grow.
 
 On CUDA the transformer is not packed, and its step is captured as it is exported here.
 """

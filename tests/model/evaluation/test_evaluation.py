@@ -1,4 +1,4 @@
-"""`kakehashi evaluate` on a few sentences with the bundled model: the figures are sacrebleu's of what it says."""
+"""`kakehashi evaluate` on a few sentences with the bundled model: the figures are sacrebleu's scores of its outputs."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""In int8 our own kernels compute what the layers do over the same weights, and of each row the same in any batch.
+"""In int8 our own kernels equal the layers on the same weights, and a row's result is the same in any batch.
 
 Both sum in different orders, which differs by a few roundings of float32. Seldom, that tips a number over the middle
 between two bytes, or between two bfloat16 of the cache: the row then differs by a step of these coarser grids.
@@ -45,7 +45,7 @@ CHECKPOINTS: dict[str, tuple[Callable[..., Path], Any]] = {
 }
 NUM_SOURCES, NUM_TOKENS = 14, 12
 ENCODER_ROUNDINGS = 2**-9
-"""A step of float16 at 2 to 4, where few states are: what the encoder gives is of float16."""
+"""A step of float16 at 2 to 4, which few states exceed: encoder outputs are float16."""
 ROUNDINGS = 5e-6
 """A few of float32, on states of about 1, where no number has tipped over."""
 SHARE = 0.3

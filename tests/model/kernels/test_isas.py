@@ -1,7 +1,7 @@
-"""On every instruction set the kernels compute the bits that plain arithmetic does, over odd shapes.
+"""On every instruction set the kernels compute the same bits as plain arithmetic, for odd shapes.
 
-The driver is linked with the library of each. Those that this processor lacks are run otherwise: AVX-VNNI by the same
-instruction in AVX-512's encoding, NEON by an emulator.
+The driver is linked with the library of an instruction set. Sets that this processor lacks run in other ways: AVX-VNNI
+through the same instruction in AVX-512's encoding, NEON on an emulator.
 """
 
 import shutil

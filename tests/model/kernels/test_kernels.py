@@ -1,4 +1,4 @@
-"""Our own kernels compute what plain arithmetic does, and of each row what they compute of it alone."""
+"""Our own kernels equal plain arithmetic, and a row's result is the same in any batch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ NUM_INPUTS = [1, 3, 37, 256, 2048]
 NUM_OUTPUTS = [1, 15, 64, 70, 16_108]
 WIDTHS = [1, 15, 16, 17, 127, 128, 129, 16_108]
 ROUNDINGS = 3 * torch.finfo(torch.float32).eps
-"""Of the product of bytes to float32, of the product of scales, of the result."""
+"""Roundings: the product of bytes to float32, the product of scales, the result."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Which of the kernels a process uses: the fastest that run, or the one that `KAKEHASHI_ISA` names, or an error."""
+"""A process uses the fastest kernels that run, or the ones that `KAKEHASHI_ISA` names, or fails with an error."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -12,7 +12,7 @@ from model.transformer.compute_types import ISA_VARIABLE, IsaError, LoadedIsa
 
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
-    """What a process has found it keeps: none of it gets in or out of a test."""
+    """The libraries of a test. The cached choice of the process is cleared before and after."""
     for found in (libraries.find_kernels, libraries.load_kernels):
         found.cache_clear()
     yield

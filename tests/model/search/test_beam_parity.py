@@ -1,4 +1,4 @@
-"""On the same weights, beams say what those of `transformers`' `generate` say: all hypotheses, in order, with scores.
+"""On the same weights, beams equal those of `transformers`' `generate`: all hypotheses, in order, with scores.
 
 Two hypotheses whose scores are closer than float32 rounding may change places, as may two candidates for a beam; these
 sources and weights have none.

@@ -1,4 +1,4 @@
-"""Generation rules are read whole, and what is not implemented is refused by its name."""
+"""Generation rules are read completely, and rules that are not implemented are refused by name."""
 
 import pytest
 

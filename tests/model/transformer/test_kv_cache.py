@@ -1,4 +1,4 @@
-"""Slots: views see what was written, sources are shared out to rows, and a moved row decodes as it would have."""
+"""Slots: views show writes, rows share sources, and a moved row decodes as before."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Cached decoding equals the full forward, whatever else is in the batch, and its step can be exported."""
+"""Cached decoding equals the full forward in any batch, and its step can be exported."""
 
 from typing import Any
 

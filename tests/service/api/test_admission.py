@@ -1,4 +1,4 @@
-"""Laws of the way in: the order of checks, what each refusal costs, and what a hang-up ends."""
+"""Laws of admission: the order of checks, the cost of a refusal, and the effect of a hang-up."""
 
 import asyncio
 from dataclasses import replace

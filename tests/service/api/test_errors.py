@@ -1,4 +1,4 @@
-"""An error that nobody foresaw is a problem too, with the request's id and without a word of what it was."""
+"""An unexpected error is a problem too, with the request's id and without any detail of the error."""
 
 import httpx
 from fastapi import FastAPI

@@ -1,4 +1,4 @@
-"""Laws of `POST /v1/explain` that need no model: what it refuses, before any work, and the shape of what it shows."""
+"""Laws of `POST /v1/explain` that need no model: its refusals, before any work, and the shape of its answer."""
 
 from dataclasses import replace
 

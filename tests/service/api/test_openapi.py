@@ -1,4 +1,4 @@
-"""Law: OpenAPI says what the wire says, and every request that it allows gets an answer that it documents."""
+"""Law: OpenAPI describes the actual answers, and every request that it allows gets a documented answer."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Whatever breaks the schema is a 422 that lists what is wrong, small and quick, in every route, body and query."""
+"""A violation of the schema is a small, quick 422 that lists the errors, in every route, body and query."""
 
 import json
 import time

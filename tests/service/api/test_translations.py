@@ -1,4 +1,4 @@
-"""Laws of the answers: plain and streamed, HEAD, trailing slashes, and what no client asked for."""
+"""Laws of the answers: plain and streamed, HEAD, trailing slashes, and options that exclude each other."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Keys that no two sources share, and which tier is asked for which source."""
+"""Different sources have different keys, and every source is looked up in the right tiers."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Laws of lookups, on a real Redis: what comes is right, and comes at once; whatever fails is no more than a miss."""
+"""Laws of lookups, on a real Redis: results are correct and fast, and every failure is just a miss."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""Laws of writes, on a real Redis: nobody waits for them, they expire, and one that fails is counted and forgotten."""
+"""Laws of writes, on a real Redis: no request waits for them, they expire, and failures are only counted."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""Laws of the channel: what was sent arrives whole and in order, and the end of the other side is noticed."""
+"""Laws of the channel: messages arrive whole and in order, and the death of the other side is noticed."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""What is loaded is what was asked for; files are hashed only where somebody needs it."""
+"""Checkpoints are loaded as requested; files are hashed only if the fingerprint is needed."""
 
 from pathlib import Path
 

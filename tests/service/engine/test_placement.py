@@ -1,4 +1,4 @@
-"""Laws of placement: what is asked for is kept, and what is left open fills the machine."""
+"""Laws of placement: explicit settings are kept, and open ones fill the machine."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Equal work in flight is done once, and what the cache has is not encoded: on real workers, in float32."""
+"""Equal work in flight is done once, and cached sources are not encoded: on real workers, in float32."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ CACHE_BYTES = 1 << 20
 
 
 class FakeRedis:
-    """A shared tier that answers when it is told to; no server is needed to state what the engine makes of it."""
+    """A shared tier without a server, which answers when the test releases it."""
 
     def __init__(self) -> None:
         self.outputs: dict[OutputKey, bytes] = {}

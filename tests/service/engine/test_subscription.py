@@ -1,4 +1,4 @@
-"""Laws of a subscription: nothing is lost or reordered, whoever reads when, and it ends once."""
+"""Laws of a subscription: nothing is lost or reordered, however it is read, and it ends once."""
 
 import asyncio
 

@@ -38,7 +38,7 @@ class ManualClock:
 
 
 class ScriptedBatch:
-    """Decodes token 9 for ever, or ends where it is told to; fails where it is told to."""
+    """Decodes token 9 for ever; a test can make it end or fail."""
 
     def __init__(self) -> None:
         self.ends = False

@@ -1,4 +1,4 @@
-"""Laws: a record is one line with its request's ids; an error in a request does not quote what was sent."""
+"""Laws: a record is one line with its request's ids; an error in a request does not quote the request."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What is between sentences is kept, for every text; sentences are cut where a reader would."""
+"""Text between sentences is always kept; sentences are cut where a reader would cut them."""
 
 import pytest
 from hypothesis import given

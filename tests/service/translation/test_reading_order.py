@@ -1,4 +1,4 @@
-"""The joined deltas are the plain answer, whatever the text, the route, the search and the order of the events."""
+"""The joined deltas equal the plain answer for every text, route, search and order of events."""
 
 import asyncio
 from collections import defaultdict

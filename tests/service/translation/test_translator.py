@@ -1,4 +1,4 @@
-"""What is refused is refused before the work, and what is admitted is what was asked for."""
+"""Refusals precede the work, and admitted work matches the request."""
 
 import asyncio
 import threading
