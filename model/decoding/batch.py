@@ -81,7 +81,7 @@ class DecodingBatch:
         self._search = Search(checkpoint, max_rows=max_rows, max_target_tokens=max_target_tokens, device=device)
         self._running: dict[int, Running] = {}
         self._rows: list[Running] = []
-        """By slot."""
+        """The running decodes by slot."""
         self._state = torch.zeros((3, max_rows), dtype=torch.int64, pin_memory=device.type == "cuda")
         """By slot: the last token, which is not in the cache yet, its position, and the length of the source."""
         self._graphed = GraphedStep(transformer, self._cache, cuda_graphs()) if device.type == "cuda" else None

@@ -96,7 +96,7 @@ class _Model:
         self.codes = frozenset(self._code_of.values())
 
     def probabilities(self, text: str) -> dict[str, float]:
-        """By code; several of the library's languages may be one here."""
+        """Probabilities by code; several languages of the library may share a code."""
         found = dict.fromkeys(self.codes, 0.0)
         for label, probability in self._identifier.rank(text):
             found[self._code_of[label]] += probability
@@ -104,7 +104,7 @@ class _Model:
 
 
 def fallback(codes: Sequence[str]) -> str:
-    """What a text in no language is taken for."""
+    """The language assumed for a text in no language."""
     return match_code(ENGLISH, among=codes) or codes[0]
 
 

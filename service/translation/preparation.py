@@ -155,7 +155,7 @@ class Preparation:
         return source
 
     def _shape(self, route: Route) -> tuple[int, int]:
-        """What a sentence costs on this route: special tokens around its pieces, and most tokens of its translation."""
+        """The cost of a sentence on this route: special tokens around its pieces, and the limit of its translation."""
         first, last = route.legs[0], route.legs[-1]
         frame = first.model.tokenizer.frames[first.source_lang][first.target_lang]
         max_new_tokens = self._request.max_new_tokens or last.model.max_new_tokens

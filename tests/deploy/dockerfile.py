@@ -54,7 +54,7 @@ def copied_paths() -> list[str]:
 
 
 def is_let_through(path: str) -> bool:
-    """By .dockerignore, which keeps everything back that it does not name with a `!`."""
+    """Whether .dockerignore admits a path: it excludes everything that it does not list with a `!`."""
     lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
     assert lines[0] == "*"
     return f"!{path}" in lines

@@ -30,7 +30,7 @@ def read_json(path: Path) -> Any:
 
 
 def settings_of(environment: Mapping[str, str]) -> Settings:
-    """Of a server with that environment, and no developer's `.env`."""
+    """The settings of a server with this environment, without a developer's `.env`."""
     return load_settings(environment, env_file=Path("no-such-file"))
 
 

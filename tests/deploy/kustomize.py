@@ -1,4 +1,4 @@
-"""What `kubectl kustomize` makes of a directory, as far as these use it: resources, and JSON patches of one target."""
+"""The parts of `kubectl kustomize` that our files use: resources, and JSON patches of one target."""
 
 from pathlib import Path
 from typing import Any

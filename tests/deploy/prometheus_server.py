@@ -38,7 +38,7 @@ class PrometheusServer:
         return list(self._ask("query", query=expression)["result"])
 
     def targets(self) -> dict[str, dict[str, Any]]:
-        """By job."""
+        """Targets by job."""
         return {target["labels"]["job"]: target for target in self._ask("targets")["activeTargets"]}
 
     def rules(self) -> list[dict[str, Any]]:

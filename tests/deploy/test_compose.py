@@ -26,7 +26,7 @@ def environment() -> dict[str, str]:
 
 
 def mounts(name: str) -> dict[str, Path]:
-    """Where each directory of the repository is seen in a service."""
+    """The directories of the repository by their mount points in a service."""
     volumes = [volume.split(":") for volume in read_yaml(COMPOSE)["services"][name].get("volumes", ())]
     return {target: ROOT / source for source, target, *_ in volumes if source.startswith(".")}
 

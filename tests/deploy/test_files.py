@@ -1,4 +1,4 @@
-"""What holds for all files under deploy/ and the compose file."""
+"""Laws of all files under deploy/ and of the compose file."""
 
 from pathlib import Path
 

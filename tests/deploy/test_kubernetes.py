@@ -148,7 +148,7 @@ def test_the_autoscaler_adds_pods_before_one_refuses_requests() -> None:
 
 
 def test_the_service_monitor_scrapes_what_is_there(server: RunningServer) -> None:
-    """By hand: its schema is the Prometheus Operator's."""
+    """Checked by hand, because the schema is the Prometheus Operator's."""
     monitor = BASE["ServiceMonitor"]
     assert monitor["apiVersion"] == "monitoring.coreos.com/v1"
     assert monitor["spec"].keys() == {"selector", "endpoints"}

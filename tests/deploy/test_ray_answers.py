@@ -1,4 +1,4 @@
-"""What travels between ingress and replica, without Ray."""
+"""The messages between ingress and replica, without Ray."""
 
 import asyncio
 from collections.abc import Iterator

@@ -21,10 +21,10 @@ MARK = "from RESULTS.md"
 NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?![\w.]*\w)")
 RESULTS = page("loadtests/RESULTS.md")
 BYTES_A_SECOND = 45.3e9
-"""What one core reads, from RESULTS.md."""
+"""The bandwidth of one core, from RESULTS.md."""
 MIB, GIB = 2**20, 2**30
 NLLB_MAX_LENGTH = 200
-"""Of its generation, the prompt included."""
+"""The maximum length of its generation, prompt included."""
 
 
 def test_the_readme_is_short() -> None:
@@ -41,7 +41,7 @@ def test_a_measured_figure_stands_in_the_results(each: Page) -> None:
 
 
 def sized(raw: dict[str, object], *, d_model: int, layers: int, ffn: int, heads: int, vocab: int) -> ModelConfig:
-    """Of one size in encoder and decoder."""
+    """A model with encoder and decoder of one size."""
     sides = {
         f"{side}_{name}": value
         for side in ("encoder", "decoder")

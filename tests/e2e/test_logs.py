@@ -34,7 +34,7 @@ def lines(server: RunningServer) -> list[dict[str, Any]]:
 
 
 def lines_of(server: RunningServer, request_id: str) -> list[dict[str, Any]]:
-    """Those of a request, once it has been accounted for."""
+    """The log records of a request, complete once it is accounted for."""
 
     def found() -> list[dict[str, Any]]:
         return [entry for entry in lines(server) if entry.get("request_id") == request_id]

@@ -51,7 +51,7 @@ def test_a_deadline_that_passes_is_504(one_row_server: RunningServer, long_text:
 
 
 def test_a_deadline_that_passes_in_a_stream_is_its_last_event(one_row_server: RunningServer, long_text: str) -> None:
-    """Of a text that is ready to be decoded long before the deadline, and decoded long after it."""
+    """The text is ready to be decoded long before the deadline, and decoded long after it."""
     before = one_row_server.metric("kakehashi_requests_total", outcome="timeout")
     events = one_row_server.stream(long_text[:1_800], "en", "de", timeout_s=0.3)
     assert events[0].name == "start"

@@ -1,4 +1,4 @@
-"""What cannot be served is named, and decides the exit status, before any process is started."""
+"""An error at the start is named, and decides the exit status, before any process starts."""
 
 import json
 import os

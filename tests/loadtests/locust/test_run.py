@@ -42,7 +42,7 @@ ONE_STREAM = ("--class", "streaming", "--shape", "closed", "--users", "1")
 PATIENT = ("--", "--stop-timeout", "60")
 """A limit for a busy machine, where answers may take long but still arrive."""
 CLASSES = {"plain": "plain", "streaming": "stream", "batch": "lists"}
-"""What each class sends, by its name for `make load`."""
+"""The requests of each class, by its name in `make load`."""
 
 
 @dataclass(frozen=True, slots=True)

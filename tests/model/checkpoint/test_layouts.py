@@ -28,7 +28,7 @@ def save_pickled(tensors: Tensors, directory: Path) -> None:
 
 
 def save_in_the_older_pickle_format(tensors: Tensors, directory: Path) -> None:
-    """As the OPUS-MT checkpoints of 2020 are."""
+    """The layout of the OPUS-MT checkpoints of 2020."""
     torch.save(tensors, directory / "pytorch_model.bin", _use_new_zipfile_serialization=False)
 
 
@@ -46,7 +46,7 @@ def in_shards(tensors: Tensors, pattern: str) -> dict[str, str]:
 
 
 def save_pickled_shards(tensors: Tensors, directory: Path) -> None:
-    """As NLLB-200-3.3B."""
+    """The layout of NLLB-200-3.3B."""
     files = in_shards(tensors, "pytorch_model-0000{}-of-00003.bin")
     for file in set(files.values()):
         torch.save({name: tensor for name, tensor in tensors.items() if files[name] == file}, directory / file)
@@ -106,7 +106,7 @@ def test_weights_load_from_every_kind_of_file(pair: Pair, save: str, tmp_path: P
 @pytest.mark.parametrize("save", [save_single, save_pickled_shards])
 @pytest.mark.parametrize("family", BART_LAYOUT)
 def test_a_base_model_has_no_prefix(family: str, save: Save, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    """As BART-base. It has no bias on the logits either."""
+    """The layout of BART-base, which has no bias on the logits either."""
     original: Pair = request.getfixturevalue(family)
     tensors = without_weights(original, tmp_path / "copy")
     bias = tensors.pop("final_logits_bias", torch.zeros(1))

@@ -16,9 +16,9 @@ from tests.support.pairs import CPU
 
 SHAPE = Shape(d_model=256, encoder_ffn=1024, decoder_ffn=1024, encoder_layers=6, decoder_layers=6)
 NUM_LAYER_BYTES = 6 * 2 * 256 * 256 * 4
-"""Of K and V of the source for all decoder layers, in float32: the largest product."""
+"""The size of the largest product in float32: K and V of the source for all decoder layers."""
 SMALL_BYTES = 2**18
-"""Of position tables on their way to another type."""
+"""The size of position tables while they are converted."""
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def allocated_bytes(load: Callable[[], Transformer], weights: Path) -> tuple[int, int]:
-    """What torch allocates by `load`: at the worst moment, when the file of `weights` is mapped too, and in the end.
+    """The bytes that torch allocates in `load`: at its peak, when the file of `weights` is mapped too, and at the end.
 
     What is mapped is counted by torch and taken off here: it is the system's to have back at any time.
     """

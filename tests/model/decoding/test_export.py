@@ -148,7 +148,7 @@ class Steps:
         self._num_steps = 0
 
     def num_tokens(self, step: int) -> int:
-        """In the self cache, with the one that the step writes."""
+        """Tokens in the self cache, including the one that the step writes."""
         return self._num_prompt_tokens + step - 1
 
     def skip_to(self, step: int) -> None:

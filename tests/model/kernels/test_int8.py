@@ -52,9 +52,9 @@ SHARE = 0.3
 """Of rows that differ by roundings only. The layers are torch's, with code of its own for each kind of CPU: with that
 for AVX-512, AVX2 and neither, 0.51 to 0.55 were measured in the bundled encoder, and otherwise 0.97 to 1."""
 STEP = 0.1
-"""Where one has tipped over: of the row's largest number, or of 1. A byte is 1/127 of it, and a bfloat16 1/128."""
+"""The tolerance of tipped roundings, relative to the row's largest number or 1: a byte is 1/127, a bfloat16 1/128."""
 BFLOAT16_CACHES = 0.1
-"""What rounding K and V to 8 bits does to the states, relative to their norm: 0.037 to 0.039 was measured."""
+"""The effect of rounding K and V to 8 bits on the states, relative to their norm: 0.037 to 0.039 was measured."""
 
 
 class Int8:

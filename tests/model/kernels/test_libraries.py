@@ -21,7 +21,7 @@ def _fresh() -> Iterator[None]:
 
 
 class FakeLibrary:
-    """As ctypes loads it, of these sources."""
+    """A library as ctypes loads it, built from the current sources."""
 
     def __init__(self, name: str, *, layout: int = libraries.LAYOUT, arithmetic: int = libraries.ARITHMETIC) -> None:
         self._name = f"/somewhere/{name}.so"
@@ -40,7 +40,7 @@ class Number:
 
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
-    """By name, the libraries that were built, on a processor with AVX2 and AVX-VNNI."""
+    """The built libraries by name, on a processor with AVX2 and AVX-VNNI."""
     built: dict[str, object] = {}
     monkeypatch.delenv(ISA_VARIABLE, raising=False)
     monkeypatch.setattr(libraries, "runnable_isas", lambda: ["avx_vnni", "avx2"])

@@ -40,7 +40,7 @@ def test_alignments_are_the_cross_attentions_of_transformers(pair: Pair, beam_si
 
 
 def their_weights(pair: Pair, source: list[int], decoder_input_ids: list[int]) -> torch.Tensor:
-    """Those of the last layer, averaged over its heads [T, S]; only their eager attention gives them out."""
+    """The weights of the last layer, averaged over its heads [T, S]; only eager attention returns them."""
     pair.theirs.set_attn_implementation("eager")
     try:
         with torch.inference_mode():

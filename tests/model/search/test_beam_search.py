@@ -1,4 +1,4 @@
-"""What beams agree on is sent at once and never taken back; copies between slots are as few as can be."""
+"""Tokens that all beams share are sent at once and never revised; slots are copied as little as possible."""
 
 from dataclasses import replace
 

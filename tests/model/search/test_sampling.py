@@ -16,7 +16,7 @@ def random_logits(num_rows: int, num_columns: int, *, seed: int = 0, scale: floa
 
 
 def test_splitmix64_says_the_published_numbers() -> None:
-    """Those of https://rosettacode.org/wiki/Pseudo-random_numbers/Splitmix64 for the seed 1234567."""
+    """The numbers are from https://rosettacode.org/wiki/Pseudo-random_numbers/Splitmix64 for the seed 1234567."""
     bits = splitmix64(torch.tensor([1234567]), torch.arange(5))
     assert [value % 2**64 for value in bits.tolist()] == [
         6457827717110365317,

@@ -22,7 +22,7 @@ SPACING: Mapping[ComputeType, float] = {"bfloat16": 2**-8, "int8": 1 / 127}
 """From one number to the next, relative to it or to the largest of its row. Errors of half of that at each of many
 products average out: 0.4 of this distance was measured between the log-probabilities."""
 CLEAR_LEAD = 0.5
-"""In nats: at most 0.2 of difference was measured in one log-probability."""
+"""The tolerance in nats: the largest measured difference of a log-probability was 0.2."""
 Targets = Sequence[Sequence[int]]
 COARSER = [
     pytest.param("bfloat16", marks=pytest.mark.needs("bfloat16")),
@@ -57,7 +57,7 @@ class Forced:
     prompts: Targets
 
     def logprobs(self, pair: Pair) -> Tensor:
-        """Of all tokens after each token of the targets, target after target, computed side by side: [T, N]."""
+        """The log-probabilities of all tokens after each token of the targets, target after target: [T, N]."""
         return self._logprobs(pair, [*range(len(self.sources))])
 
     def logprobs_alone(self, pair: Pair) -> Tensor:

@@ -12,7 +12,7 @@ from model.transformer.sines import cos, sin
 from tests.support.pairs import Pair
 
 ROUNDING = torch.finfo(torch.float32).eps
-"""Of a frequency in float32, which differs by machine; times the position."""
+"""The error of a frequency in float32, which differs by machine; multiplied by the position."""
 
 
 def test_m2m100_positions_equal_transformers(m2m100: Pair) -> None:

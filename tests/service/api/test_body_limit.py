@@ -91,7 +91,7 @@ def server(ends: Ends, work: Work) -> Iterator[HttpServer]:
 
 
 def ask(server: HttpServer, method: str, path: str, body: bytes, *, is_chunked: bool = False) -> tuple[int, bytes]:
-    """As a client does that sends all before it reads, and closes the connection after the answer."""
+    """Send everything before reading, like simple clients, and close the connection after the answer."""
     client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=LIMIT_SECONDS)
     pieces = (body[start : start + 50_000] for start in range(0, len(body), 50_000))
     headers = {"Connection": "close", "Content-Type": "application/json"}

@@ -160,7 +160,7 @@ async def tokens_of(subscription: Subscription) -> list[list[int]]:
 
 
 async def drained(subscription: Subscription) -> list[list[int]]:
-    """As `tokens_of`; closes the subscription."""
+    """Like `tokens_of`, but closes the subscription."""
     with subscription:
         return await tokens_of(subscription)
 

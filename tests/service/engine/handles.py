@@ -9,7 +9,7 @@ from service.engine.types import Cancel, Submit, ToWorker, Update, Work
 
 
 class NotingWorker:
-    """As a `WorkerHandle` is seen by the dispatcher."""
+    """The part of a `WorkerHandle` that the dispatcher uses."""
 
     def __init__(self, name: str) -> None:
         self.name = name

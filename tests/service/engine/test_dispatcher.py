@@ -28,7 +28,7 @@ def dispatcher(workers: list[NotingWorker], in_flight: InFlight) -> Dispatcher:
 
 
 def dispatcher_to(workers: list[Any], in_flight: InFlight) -> Dispatcher:
-    """Of workers that only take notes, which a `Dispatcher` takes for handles."""
+    """A dispatcher with workers that only record messages."""
     return Dispatcher(workers, in_flight)
 
 

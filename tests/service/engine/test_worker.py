@@ -51,7 +51,7 @@ class ScriptedBatch:
         self.clock = ManualClock()
         self.step_seconds = 1.0
         self.max_tokens: list[int] = []
-        """Of each step."""
+        """The argument of every step."""
 
     @property
     def num_rows(self) -> int:
