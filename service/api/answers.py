@@ -15,6 +15,20 @@ class TranslationAnswer(msgspec.Struct, frozen=True):
     usage: Usage
 
 
+class StreamStart(msgspec.Struct, frozen=True):
+    """The data of a stream's first event, `start`. `texts` is the number of texts."""
+
+    id: str
+    model: str
+    texts: int
+
+
+class StreamDone(msgspec.Struct, frozen=True):
+    """The data of a stream's last event, `done`."""
+
+    usage: Usage
+
+
 class LanguageCandidate(msgspec.Struct, frozen=True):
     """`confidence` is the probability among the languages that are served, 0 to 1."""
 

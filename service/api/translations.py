@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from service.api.admission import Admission, Entry, Work
-from service.api.answers import TranslationAnswer
+from service.api.answers import StreamDone, StreamStart, TranslationAnswer
 from service.api.encoding import JsonResponse, encode_json
 from service.api.errors import problem_body, record_failure
 from service.api.openapi import WORK_PROBLEMS, DocumentedRoute, Operation
@@ -104,7 +104,7 @@ async def _stream(entry: Entry, work: Work, scope: Scope, receive: Receive, send
         active.timeline.streaming_at = time.monotonic()
 
         async def tell(writer: EventWriter) -> None:
-            start = {"id": _new_id(), "model": ", ".join(active.models), "texts": active.num_texts}
+            start = StreamStart(_new_id(), ", ".join(active.models), active.num_texts)
             await writer.write(encode_event(b"start", encode_json(start)), more=True)
             more = True
             while more:
@@ -121,7 +121,7 @@ async def _next_chunk(record: RequestRecord, active: ActiveTranslation) -> tuple
         if not active.is_over:
             return chunk, True
         record.outcome, active.timeline.decoded_at = "ok", time.monotonic()
-        return chunk + encode_event(b"done", encode_json({"usage": active.usage})), False
+        return chunk + encode_event(b"done", encode_json(StreamDone(active.usage))), False
     except Exception as error:  # after any error the stream must end with an error event
         record_failure(error, record)
         return encode_event(b"error", encode_json(problem_body(error, request_id=record.request_id))), False
