@@ -62,9 +62,9 @@ class Settings(BaseModel):
     compute_type: ComputeTypeChoice = Field(
         "auto",
         description="`float32`, `bfloat16`, `float16`, `int8`; auto: int8 on a CPU that our own kernels run on, else "
-        "float32; float16 on CUDA, bfloat16 for T5 there; one that the machine does not have stops the start",
+        "float32; float16 on CUDA, bfloat16 for T5 there; an unsupported one stops the start",
     )
-    isa: Isa = Field("auto", description="the instruction set of our own kernels; none: they are switched off")
+    isa: Isa = Field("auto", description="instruction set of our own kernels; none switches them off")
     workers: Auto | PositiveInt = Field(
         "auto", description="worker processes; auto: one a core that this process may use, or one a visible GPU"
     )
@@ -75,24 +75,24 @@ class Settings(BaseModel):
         "auto", description="rows in the running batch of a worker; auto: 64, or what 1 GiB of KV caches holds"
     )
     max_queue_tokens: PositiveInt = Field(
-        100_000, description="source tokens waiting in the whole server, past which requests are refused (429)"
+        100_000, description="limit of waiting source tokens in the whole server; further requests are refused (429)"
     )
     max_requests: PositiveInt = Field(
-        1024, description="requests served at once in the whole server, past which more are refused (429)"
+        1024, description="limit of requests in flight in the whole server; further requests are refused (429)"
     )
     max_encode_tokens: PositiveInt = Field(
         2048, description="source tokens a worker encodes between two decode steps, so that streams keep their pace"
     )
     max_bulk_wait_seconds: float = Field(
-        5.0, ge=0, description="after this wait a `bulk` sentence goes before `interactive` ones"
+        5.0, ge=0, description="wait after which a `bulk` sentence goes before `interactive` ones"
     )
     max_text_characters: PositiveInt = Field(50_000, description="characters in all texts of a request together")
     max_texts: PositiveInt = Field(128, description="texts in a request")
     max_body_bytes: PositiveInt = Field(1 << 20, description="bytes in a request's body")
     max_answer_bytes: PositiveInt = Field(
-        16 << 20, description="bytes of a plain answer, estimated before the work; more is refused (413)"
+        16 << 20, description="bytes of a plain answer, estimated before the work; larger ones are refused (413)"
     )
-    max_new_tokens: PositiveInt = Field(256, description="tokens generated for a sentence, the end token included")
+    max_new_tokens: PositiveInt = Field(256, description="tokens generated for a sentence, including the end token")
     timeout_seconds: float = Field(120.0, gt=0, description="longest time for a request")
     keep_alive_seconds: PositiveInt = Field(
         75, description="time an idle connection stays open; longer than a load balancer keeps its own, often 60"
@@ -100,15 +100,15 @@ class Settings(BaseModel):
     retry_linger_seconds: float = Field(
         0.5,
         ge=0,
-        description="how long a plain request goes on whose client hung up, so that its retry can join it; "
+        description="how long a plain request goes on after its client hung up, so that a retry can join it; "
         "0 ends it at once",
     )
     worker_timeout_seconds: float = Field(
         10.0,
         gt=0,
         allow_inf_nan=False,
-        description="silence after which a worker that has work is killed and its work done elsewhere; longer where a "
-        "turn of the model is known to take longer",
+        description="silence after which a busy worker is killed and its work done elsewhere; more if the model has "
+        "longer turns",
     )
     default_source_lang: str = Field(
         "auto",
@@ -126,7 +126,7 @@ class Settings(BaseModel):
     cache_min_tokens: PositiveInt = Field(1, description="source tokens from which an encoder output is kept here")
     redis_url: str = Field(
         "",
-        description="Redis that encoder outputs are shared through: `redis://`, `rediss://`, `unix://`, "
+        description="Redis that shares encoder outputs: `redis://`, `rediss://`, `unix://`, "
         "`redis+sentinel://`, `redis+cluster://`; empty: none",
     )
     redis_timeout_milliseconds: float = Field(50.0, gt=0, description="longest time for a look-up in Redis")
@@ -134,7 +134,7 @@ class Settings(BaseModel):
     log_format: LogFormat = Field("auto", description="`text`, `json`; auto: text on a terminal")
     log_level: LogLevel = Field("info", description="`debug`, `info`, `warning`, `error`")
     access_log: bool = Field(True, description="a line in the log for each request; for health and metrics at `debug`")
-    log_texts: bool = Field(False, description="source texts in that line, and the messages of errors in a request")
+    log_texts: bool = Field(False, description="log source texts, and the messages of errors in a request")
 
     @property
     def model_references(self) -> list[str]:
