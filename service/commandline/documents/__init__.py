@@ -1,0 +1,1 @@
+"""Files whose texts are translated and whose structure stays."""

@@ -1,0 +1,70 @@
+"""HTML: what is between two tags is a text; tags, attributes, comments, scripts, styles and code stay, byte for byte.
+
+The standard library's parser reports where each thing begins, so that only the texts have to be written anew.
+"""
+
+from html.parser import HTMLParser
+from itertools import accumulate, groupby, pairwise
+
+from service.commandline.documents.document import Translate
+from service.commandline.documents.markup import flowing, with_entities
+
+_KEPT = frozenset({"code", "kbd", "pre", "samp", "script", "style", "textarea", "var"})
+
+
+def rewrite_html(text: str, translate: Translate) -> str:
+    reader = _Reader(text)
+    translate_run = with_entities(flowing(translate, lambda translated, _: translated))
+    runs = groupby(pairwise(reader.marks), key=lambda pair: pair[0][1])
+    pieces = ((is_text, list(pairs)) for is_text, pairs in runs)
+    spans = ((is_text, text[pairs[0][0][0] : pairs[-1][1][0]]) for is_text, pairs in pieces)
+    return "".join(translate_run(span) if is_text else span for is_text, span in spans)
+
+
+class _Reader(HTMLParser):
+    """`marks` has, for all that there is in order, where it begins and whether it is text; the last one is the end."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=False)
+        self.marks: list[tuple[int, bool]] = []
+        self._line_starts = list(accumulate((len(line) + 1 for line in text.split("\n")), initial=0))
+        self._num_kept = 0
+        self.feed(text)
+        self.close()
+        self.marks.append((len(text), False))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
+        self._mark(is_text=False)
+        self._num_kept += tag in _KEPT
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
+        self._mark(is_text=False)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._mark(is_text=False)
+        self._num_kept -= tag in _KEPT and self._num_kept > 0
+
+    def handle_data(self, data: str) -> None:  # noqa: ARG002
+        self._mark(is_text=self._num_kept == 0)
+
+    def handle_charref(self, name: str) -> None:  # noqa: ARG002
+        self._mark(is_text=self._num_kept == 0)
+
+    def handle_entityref(self, name: str) -> None:  # noqa: ARG002
+        self._mark(is_text=self._num_kept == 0)
+
+    def handle_comment(self, data: str) -> None:  # noqa: ARG002
+        self._mark(is_text=False)
+
+    def handle_decl(self, decl: str) -> None:  # noqa: ARG002
+        self._mark(is_text=False)
+
+    def handle_pi(self, data: str) -> None:  # noqa: ARG002
+        self._mark(is_text=False)
+
+    def unknown_decl(self, data: str) -> None:  # noqa: ARG002
+        self._mark(is_text=False)
+
+    def _mark(self, *, is_text: bool) -> None:
+        line, column = self.getpos()
+        self.marks.append((self._line_starts[line - 1] + column, is_text))
