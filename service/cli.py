@@ -1,4 +1,4 @@
-"""`kakehashi serve`, and `kakehashi evaluate`, which serves nothing and runs the model in this process."""
+"""`kakehashi`: serve, the client commands, and evaluate, which serves nothing and runs the model in this process."""
 
 import argparse
 import sys
@@ -9,21 +9,26 @@ from typing import get_args
 from model.checkpoint.config import CheckpointError
 from model.search.spec import MAX_BEAM_SIZE
 from model.transformer.compute_types import ComputeType
+from service.commandline.arguments import add_bench, add_languages, add_translate
 from service.observability.log import configure_logging
-from service.server import Server
 from service.settings import BUNDLED_MODEL, Settings, SettingsError, load_settings, variable_name
 
-_EVALUATE_EXTRA = ("sacrebleu", "tqdm")
-"""The packages of the extra `evaluate`."""
+_EVALUATE_EXTRA = "sacrebleu"
+"""The package of the extra `evaluate`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Exit status: 0 when done, 2 for a wrong setting or bad data, 3 for an address in use.
 
-    1 is for a checkpoint that cannot be served, or a compute type that this machine does not have.
+    1 is for a checkpoint that cannot be served, or a compute type that this machine does not have. Those of the client
+    commands are in their help.
     """
-    parser = argparse.ArgumentParser(prog="kakehashi", description="A translation server.")
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser = argparse.ArgumentParser(
+        prog="kakehashi",
+        description="A translation server, and commands that translate with it or without one.",
+        epilog="`kakehashi COMMAND --help` has the arguments, with examples.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     serve = commands.add_parser("serve", help="serve a checkpoint over HTTP", allow_abbrev=False)
     for name, field in Settings.model_fields.items():
         serve.add_argument(
@@ -32,10 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
             metavar="VALUE",
             help=f"{field.description} ({variable_name(name)}; default {field.default})".replace("%", "%%"),
         )
+    add_translate(commands)
+    add_languages(commands)
     _add_evaluate(commands)
+    add_bench(commands)
     flags = parser.parse_args(arguments)
     if flags.command == "evaluate":
         sys.exit(_evaluate(flags))
+    if flags.command != "serve":
+        sys.exit(_run_client(flags))
     sys.exit(_serve({name: value for name, value in vars(flags).items() if name != "command"}))
 
 
@@ -75,7 +85,7 @@ def _evaluate(flags: argparse.Namespace) -> int:
         from model.evaluation.command import run
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package not in _EVALUATE_EXTRA:
+        if package != _EVALUATE_EXTRA:
             raise
         print(f"kakehashi: {package} is missing: pip install 'kakehashi[evaluate]'", file=sys.stderr)
         return 2
@@ -90,7 +100,15 @@ def _evaluate(flags: argparse.Namespace) -> int:
     )
 
 
+def _run_client(flags: argparse.Namespace) -> int:
+    from service.commandline.commands import run
+
+    return run(flags)
+
+
 def _serve(flags: dict[str, str]) -> int:
+    from service.server import Server  # takes a second, which only this command pays
+
     try:
         settings = load_settings(flags=flags)
         configure_logging(log_format=settings.log_format, log_level=settings.log_level, with_texts=settings.log_texts)

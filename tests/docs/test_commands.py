@@ -1,8 +1,10 @@
 """Every block of commands marked `run: server` runs, and prints the output shown in the block after it."""
 
 import json
+import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 
 def test_every_command_that_asks_a_server_is_marked() -> None:
-    asking = [block for block in BLOCKS if block.language == "sh" and f"curl -s {DOCUMENTED_ADDRESS}" in block.text]
+    asking = [
+        block
+        for block in BLOCKS
+        if block.language == "sh"
+        and (f"curl -s {DOCUMENTED_ADDRESS}" in block.text or f"--url {DOCUMENTED_ADDRESS}" in block.text)
+    ]
     assert asking
     assert [str(block) for block in asking if block not in RUNNABLE] == []
 
@@ -37,6 +44,7 @@ def test_a_command_prints_what_its_page_shows(block: Block, server: RunningServe
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", block.text.replace(DOCUMENTED_ADDRESS, f"127.0.0.1:{server.port}")],
         cwd=tmp_path,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
         capture_output=True,
         text=True,
         timeout=TIME_LIMIT_SECONDS,

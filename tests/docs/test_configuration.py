@@ -5,6 +5,7 @@ import re
 import pytest
 
 from service import cli
+from service.commandline.arguments import API_KEY_VARIABLE
 from service.configuration_page import render
 from service.settings import Settings, variable_name
 from tests.support.markdown import PAGES, Page, page
@@ -31,6 +32,6 @@ def test_the_page_the_settings_and_the_flags_are_the_same(capsys: pytest.Capture
 
 @pytest.mark.parametrize("each", PAGES, ids=str)
 def test_a_named_setting_exists(each: Page) -> None:
-    assert set(VARIABLE.findall(each.text)) <= SETTINGS
+    assert set(VARIABLE.findall(each.text)) <= SETTINGS | {API_KEY_VARIABLE}
     used = {flag for line in SERVE.findall(each.text) for flag in USED_FLAG.findall(line)}
-    assert {variable_name(flag.replace("-", "_")) for flag in used} <= SETTINGS
+    assert {variable_name(flag.replace("-", "_")) for flag in used} <= SETTINGS | {API_KEY_VARIABLE}

@@ -1,0 +1,134 @@
+"""A server's native API, as the commands use it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+
+from service.commandline.errors import CommandError, ExitStatus
+from service.errors import quoted
+
+PATIENCE_SECONDS = 300.0
+"""How long a request is sent again that the server refuses for now."""
+BUSY = (429, 503)
+TOO_MUCH = (413, 504)
+"""Refusals of a request that half as many texts may not get."""
+
+
+@dataclass(frozen=True, slots=True)
+class TranslationOptions:
+    """`source_lang` None: detected. `model` None: the server chooses."""
+
+    target_langs: tuple[str, ...]
+    source_lang: str | None = None
+    beam_size: int = 1
+    model: str | None = None
+    priority: str = "interactive"
+
+    def body(self, texts: Sequence[str], *, stream: bool = False) -> dict[str, object]:
+        body: dict[str, object] = {
+            "text": list(texts),
+            "target_lang": list(self.target_langs),
+            "beam_size": self.beam_size,
+            "priority": self.priority,
+            "stream": stream,
+        }
+        given = {"source_lang": self.source_lang, "model": self.model}
+        return body | {name: value for name, value in given.items() if value is not None}
+
+
+class Client:
+    """All raise CommandError: with the server's own words where it refuses, and where no server answers."""
+
+    def __init__(self, http: httpx2.AsyncClient, *, note: Callable[[str], None]) -> None:
+        """`note` is called with what a person who waits should know."""
+        self._http = http
+        self._note = note
+        self._has_noted_waiting = False
+
+    async def translate(self, texts: Sequence[str], options: TranslationOptions) -> list[tuple[str, ...]]:
+        """Of each text the translations, by target. Texts that are too much for one request go in two."""
+        async with self._answer("POST", "/v1/translations", options.body(texts)) as answer:
+            if answer.status_code not in TOO_MUCH or len(texts) == 1:
+                found = [each["text"] for each in (await _read(answer, texts))["translations"]]
+                num_targets = len(options.target_langs)
+                return [tuple(found[start : start + num_targets]) for start in range(0, len(found), num_targets)]
+        middle = len(texts) // 2
+        return [*await self.translate(texts[:middle], options), *await self.translate(texts[middle:], options)]
+
+    async def stream(self, text: str, options: TranslationOptions) -> AsyncIterator[str]:
+        """The deltas of the translation into the one target."""
+        async with self._answer("POST", "/v1/translations", options.body([text], stream=True)) as answer:
+            if answer.status_code != 200:
+                await _read(answer, [text])
+            async for event in httpx2.EventSource(answer):
+                match event.event:
+                    case "token":
+                        yield _data(event)["text"]
+                    case "error":
+                        raise CommandError(f"{_data(event)['detail']}, in the translation of {quoted(text)}")
+                    case "done":
+                        return
+        raise CommandError(f"the server broke off in the translation of {quoted(text)}")
+
+    async def languages(self) -> list[dict[str, Any]]:
+        """Objects of `code`, `name` and `targets`."""
+        async with self._answer("GET", "/v1/languages") as answer:
+            return list((await _read(answer))["languages"])
+
+    @asynccontextmanager
+    async def _answer(self, method: str, path: str, body: object = None) -> AsyncIterator[httpx2.Response]:
+        """Once the server is not too busy for it; its body is not read yet."""
+        time = asyncio.get_running_loop().time
+        give_up_at = time() + PATIENCE_SECONDS
+        try:
+            while True:
+                request = self._http.build_request(method, path, json=body)
+                answer = await self._http.send(request, stream=True)
+                try:
+                    if answer.status_code not in BUSY or time() >= give_up_at:
+                        yield answer
+                        return
+                finally:
+                    await answer.aclose()
+                await self._wait(answer)
+        except httpx2.TransportError as error:
+            raise CommandError(
+                f"{self._http.base_url} cannot be reached: {error or type(error).__name__}. "
+                "Is a server running there? `kakehashi serve` starts one",
+                status=ExitStatus.UNREACHABLE,
+            ) from error
+
+    async def _wait(self, answer: httpx2.Response) -> None:
+        retry_after = answer.headers.get("Retry-After", "")
+        if not self._has_noted_waiting:
+            self._has_noted_waiting = True
+            self._note(f"the server answers {answer.status_code}, busy or not ready: trying again")
+        await asyncio.sleep(int(retry_after) if retry_after.isdecimal() else 1)
+
+
+def _data(event: httpx2.ServerSentEvent) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(event.data)
+    return data
+
+
+async def _read(answer: httpx2.Response, texts: Sequence[str] = ()) -> Any:
+    """The JSON of a 200. Raises CommandError for all else."""
+    await answer.aread()
+    try:
+        content = answer.json()
+        if answer.status_code == 200:
+            return content
+        detail = str(content["detail"])
+    except (ValueError, KeyError, TypeError):
+        detail = f"{answer.url} answered {answer.status_code}, and not as Kakehashi does. Is the URL right?"
+    if answer.status_code == 401:
+        detail += ". Give a key with --api-key or in KAKEHASHI_API_KEY"
+    if answer.status_code in TOO_MUCH and texts:
+        detail += f", in the translation of {quoted(texts[0])}"
+    status = ExitStatus.UNREACHABLE if answer.status_code in BUSY else ExitStatus.FAILED
+    raise CommandError(detail, status=status)

@@ -1,0 +1,24 @@
+"""The service that a command works with: a server, or one in this process."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx2
+
+TIMEOUT = httpx2.Timeout(10.0, read=600.0, pool=None)
+"""Seconds; a server ends requests that take too long by itself, and queues those that it accepts."""
+
+
+@asynccontextmanager
+async def connect(*, url: str | None, api_key: str | None, model: str | None) -> AsyncIterator[httpx2.AsyncClient]:
+    """Without a URL the checkpoint is loaded first. Raises CommandError where that fails."""
+    if url is None:
+        from service.commandline.in_process import in_process_client  # takes seconds
+
+        async with in_process_client(model) as http:
+            yield http
+    else:
+        address = url if "://" in url else f"http://{url}"
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        async with httpx2.AsyncClient(base_url=address, headers=headers, timeout=TIMEOUT) as http:
+            yield http

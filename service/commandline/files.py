@@ -1,0 +1,93 @@
+"""Files to files: their texts go out together, and a file is written when all of its translations are there."""
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.commandline.chunks import chunked, run_in_order
+from service.commandline.documents.document import Document, DocumentError, Rewrite
+from service.commandline.lines import TranslateTexts, Translations
+from service.commandline.sources import Source
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    source: Source
+    document: Document
+    num_texts: int
+    num_other_bytes: int
+
+
+class FileTranslator:
+    """`num_failed` counts the files that could not be read or written; `note` is called with each one's reason."""
+
+    def __init__(
+        self,
+        kinds: Mapping[str, Rewrite],
+        translate: TranslateTexts,
+        *,
+        note: Callable[[str], None],
+        on_progress: Callable[[int], object],
+    ) -> None:
+        """`on_progress` is called with numbers of bytes of the sources that are done."""
+        self._kinds = kinds
+        self._translate = translate
+        self._note = note
+        self._on_progress = on_progress
+        self._open: deque[_Open] = deque()
+        self._translated: deque[Translations] = deque()
+        self.num_failed = 0
+
+    async def run(self, sources: Sequence[Source]) -> None:
+        async def chunks() -> AsyncIterator[list[str]]:
+            for chunk in chunked(self._texts(sources)):
+                yield chunk
+
+        await run_in_order(chunks(), self._translate, self._deliver)
+        self._write_finished()
+
+    def _texts(self, sources: Sequence[Source]) -> Iterator[str]:
+        for source in sources:
+            try:
+                data = source.path.read_bytes()
+                document = Document.of(data, self._kinds[source.suffix])
+                texts = document.texts()
+            except (OSError, DocumentError) as error:
+                self._fail(source.path, error)
+                continue
+            self._open.append(_Open(source, document, len(texts), len(data) - _num_bytes(texts)))
+            yield from texts
+
+    async def _deliver(self, texts: list[str], translations: list[Translations]) -> None:
+        self._translated.extend(translations)
+        self._on_progress(_num_bytes(texts))
+        self._write_finished()
+
+    def _write_finished(self) -> None:
+        while self._open and self._open[0].num_texts <= len(self._translated):
+            finished = self._open.popleft()
+            found = [self._translated.popleft() for _ in range(finished.num_texts)]
+            for index, path in enumerate(finished.source.outputs):
+                try:
+                    write_whole(path, finished.document.with_translations([each[index] for each in found]))
+                except OSError as error:
+                    self._fail(path, error)
+            self._on_progress(finished.num_other_bytes)
+
+    def _fail(self, path: Path, error: Exception) -> None:
+        self.num_failed += 1
+        reason = error.strerror if isinstance(error, OSError) else error
+        self._note(f"{path}: left out: {reason}")
+
+
+def _num_bytes(texts: Sequence[str]) -> int:
+    return sum(len(text.encode()) for text in texts)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """All or nothing, whenever the process is killed; what a kill left behind is written over."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(data)
+    partial.replace(path)

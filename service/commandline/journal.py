@@ -1,0 +1,71 @@
+"""What was translated so far, so that a run that is killed can go on.
+
+One JSON object a line: the key of a text under the options of the run, and its translations by target. A line is
+written whole before the texts count as done; one that a kill cut short is dropped.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from service.commandline.lines import TranslateTexts, Translations
+
+NAME = ".kakehashi-journal.jsonl"
+
+
+class Journal:
+    """Of one output directory. `close` at the end; `remove` once all files are written."""
+
+    def __init__(self, path: Path, *, options: object, resume: bool) -> None:
+        """`options` are JSON: all that decides a translation besides its text. Without `resume` it begins empty."""
+        self._path = path
+        self._options = json.dumps(options, sort_keys=True).encode()
+        self._known: dict[str, Translations] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file: BinaryIO = path.open("r+b" if resume and path.exists() else "w+b", buffering=0)
+        end = self._load()
+        self._file.truncate(end)
+        self._file.seek(end)
+
+    @property
+    def num_known(self) -> int:
+        return len(self._known)
+
+    async def translate(self, texts: Sequence[str], translate: TranslateTexts) -> list[Translations]:
+        """With what is known already; the rest is translated and noted."""
+        keys = [self._key(text) for text in texts]
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
+        if missing:
+            found = dict(zip(missing, await translate(list(missing.values())), strict=True))
+            self._note(found)
+        return [self._known[key] for key in keys]
+
+    def remove(self) -> None:
+        self._path.unlink()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _load(self) -> int:
+        """Returns where the last whole line ends."""
+        end = 0
+        for line in self._file:
+            if not line.endswith(b"\n"):
+                break
+            entry = json.loads(line)
+            self._known[entry["key"]] = tuple(entry["translations"])
+            end += len(line)
+        return end
+
+    def _note(self, found: dict[str, Translations]) -> None:
+        entries = ({"key": key, "translations": translations} for key, translations in found.items())
+        data = memoryview("".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries).encode())
+        while data:
+            data = data[os.write(self._file.fileno(), data) :]
+        self._known |= found
+
+    def _key(self, text: str) -> str:
+        return hashlib.sha256(self._options + b"\0" + text.encode()).hexdigest()
