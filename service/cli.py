@@ -9,7 +9,7 @@ from typing import get_args
 from model.checkpoint.config import CheckpointError
 from model.search.spec import MAX_BEAM_SIZE
 from model.transformer.compute_types import ComputeType
-from service.commandline.arguments import add_bench, add_languages, add_translate
+from service.commandline.arguments import add_bench, add_detect, add_languages, add_translate
 from service.observability.log import configure_logging
 from service.settings import BUNDLED_MODEL, Settings, SettingsError, load_settings, variable_name
 
@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     add_translate(commands)
     add_languages(commands)
+    add_detect(commands)
     _add_evaluate(commands)
     add_bench(commands)
     flags = parser.parse_args(arguments)

@@ -78,6 +78,19 @@ def add_languages(commands: "Commands") -> None:
     _add_where(languages)
 
 
+def add_detect(commands: "Commands") -> None:
+    detect = _add(
+        commands,
+        "detect",
+        "detect the languages of texts",
+        "Detect the languages of texts, or of the lines of standard input: a line each, with a code, a tab and a\n"
+        "confidence from 0 to 1, which is 0 for a text in none of the languages that are served.\n\n"
+        "  kakehashi detect 'Der Hund ist im Garten.' 'Good morning.'",
+    )
+    detect.add_argument("inputs", nargs="*", metavar="TEXT", help="default: the lines of standard input")
+    _add_where(detect)
+
+
 def add_bench(commands: "Commands") -> None:
     """All arguments, `--help` too, are those of the benchmarks."""
     bench = commands.add_parser(

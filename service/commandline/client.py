@@ -51,14 +51,20 @@ class Client:
         self._has_noted_waiting = False
 
     async def translate(self, texts: Sequence[str], options: TranslationOptions) -> list[tuple[str, ...]]:
-        """Of each text the translations, by target. Texts that are too much for one request go in two."""
-        async with self._answer("POST", "/v1/translations", options.body(texts)) as answer:
-            if answer.status_code not in TOO_MUCH or len(texts) == 1:
-                found = [each["text"] for each in (await _read(answer, texts))["translations"]]
-                num_targets = len(options.target_langs)
-                return [tuple(found[start : start + num_targets]) for start in range(0, len(found), num_targets)]
-        middle = len(texts) // 2
-        return [*await self.translate(texts[:middle], options), *await self.translate(texts[middle:], options)]
+        """Of each text the translations, by target."""
+        answers = await self._post(texts, "/v1/translations", options.body, "translations")
+        found = [each["text"] for each in answers]
+        num_targets = len(options.target_langs)
+        return [tuple(found[start : start + num_targets]) for start in range(0, len(found), num_targets)]
+
+    async def detect(self, texts: Sequence[str], *, model: str | None = None) -> list[tuple[str, float]]:
+        """Of each text the language and the confidence, 0 to 1."""
+
+        def body(texts: Sequence[str]) -> dict[str, object]:
+            return {"text": list(texts)} | ({"model": model} if model else {})
+
+        answers = await self._post(texts, "/v1/detect", body, "detections")
+        return [(each["detected_source_lang"], each["confidence"]) for each in answers]
 
     async def stream(self, text: str, options: TranslationOptions) -> AsyncIterator[str]:
         """The deltas of the translation into the one target."""
@@ -79,6 +85,19 @@ class Client:
         """Objects of `code`, `name` and `targets`."""
         async with self._answer("GET", "/v1/languages") as answer:
             return list((await _read(answer))["languages"])
+
+    async def _post(
+        self, texts: Sequence[str], path: str, body: Callable[[Sequence[str]], object], field: str
+    ) -> list[dict[str, Any]]:
+        """The list in that field of the answer. Texts that are too much for one request go in two."""
+        async with self._answer("POST", path, body(texts)) as answer:
+            if answer.status_code not in TOO_MUCH or len(texts) == 1:
+                return list((await _read(answer, texts))[field])
+        middle = len(texts) // 2
+        return [
+            *await self._post(texts[:middle], path, body, field),
+            *await self._post(texts[middle:], path, body, field),
+        ]
 
     @asynccontextmanager
     async def _answer(self, method: str, path: str, body: object = None) -> AsyncIterator[httpx2.Response]:
@@ -126,9 +145,11 @@ async def _read(answer: httpx2.Response, texts: Sequence[str] = ()) -> Any:
         detail = str(content["detail"])
     except (ValueError, KeyError, TypeError):
         detail = f"{answer.url} answered {answer.status_code}, and not as Kakehashi does. Is the URL right?"
+    if answer.status_code == 404:
+        detail = f"{answer.url} is not there. Is the URL right, and the server as new as this command?"
     if answer.status_code == 401:
         detail += ". Give a key with --api-key or in KAKEHASHI_API_KEY"
     if answer.status_code in TOO_MUCH and texts:
-        detail += f", in the translation of {quoted(texts[0])}"
+        detail += f", for {quoted(texts[0])}"
     status = ExitStatus.UNREACHABLE if answer.status_code in BUSY else ExitStatus.FAILED
     raise CommandError(detail, status=status)

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from service.commandline.documents.kinds import document_kinds
 from service.commandline.errors import CommandError, ExitStatus
 from service.commandline.files import FileTranslator
 from service.commandline.journal import NAME, Journal
-from service.commandline.lines import as_lines, read_lines, stream_lines, translate_lines
+from service.commandline.lines import Blocks, as_lines, detect_lines, read_lines, stream_lines, translate_lines
 from service.commandline.sources import find_sources
 
 STDIN, STDOUT = 0, 1
@@ -28,6 +29,7 @@ def run(flags: argparse.Namespace) -> int:
     commands: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, ExitStatus]]] = {
         "translate": _translate,
         "languages": _languages,
+        "detect": _detect,
     }
     try:
         if flags.command == "bench":
@@ -58,11 +60,8 @@ async def _translate(flags: argparse.Namespace) -> ExitStatus:
     )
     if flags.output:
         return await _translate_files(flags, options, kinds)
-    if not flags.inputs and sys.stdin.isatty():
-        note("translating the lines that you type; Ctrl-D ends")
-    async with connect(url=flags.url, api_key=flags.api_key, model=flags.model) as http:
-        client = Client(http, note=note)
-        blocks = as_lines(flags.inputs) if flags.inputs else read_lines(STDIN)
+    async with _connected(flags, needs_workers=True) as client:
+        blocks = _blocks(flags)
         if flags.stream:
 
             def stream(text: str, target: str) -> AsyncIterator[str]:
@@ -92,8 +91,7 @@ async def _translate_files(
     journal = Journal(flags.output / NAME, options=decides, resume=flags.resume)
     if journal.num_known:
         note(f"{journal.num_known} texts were translated before")
-    async with connect(url=flags.url, api_key=flags.api_key, model=flags.model) as http:
-        client = Client(http, note=note)
+    async with _connected(flags, needs_workers=True) as client:
         num_bytes = sum(source.path.stat().st_size for source in sources)
         with tqdm(total=num_bytes, unit="B", unit_scale=True, disable=None, file=sys.stderr) as progress:
             translator = FileTranslator(
@@ -137,15 +135,32 @@ def _wrong(message: str) -> CommandError:
 
 
 async def _languages(flags: argparse.Namespace) -> ExitStatus:
-    if flags.url is None:
-        from service.commandline.in_process import languages
-
-        found = languages(flags.model)
-    else:
-        async with connect(url=flags.url, api_key=flags.api_key, model=flags.model) as http:
-            found = await Client(http, note=note).languages()
+    async with _connected(flags, needs_workers=False) as client:
+        found = await client.languages()
     rows = [("code", "name", "targets"), *((each["code"], each["name"], " ".join(each["targets"])) for each in found)]
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     table = "".join(f"{code:{widths[0]}}  {name:{widths[1]}}  {targets}\n" for code, name, targets in rows)
     await write_all(STDOUT, table.encode())
     return ExitStatus.DONE
+
+
+async def _detect(flags: argparse.Namespace) -> ExitStatus:
+    model = flags.model if flags.url else None
+    async with _connected(flags, needs_workers=False) as client:
+        await detect_lines(_blocks(flags), lambda texts: client.detect(texts, model=model), output=STDOUT)
+    return ExitStatus.DONE
+
+
+@asynccontextmanager
+async def _connected(flags: argparse.Namespace, *, needs_workers: bool) -> AsyncIterator[Client]:
+    async with connect(url=flags.url, api_key=flags.api_key, model=flags.model, needs_workers=needs_workers) as http:
+        yield Client(http, note=note)
+
+
+def _blocks(flags: argparse.Namespace) -> Blocks:
+    """The texts of the command line, or standard input."""
+    if flags.inputs:
+        return as_lines(flags.inputs)
+    if sys.stdin.isatty():
+        note("reading the lines that you type; Ctrl-D ends")
+    return read_lines(STDIN)

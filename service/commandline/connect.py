@@ -10,12 +10,14 @@ TIMEOUT = httpx2.Timeout(10.0, read=600.0, pool=None)
 
 
 @asynccontextmanager
-async def connect(*, url: str | None, api_key: str | None, model: str | None) -> AsyncIterator[httpx2.AsyncClient]:
-    """Without a URL the checkpoint is loaded first. Raises CommandError where that fails."""
+async def connect(
+    *, url: str | None, api_key: str | None, model: str | None, needs_workers: bool
+) -> AsyncIterator[httpx2.AsyncClient]:
+    """Without a URL the checkpoint is loaded first, if workers are needed. Raises CommandError where that fails."""
     if url is None:
         from service.commandline.in_process import in_process_client  # takes seconds
 
-        async with in_process_client(model) as http:
+        async with in_process_client(model, needs_workers=needs_workers) as http:
             yield http
     else:
         address = url if "://" in url else f"http://{url}"

@@ -11,6 +11,8 @@ from service.commandline.errors import CommandError, ExitStatus
 Translations = tuple[str, ...]
 """Of one text, by target."""
 TranslateTexts = Callable[[Sequence[str]], Awaitable[list[Translations]]]
+DetectTexts = Callable[[Sequence[str]], Awaitable[list[tuple[str, float]]]]
+"""Texts to codes and confidences."""
 StreamText = Callable[[str, str], AsyncIterator[str]]
 """A text and a target to deltas."""
 Blocks = AsyncIterator[Sequence[str]]
@@ -36,11 +38,6 @@ async def as_lines(texts: Iterable[str]) -> Blocks:
 async def translate_lines(blocks: Blocks, translate: TranslateTexts, *, num_targets: int, output: int) -> None:
     """For each line its translations, a line each, as soon as those before are there."""
 
-    async def chunks() -> AsyncIterator[list[str]]:
-        async for block in blocks:
-            for chunk in chunked(block):
-                yield chunk
-
     async def work(lines: list[str]) -> list[Translations]:
         cores = [split_core(line)[1] for line in lines]
         texts = list(filter(has_letters, cores))
@@ -50,7 +47,19 @@ async def translate_lines(blocks: Blocks, translate: TranslateTexts, *, num_targ
     async def deliver(lines: list[str], translations: list[Translations]) -> None:
         await write_all(output, "".join(map(_printed, lines, translations)).encode())
 
-    await run_in_order(chunks(), work, deliver)
+    await run_in_order(_chunks(blocks), work, deliver)
+
+
+async def detect_lines(blocks: Blocks, detect: DetectTexts, *, output: int) -> None:
+    """For each line its language, a tab and the confidence."""
+
+    async def work(lines: list[str]) -> list[tuple[str, float]]:
+        return await detect([split_core(line)[1] for line in lines])
+
+    async def deliver(_: list[str], languages: list[tuple[str, float]]) -> None:
+        await write_all(output, "".join(f"{code}\t{confidence}\n" for code, confidence in languages).encode())
+
+    await run_in_order(_chunks(blocks), work, deliver)
 
 
 async def stream_lines(blocks: Blocks, stream: StreamText, *, targets: Sequence[str], output: int) -> None:
@@ -64,6 +73,12 @@ async def stream_lines(blocks: Blocks, stream: StreamText, *, targets: Sequence[
                     await write_all(output, _fitting(delta, core).encode())
                 is_last = target == targets[-1]
                 await write_all(output, (after if is_last else _ended(after)).encode())
+
+
+async def _chunks(blocks: Blocks) -> AsyncIterator[list[str]]:
+    async for block in blocks:
+        for chunk in chunked(block):
+            yield chunk
 
 
 def _decoded(data: bytes, num_lines_before: int) -> list[str]:

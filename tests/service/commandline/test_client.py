@@ -60,7 +60,7 @@ async def test_texts_that_are_too_much_are_sent_in_parts(status: int) -> None:
 
 async def test_a_single_text_that_is_too_much_is_quoted() -> None:
     error = await Scripted(lambda _: problem(413, "the limit is 5")).refusal(["abcdef"])
-    assert str(error) == "the limit is 5, in the translation of 'abcdef'"
+    assert str(error) == "the limit is 5, for 'abcdef'"
     assert error.status == ExitStatus.FAILED
 
 
@@ -93,9 +93,24 @@ async def test_a_wrong_key_leads_to_where_keys_are_given() -> None:
 
 
 async def test_what_is_no_kakehashi_server_is_named() -> None:
-    for answer in (httpx2.Response(200, text="<html>"), httpx2.Response(404, json=[]), httpx2.Response(301)):
+    for answer in (httpx2.Response(200, text="<html>"), httpx2.Response(502, json=[]), httpx2.Response(301)):
         error = await Scripted(lambda _, answer=answer: answer).refusal(["a"])  # type: ignore[misc]
         assert f"http://there/v1/translations answered {answer.status_code}, and not as Kakehashi does" in str(error)
+
+
+async def test_a_route_that_is_not_there_is_named() -> None:
+    scripted = Scripted(lambda _: problem(404, "Not Found"))
+    with pytest.raises(CommandError, match=r"http://there/v1/detect is not there. Is the URL right"):
+        await scripted.client.detect(["a"])
+
+
+async def test_detections_are_those_of_each_text() -> None:
+    def by_case(request: httpx2.Request) -> httpx2.Response:
+        texts = json.loads(request.content)["text"]
+        found = [{"detected_source_lang": text.lower(), "confidence": float(text.islower())} for text in texts]
+        return httpx2.Response(200, json={"detections": found})
+
+    assert await Scripted(by_case).client.detect(["de", "FR"]) == [("de", 1.0), ("fr", 0.0)]
 
 
 async def test_a_stream_yields_its_deltas() -> None:

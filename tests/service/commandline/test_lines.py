@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.commandline.errors import CommandError, ExitStatus
-from service.commandline.lines import as_lines, read_lines, stream_lines, translate_lines
+from service.commandline.lines import as_lines, detect_lines, read_lines, stream_lines, translate_lines
 from tests.support.commandline import run
 from tests.support.echo_app import echo_app
 from tests.support.http_server import serving
@@ -86,6 +86,16 @@ async def test_a_text_of_the_command_line_may_have_several_lines() -> None:
         await translate_lines(as_lines(["a\nb", "c"]), Upper(), num_targets=1, output=output)
         os.close(output)
         assert os.read(result, 100) == b"A\nB\nC\n"
+
+
+async def test_each_line_has_its_language() -> None:
+    async def detect(texts: Sequence[str]) -> list[tuple[str, float]]:
+        return [("de" if "ü" in text else "en", len(text) / 10) for text in texts]
+
+    with pipe() as (result, output):
+        await detect_lines(as_lines(["für", "", " a "]), detect, output=output)
+        os.close(output)
+        assert os.read(result, 100) == b"de\t0.3\nen\t0.0\nen\t0.1\n"
 
 
 async def test_a_stream_is_written_delta_by_delta_line_by_line() -> None:
