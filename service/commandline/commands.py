@@ -42,6 +42,9 @@ def run(flags: argparse.Namespace) -> int:
         return ExitStatus.INTERRUPTED
     except BrokenPipeError:
         return ExitStatus.PIPE_CLOSED
+    except OSError as error:  # a full disk, or a directory that may not be written
+        note(str(error))
+        return ExitStatus.FAILED
 
 
 def note(message: str) -> None:
@@ -100,7 +103,14 @@ async def _translate_files(
                 note=note,
                 on_progress=progress.update,
             )
-            await translator.run(sources)
+            try:
+                await translator.run(sources)
+            except (CommandError, asyncio.CancelledError):
+                if journal.num_known:
+                    note(f"{journal.num_known} texts are translated: the same command with --resume goes on from there")
+                raise
+            finally:
+                journal.close()
     journal.remove()
     return ExitStatus.FAILED if translator.num_failed else ExitStatus.DONE
 
@@ -160,6 +170,9 @@ async def _connected(flags: argparse.Namespace, *, needs_workers: bool) -> Async
 def _blocks(flags: argparse.Namespace) -> Blocks:
     """The texts of the command line, or standard input."""
     if flags.inputs:
+        for text in flags.inputs:
+            if not text.isascii() and text != text.encode(errors="replace").decode():
+                raise _wrong(f"{text!r} is not UTF-8")
         return as_lines(flags.inputs)
     if sys.stdin.isatty():
         note("reading the lines that you type; Ctrl-D ends")

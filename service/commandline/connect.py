@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 
 import httpx2
 
+from service.commandline.errors import CommandError, ExitStatus
+
 TIMEOUT = httpx2.Timeout(10.0, read=600.0, pool=None)
 """Seconds; a server ends requests that take too long by itself, and queues those that it accepts."""
 
@@ -20,7 +22,12 @@ async def connect(
         async with in_process_client(model, needs_workers=needs_workers) as http:
             yield http
     else:
-        address = url if "://" in url else f"http://{url}"
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        async with httpx2.AsyncClient(base_url=address, headers=headers, timeout=TIMEOUT) as http:
+        headers = {b"Authorization": f"Bearer {api_key}".encode(errors="surrogateescape")} if api_key else {}
+        try:
+            http = httpx2.AsyncClient(
+                base_url=url if "://" in url else f"http://{url}", headers=headers, timeout=TIMEOUT
+            )
+        except httpx2.InvalidURL as error:
+            raise CommandError(f"--url {url}: {error}", status=ExitStatus.USAGE) from error
+        async with http:
             yield http

@@ -17,7 +17,7 @@ NAME = ".kakehashi-journal.jsonl"
 
 
 class Journal:
-    """Of one output directory. `close` at the end; `remove` once all files are written."""
+    """Of one output directory. `close` it at the end, and `remove` it once all files are written."""
 
     def __init__(self, path: Path, *, options: object, resume: bool) -> None:
         """`options` are JSON: all that decides a translation besides its text. Without `resume` it begins empty."""
@@ -43,19 +43,22 @@ class Journal:
             self._note(found)
         return [self._known[key] for key in keys]
 
-    def remove(self) -> None:
-        self._path.unlink()
-
     def close(self) -> None:
         self._file.close()
+        if not self._known:
+            self.remove()
+
+    def remove(self) -> None:
+        self._path.unlink(missing_ok=True)
 
     def _load(self) -> int:
         """Returns where the last whole line ends."""
         end = 0
         for line in self._file:
-            if not line.endswith(b"\n"):
+            try:
+                entry = json.loads(line)
+            except ValueError:
                 break
-            entry = json.loads(line)
             self._known[entry["key"]] = tuple(entry["translations"])
             end += len(line)
         return end

@@ -131,6 +131,13 @@ def test_a_file_without_an_output_is_not_taken_for_a_text(kakehashi: Kakehashi, 
         assert f"{path} is a file or directory: give --output DIR" in done.stderr.decode()
 
 
+def test_a_run_that_is_refused_leaves_no_file(kakehashi: Kakehashi, folder: Path, tmp_path: Path) -> None:
+    done = kakehashi("translate", "--from", "en", "--to", "xx", "--output", tmp_path / "out", folder)
+    assert done.returncode == 1
+    assert "target_lang 'xx' cannot be reached" in done.stderr.decode()
+    assert contents(tmp_path / "out") == {}
+
+
 def test_languages_are_listed_alike_with_a_server_and_without(kakehashi: Kakehashi, tmp_path: Path) -> None:
     done = kakehashi("languages")
     assert done.stdout.decode().splitlines()[:2] == ["code  name      targets", "en    English   de fr es ja"]
