@@ -50,9 +50,9 @@ async def _first_of(work: Coroutine[None, None, None], failed: asyncio.Future[No
 
 
 def _settings(model: str | None) -> Settings:
-    """Those of the environment, quiet; keys, the client's and the server's, are for ports. Raises SettingsError."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(API_KEY_VARIABLE)}
-    flags = {"log_format": "text", "log_level": "warning", "access_log": "false"}
+    """Those of the environment, quiet and without keys, which are for a port. Raises SettingsError."""
+    environment = {name: value for name, value in os.environ.items() if name != API_KEY_VARIABLE}
+    flags = {"log_format": "text", "log_level": "warning", "access_log": "false", "api_keys": "", "api_keys_file": ""}
     settings = load_settings(environment, flags=flags if model is None else flags | {"model": model})
     configure_logging(log_format=settings.log_format, log_level=settings.log_level)
     return settings

@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
     for number in range(12):
         path = folder / f"part {number % 3}" / f"{number:02}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(f"I bought {number} books and {line} cups.\n" for line in range(60)))
+        path.write_text("".join(f"Dog {number} saw cat {line}.\n" for line in range(50)))
     for suffix, data in [*FILES.items(), (".SRT", FILES[".srt"])]:
         (folder / f"{suffix[1:]}{suffix}").write_bytes(data)
     return folder
@@ -61,7 +61,7 @@ def test_beams_are_those_of_the_api(kakehashi: Kakehashi, server: RunningServer)
 def test_without_a_server_the_answers_are_the_same(server: RunningServer, tmp_path: Path) -> None:
     expected = "".join(server.text(text, "en", "de") + "\n" for text in TEXTS if text).encode()
     given = "".join(f"{text}\n" for text in TEXTS if text).encode()
-    settings = {"KAKEHASHI_WORKERS": "1", "KAKEHASHI_API_KEY": "of no use here"}
+    settings = {"KAKEHASHI_WORKERS": "1", "KAKEHASHI_API_KEY": "of no use", "KAKEHASHI_API_KEYS": "nor:this"}
     options = ["translate", "--from", "en", "--to", "de", "--stream"]
     done = run(*options, directory=tmp_path, given=given, settings=settings)
     assert (done.returncode, done.stderr, done.stdout) == (0, b"", expected)
@@ -136,6 +136,21 @@ def test_a_run_that_is_refused_leaves_no_file(kakehashi: Kakehashi, folder: Path
     assert done.returncode == 1
     assert "target_lang 'xx' cannot be reached" in done.stderr.decode()
     assert contents(tmp_path / "out") == {}
+
+
+def test_languages_are_detected_alike_with_a_server_and_without(kakehashi: Kakehashi, tmp_path: Path) -> None:
+    given = b"Der Hund ist im Garten.\n\nWhere is the station?\n"
+    done = kakehashi("detect", given=given)
+    codes, confidences = zip(*(line.split("\t") for line in done.stdout.decode().splitlines()), strict=True)
+    assert codes[::2] == ("de", "en")
+    assert [float(each) > 0.5 for each in confidences] == [True, False, True]
+    assert run("detect", directory=tmp_path, given=given).stdout == done.stdout
+
+
+def test_the_source_language_is_detected_for_each_line(kakehashi: Kakehashi, server: RunningServer) -> None:
+    done = kakehashi("translate", "--to", "fr", "Der Hund ist im Garten.", "Where is the station?")
+    expected = [server.text("Der Hund ist im Garten.", "de", "fr"), server.text("Where is the station?", "en", "fr")]
+    assert done.stdout.decode().splitlines() == expected
 
 
 def test_languages_are_listed_alike_with_a_server_and_without(kakehashi: Kakehashi, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from loadtests.bench.loopback import wait_until
+from tests.support import commandline
 from tests.support.client import read_events, request_body
 from tests.support.problems import check_problem
 from tests.support.server import RunningServer, running_server
@@ -42,6 +43,16 @@ def test_the_native_api_needs_a_key_and_health_does_not(keyed: RunningServer) ->
             assert answer.headers["access-control-allow-origin"] == ORIGIN
         assert [client.get(path).status_code for path in ("/health/live", "/health/ready", "/metrics")] == [200] * 3
     assert keyed.client.post("/v1/translations", json=BODY).status_code == 200
+
+
+def test_a_command_has_its_key_from_the_environment(keyed: RunningServer, tmp_path: Path) -> None:
+    for key, status in ((KEY, 0), ("wr0ng", 1)):
+        settings = {"KAKEHASHI_API_KEY": key}
+        done = commandline.run(
+            "translate", "--to", "de", "Hello.", "--url", keyed.url, directory=tmp_path, settings=settings
+        )
+        assert done.returncode == status
+        assert (b"Give a key with --api-key or in KAKEHASHI_API_KEY" in done.stderr) == (status == 1)
 
 
 def test_a_page_of_the_origin_reads_a_stream(keyed: RunningServer) -> None:
