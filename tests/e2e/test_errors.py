@@ -52,7 +52,7 @@ def test_options_that_the_model_does_not_allow_are_refused(
 @EITHER_WAY
 def test_a_beam_wider_than_the_batch_is_refused(one_row_server: RunningServer, stream: bool) -> None:
     answer = post(one_row_server, GOOD | {"beam_size": 2, "stream": stream})
-    assert "has 1 rows" in check_problem(answer, 400, "unsupported-option")["detail"]
+    assert "the limit of this server is 1" in check_problem(answer, 400, "unsupported-option")["detail"]
 
 
 @EITHER_WAY
