@@ -59,6 +59,8 @@ class Journal:
                 entry = json.loads(line)
             except ValueError:
                 break
+            if not line.endswith(b"\n"):
+                break
             self._known[entry["key"]] = tuple(entry["translations"])
             end += len(line)
         return end
