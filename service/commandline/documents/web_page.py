@@ -6,14 +6,17 @@ The standard library's parser reports where each thing begins, so that only the 
 from html.parser import HTMLParser
 from itertools import accumulate, groupby, pairwise
 
-from service.commandline.documents.document import Translate
+from service.commandline.documents.document import DocumentError, Translate
 from service.commandline.documents.markup import flowing, with_entities
 
 _KEPT = frozenset({"code", "kbd", "pre", "samp", "script", "style", "textarea", "var"})
 
 
 def rewrite_html(text: str, translate: Translate) -> str:
-    reader = _Reader(text)
+    try:
+        reader = _Reader(text)
+    except AssertionError as error:  # the parser's word for a `<![` that it does not know
+        raise DocumentError(f"not HTML: {error}") from error
     translate_run = with_entities(flowing(translate, lambda translated, _: translated))
     runs = groupby(pairwise(reader.marks), key=lambda pair: pair[0][1])
     pieces = ((is_text, list(pairs)) for is_text, pairs in runs)
@@ -26,7 +29,7 @@ class _Reader(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=False)
-        self.marks: list[tuple[int, bool]] = []
+        self.marks = [(0, False)]  # the parser passes over `</>` without a word
         self._line_starts = list(accumulate((len(line) + 1 for line in text.split("\n")), initial=0))
         self._num_kept = 0
         self.feed(text)
