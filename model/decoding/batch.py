@@ -248,9 +248,9 @@ class DecodingBatch:
         """
         if not self._rows:
             return []
-        if max_tokens > 1 and self._transformer.decodes_ahead:
+        if self._transformer.decodes_ahead:
             num_steps = self._search.num_plain_steps(self._rows, most=max_tokens)
-            if num_steps > 1:
+            if num_steps:
                 return self._step_ahead(num_steps)
         state = self._state[:, : self.num_rows]
         last_token_ids, positions, source_lengths = state

@@ -16,7 +16,8 @@ from torch.nn.functional import pad
 
 from model.kernels.libraries import library
 
-_PANEL = 64
+PANEL = 64
+"""The outputs of a panel of weights, and the tokens of a block of logits."""
 _QUAD = 4
 _ZERO_POINT = 128
 """Added to inputs on instruction sets that multiply unsigned by signed bytes."""
@@ -129,8 +130,8 @@ class LinearKernel:
 
     def __init__(self, weight: Tensor, scales: Tensor, bias: Tensor | None) -> None:
         num_outputs, num_inputs = weight.shape
-        rows, columns = -num_outputs % _PANEL, -num_inputs % _QUAD
-        panels = pad(weight, (0, columns, 0, rows)).view(-1, _PANEL, (num_inputs + columns) // _QUAD, _QUAD)
+        rows, columns = -num_outputs % PANEL, -num_inputs % _QUAD
+        panels = pad(weight, (0, columns, 0, rows)).view(-1, PANEL, (num_inputs + columns) // _QUAD, _QUAD)
         offsets = weight.sum(dim=1, dtype=torch.int32) * _ZERO_POINT
         bias = torch.zeros(num_outputs) if bias is None else bias.float()
         self._tensors = [
@@ -151,16 +152,16 @@ class LinearKernel:
         return outputs
 
 
-def choose(logits: Tensor, *, block: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Reduce logits [B, N] float32 to argmax [B] int64, max [B], logsumexp [B] and the max of each block [B, C].
+def choose(logits: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Reduce logits [B, N] float32 to argmax [B] int64, max [B], logsumexp [B] and the max of each panel [B, C].
 
-    `block` is the number of columns in a block, a multiple of 16. The argmax is the first of equal logits. A logit of
-    NaN or +inf makes the logsumexp NaN.
+    A panel has `PANEL` columns. The argmax is the first of equal logits. A logit of NaN or +inf makes the logsumexp
+    NaN. Greedy steps (`decode_ahead`) choose the same from the same logits, bit for bit.
     """
     logits = logits.contiguous()
     num_rows, num_columns = logits.shape
     columns, largest = torch.empty(num_rows, dtype=torch.int64), torch.empty(num_rows)
-    normalizers, maxima = torch.empty(num_rows), torch.empty(num_rows, -(-num_columns // block))
+    normalizers, maxima = torch.empty(num_rows), torch.empty(num_rows, -(-num_columns // PANEL))
     outputs = (columns.data_ptr(), largest.data_ptr(), normalizers.data_ptr(), maxima.data_ptr())
-    library().choose(logits.data_ptr(), num_rows, num_columns, block, *outputs)
+    library().choose(logits.data_ptr(), num_rows, num_columns, *outputs)
     return columns, largest, normalizers, maxima

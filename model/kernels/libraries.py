@@ -18,8 +18,8 @@ INSTRUCTION_SETS: tuple[LoadedIsa, ...] = ("avx512_vnni", "avx_vnni", "avx2", "n
 """Fastest first."""
 ORACLE: LoadedIsa = "scalar"
 """The kernels in plain arithmetic: several times as slow as float32, and used only on request."""
-LAYOUT = 4
-ARITHMETIC = 1
+LAYOUT = 5
+ARITHMETIC = 2
 """`LAYOUT` and `ARITHMETIC` must equal those in `native/structs.h`; a library that differs is refused."""
 
 _FUNCTIONS = MappingProxyType(
@@ -28,7 +28,7 @@ _FUNCTIONS = MappingProxyType(
         "encode_stack": (c_void_p, c_void_p, c_void_p),
         "decode_stack": (c_void_p, c_void_p, c_void_p),
         "decode_ahead": (c_void_p, c_void_p, c_void_p, c_void_p),
-        "choose": (c_void_p, c_long, c_long, c_long, c_void_p, c_void_p, c_void_p, c_void_p),
+        "choose": (c_void_p, c_long, c_long, c_void_p, c_void_p, c_void_p, c_void_p),
     }
 )
 """Parameter types by function. `decode_ahead` returns a number of steps, the others return nothing."""

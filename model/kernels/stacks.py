@@ -59,7 +59,7 @@ class GreedyEnd:
     """The factor of Z' before the projection."""
     end_token_id: int
     forbidden: Tensor
-    """[F] int64: tokens that are never chosen."""
+    """[F] int64 in order: tokens that are never chosen."""
 
 
 class EncoderKernel:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from model.kernels import bindings, libraries
 
-_BLOCK = 128
+_BLOCK = bindings.PANEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class BlockwiseScores:
         maxima = (self.maxima[rows] - normalizers[:, :, None]).add_(added[:, :, None])  # [G, n, C]
         num_blocks = maxima.shape[2]
         best = maxima.flatten(1).topk(min(k, maxima[0].numel()), dim=1).indices  # [G, k]
-        members, columns = best // num_blocks, self._columns(best % num_blocks)  # [G, k], [G, k, 128]
+        members, columns = best // num_blocks, self._columns(best % num_blocks)  # [G, k], [G, k, _BLOCK]
         values = self.scores[rows.gather(1, members)[:, :, None], columns.clamp(max=num_columns - 1)]
         values = values.sub_(normalizers.gather(1, members)[:, :, None]).add_(added.gather(1, members)[:, :, None])
         values.masked_fill_(columns >= num_columns, -torch.inf)
@@ -69,7 +69,7 @@ class BlockwiseScores:
         )
 
     def _columns(self, blocks: Tensor) -> Tensor:
-        """[...] -> [..., 128]; the last block may reach beyond the last column."""
+        """[...] -> [..., _BLOCK]; the last block may reach beyond the last column."""
         return blocks[..., None] * _BLOCK + torch.arange(_BLOCK, device=blocks.device)
 
 
@@ -93,7 +93,7 @@ class Choices:
     def of(cls, logits: Tensor) -> "Choices":
         """The choices of logits [B, N] float32."""
         if logits.device.type == "cpu" and libraries.is_available():
-            token_ids, largest, normalizers, maxima = bindings.choose(logits, block=_BLOCK)
+            token_ids, largest, normalizers, maxima = bindings.choose(logits)
             return cls(BlockwiseScores(logits, maxima), token_ids, largest, normalizers)
         blockwise = BlockwiseScores.of(logits)
         return cls(blockwise, blockwise.first_argmax(), blockwise.maxima.amax(dim=1), logits.logsumexp(dim=1))

@@ -64,15 +64,12 @@ class LogitsRules:
             for words in _by_length(word for word in generation.bad_words_ids if len(word) > 1)
         ]
         self._suppressed = self._index(generation.suppress_tokens)
+        self.forbidden = self._index(sorted({*single, *generation.suppress_tokens}))
+        """[F] int64 in order: the tokens that are forbidden in every step."""
         self._begin_suppressed = self._index(generation.begin_suppress_tokens)
         self.needs_history = bool(
             generation.repetition_penalty != 1 or generation.no_repeat_ngram_size or self._bad_words
         )
-
-    @property
-    def forbidden(self) -> Tensor:
-        """[F] int64: the tokens that are forbidden in every step."""
-        return torch.cat([self._bad_tokens, self._suppressed])
 
     def num_plain_steps(self, places: Sequence[Place], *, most: int) -> int:
         """The number of steps from now on, at most `most`, in which no rule acts except for `forbidden`."""

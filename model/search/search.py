@@ -101,7 +101,7 @@ class Search:
 
     @property
     def forbidden(self) -> Tensor:
-        """[F] int64: the tokens that no step may choose."""
+        """[F] int64 in order: the tokens that no step may choose."""
         return self._rules.forbidden
 
     def num_plain_steps(self, rows: Sequence[Running], *, most: int) -> int:

@@ -218,7 +218,7 @@ class Transformer(nn.Module):
         num_steps: int,
         forbidden: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Take several greedy steps in one call, see `DecoderKernel.decode_ahead`; `forbidden` [F] is never chosen.
+        """Take several greedy steps in one call, see `DecoderKernel.decode_ahead`; `forbidden` [F] is in order.
 
         The view must include the last token.
         """

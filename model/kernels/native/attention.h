@@ -159,8 +159,8 @@ struct Attention {
 
 // The intermediate results of a stack; they stay allocated.
 struct Scratch {
-    std::vector<float> normed, projected, heads, hidden, gated, scores, logits, maxima, largest, normalizers;
-    std::vector<int64_t> positions;
+    std::vector<float> normed, projected, heads, hidden, gated, scores, references, sums, maxima;
+    std::vector<int64_t> positions, token_ids;
 
     static Scratch& of_thread() {
         static thread_local Scratch scratch;

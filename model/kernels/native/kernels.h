@@ -12,10 +12,10 @@
 // Shapes: B rows, P tokens of several rows, K inputs, N outputs, H heads, d head size, C tokens in a cache.
 #pragma once
 
-#include <algorithm>
 #include <vector>
 
 #include "attention.h"
+#include "choice.h"
 #include "linear.h"
 
 namespace {
@@ -43,7 +43,7 @@ struct Residual {
         return normed;
     }
     void leave(const Linear& linear, const float* inputs) const {
-        multiply(linear, inputs, num_rows, {NONE, hidden_states, hidden_states});
+        multiply(linear, inputs, num_rows, NONE, hidden_states, hidden_states);
         if (!stack.is_pre_norm) normalize(norm, hidden_states, num_rows, stack.d_model, hidden_states);
     }
 };
@@ -57,7 +57,7 @@ void feed_forward(const Stack& stack, const Linear& fc1, const Linear& fc2, cons
         const Residual residual{stack, norm, hidden_states + block * stack.d_model, rows};
         float* hidden = at_least(scratch.hidden, rows * fc1.num_outputs);
         const int activation = static_cast<int>(stack.activation);
-        multiply(fc1, residual.enter(), rows, {stack.is_gated ? NONE : activation, nullptr, hidden});
+        multiply(fc1, residual.enter(), rows, stack.is_gated ? NONE : activation, nullptr, hidden);
         if (stack.is_gated) {
             float* gated = at_least(scratch.gated, rows * fc2.num_inputs);
             gate(hidden, rows, fc2.num_inputs, activation, gated);
@@ -83,13 +83,12 @@ void finish(const Stack& stack, float* hidden_states, long num_rows) {
     if (stack.final_norm.weight) normalize(stack.final_norm, hidden_states, num_rows, stack.d_model, hidden_states);
 }
 
-// Replaces a forbidden choice with the first maximum of the allowed tokens.
-void choose_allowed(const Ahead& ahead, float* logits, long num_columns, int64_t* token_id, float* largest) {
-    const int64_t* end = ahead.forbidden + ahead.num_forbidden;
-    if (std::find(ahead.forbidden, end, *token_id) == end) return;
-    for (const int64_t* each = ahead.forbidden; each < end; ++each) logits[*each] = -INFINITY;
-    *token_id = std::max_element(logits, logits + num_columns) - logits;
-    *largest = logits[*token_id];
+Spans spans_of(long num_rows, long num_tokens) {
+    Scratch& scratch = Scratch::of_thread();
+    const long size = num_rows * num_spans_of(num_tokens);
+    if (static_cast<long>(scratch.token_ids.size()) < size) scratch.token_ids.resize(size);
+    return {num_tokens, at_least(scratch.references, size), at_least(scratch.sums, size), at_least(scratch.maxima, size),
+            scratch.token_ids.data()};
 }
 
 }  // namespace
@@ -100,7 +99,7 @@ int64_t kakehashi_layout() { return LAYOUT; }
 int64_t kakehashi_arithmetic() { return ARITHMETIC; }
 
 void linear_int8(const Linear* linear, const float* inputs, long num_rows, float* outputs) {
-    multiply(*linear, inputs, num_rows, {NONE, nullptr, outputs});
+    multiply(*linear, inputs, num_rows, NONE, nullptr, outputs);
 }
 
 void encode_stack(const Stack* stack_pointer, const Embedding* embedding, const Sources* sources_pointer) {
@@ -115,7 +114,7 @@ void encode_stack(const Stack* stack_pointer, const Embedding* embedding, const 
         const Residual self{stack, layer.self_norm, hidden_states, num_rows};
         float* qkv = at_least(scratch.projected, num_rows * 3 * width);
         float* heads = at_least(scratch.heads, num_rows * width);
-        multiply(layer.qkv, self.enter(), num_rows, {NONE, nullptr, qkv});
+        multiply(layer.qkv, self.enter(), num_rows, NONE, nullptr, qkv);
         for (long source = 0, start = 0; source < sources.num_sources; start += sources.lengths[source++])
             attend_source(stack, qkv + start * 3 * width, sources.lengths[source], sources.bias,
                           sources.bias_row_stride, sources.bias_head_stride, heads + start * width);
@@ -138,7 +137,7 @@ void decode_stack(const Stack* stack_pointer, const Embedding* embedding, const 
         const DecoderLayer& layer = static_cast<const DecoderLayer*>(stack.layers)[index];
 
         const Residual self{stack, layer.self_norm, step.hidden_states, num_tokens};
-        multiply(layer.qkv, self.enter(), num_tokens, {NONE, nullptr, projected});
+        multiply(layer.qkv, self.enter(), num_tokens, NONE, nullptr, projected);
         write_kv(projected + width, 3 * width, 2 * width, step.self_kv, index, step.rows, step.positions, num_tokens);
         const CachedAttention self_attention{projected, 3 * width, step.rows, step.self_kv, index,
                                              step.self_bias, nullptr, 0};
@@ -146,7 +145,7 @@ void decode_stack(const Stack* stack_pointer, const Embedding* embedding, const 
         self.leave(layer.self_out, heads);
 
         const Residual cross{stack, layer.cross_norm, step.hidden_states, num_tokens};
-        multiply(layer.q, cross.enter(), num_tokens, {NONE, nullptr, projected});
+        multiply(layer.q, cross.enter(), num_tokens, NONE, nullptr, projected);
         float* weights = index == step.cross_weights_layer ? step.cross_weights : nullptr;
         const CachedAttention cross_attention{projected, width, step.rows, step.cross_kv, index, {},
                                               weights, step.cross_weights_stride};
@@ -158,46 +157,35 @@ void decode_stack(const Stack* stack_pointer, const Embedding* embedding, const 
     finish(stack, step.hidden_states, num_tokens);
 }
 
-void choose(const float* all_logits, long num_rows, long num_columns, long block, int64_t* columns,
-            float* largest_of_row, float* normalizers, float* all_maxima) {
-    const long num_blocks = (num_columns + block - 1) / block;
+// logits [B, N] -> token ids, their logits and the normalizers [B], and the largest of each panel [B, C]
+void choose(const float* all_logits, long num_rows, long num_tokens, int64_t* token_ids, float* largest,
+            float* normalizers, float* maxima) {
+    const Spans spans = spans_of(num_rows, num_tokens);
+    const long num_panels = num_panels_of(num_tokens);
 #pragma omp parallel for if (num_rows > 1)
     for (long row = 0; row < num_rows; ++row) {
-        const float* logits = all_logits + row * num_columns;
-        float* maxima = all_maxima + row * num_blocks;
-        float max = -INFINITY;
-        long best = 0;  // block
-        for (long index = 0; index < num_blocks; ++index) {
-            const long stop = (index + 1) * block < num_columns ? (index + 1) * block : num_columns;
-            Floats largest = splat(-INFINITY);
-            for (long i = index * block; i < stop; i += LANES) largest = larger(load(logits + i, stop - i, -INFINITY), largest);
-            maxima[index] = largest_lane(largest);
-            if (!(maxima[index] > max)) continue;
-            max = maxima[index];
-            best = index;
+        const float* logits = all_logits + row * num_tokens;
+        float best = -INFINITY;
+        SumOfExp sum;
+        for (long panel = 0; panel < num_panels; ++panel) {
+            const float* values = logits + panel * PANEL;
+            spans.take(row, panel, values, {}, sum, best);
+            maxima[row * num_panels + panel] = largest_lane(PanelOfLogits(values, num_tokens - panel * PANEL).largest());
         }
-        long column = best * block;
-        while (column < num_columns && logits[column] != max) ++column;
-        Floats total = splat(0.0f);
-        for (long i = 0; i < num_columns; i += LANES)
-            total = total + exp(load(logits + i, num_columns - i, -INFINITY) - splat(max));
-        columns[row] = column < num_columns ? column : 0;  // not found if some are NaN
-        largest_of_row[row] = max;
-        normalizers[row] = max + log_of(sum(total));  // NaN where a logit is NaN, or infinite
+        const Chosen chosen = spans.choose(row);
+        token_ids[row] = chosen.token_id;
+        largest[row] = chosen.largest;
+        normalizers[row] = chosen.normalizer;
     }
 }
 
-// The argmax of a step is the input of the next. Returns the number of steps taken.
+// The token chosen in a step is the input of the next. Returns the number of steps taken.
 int64_t decode_ahead(const Stack* stack, const Embedding* embedding, const Step* first, const Ahead* ahead_pointer) {
-    constexpr long BLOCK = 128;
     const Ahead& ahead = *ahead_pointer;
-    Scratch& scratch = Scratch::of_thread();
-    const long num_rows = first->num_tokens, num_columns = ahead.projection->num_outputs;
-    float* logits = at_least(scratch.logits, num_rows * num_columns);
-    float* maxima = at_least(scratch.maxima, num_rows * ((num_columns + BLOCK - 1) / BLOCK));
-    float* largest = at_least(scratch.largest, num_rows);
-    float* normalizers = at_least(scratch.normalizers, num_rows);
-    std::vector<int64_t>& positions = scratch.positions;
+    const long num_rows = first->num_tokens;
+    const Spans spans = spans_of(num_rows, ahead.projection->num_outputs);
+    const Forbidden forbidden{ahead.forbidden, ahead.forbidden + ahead.num_forbidden};
+    std::vector<int64_t>& positions = Scratch::of_thread().positions;
     positions.assign(first->positions, first->positions + num_rows);
     std::vector<bool> has_ended(num_rows);
     Step step = *first;
@@ -206,15 +194,15 @@ int64_t decode_ahead(const Stack* stack, const Embedding* embedding, const Step*
         decode_stack(stack, embedding, &step);
         if (ahead.scale != 1.0f)
             for (long i = 0; i < num_rows * stack->d_model; ++i) step.hidden_states[i] *= ahead.scale;
-        multiply(*ahead.projection, step.hidden_states, num_rows, {NONE, nullptr, logits});
+        for_each_tile(*ahead.projection, step.hidden_states, num_rows, SPAN_PANELS,
+                      TileChoice(*ahead.projection, spans, forbidden));
         int64_t* token_ids = ahead.token_ids + index * num_rows;
-        float* log_probabilities = ahead.log_probabilities + index * num_rows;
-        choose(logits, num_rows, num_columns, BLOCK, token_ids, largest, normalizers, maxima);
         bool all_ended = true;
         for (long row = 0; row < num_rows; ++row) {
-            choose_allowed(ahead, logits + row * num_columns, num_columns, token_ids + row, largest + row);
-            log_probabilities[row] = largest[row] - normalizers[row];
-            has_ended[row] = has_ended[row] || token_ids[row] == ahead.end_token_id;
+            const Chosen chosen = spans.choose(row);
+            token_ids[row] = chosen.token_id;
+            ahead.log_probabilities[index * num_rows + row] = chosen.largest - chosen.normalizer;
+            has_ended[row] = has_ended[row] || chosen.token_id == ahead.end_token_id;
             all_ended = all_ended && has_ended[row];
             ++positions[row];
         }

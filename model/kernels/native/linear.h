@@ -46,19 +46,29 @@ Row quantize(const float* inputs, long num_inputs, uint8_t* quantized) {
     return {max / 127.0f, FLIPS_WEIGHTS ? sum(negatives) : 0};
 }
 
-// The epilogue of a product: the activation, then the addition of `residual` (or none).
+// The epilogue of a product: the activation, then the addition of `residual` (or none). Both are [B, N], of rows `stride`
+// apart.
 struct Epilogue {
     int activation;
     const float* residual;
     float* outputs;
+    long stride;
+};
+
+// Some rows, of a block of them, by a panel of weights.
+struct Tile {
+    long panel, block, row, num_rows;  // `row` counts from the block's first
+    const uint8_t* quantized;          // inputs [B, K]
+    long stride;
+    const Row* rows;
 };
 
 // The outputs of ROWS rows by COLUMNS vectors of a panel, starting at `first`. Unrolled to keep all sums in registers.
 template <int ROWS, int COLUMNS>
-KAKEHASHI_INLINE void tile(const Linear& linear, long panel, long first, const uint8_t* quantized, long stride,
-                           const Row* rows, const Epilogue& epilogue) {
+KAKEHASHI_INLINE void multiply_part(const Linear& linear, const Tile& tile, long first, const Epilogue& epilogue) {
     const long num_quads = (linear.num_inputs + 3) / 4;
-    const int8_t* quads = linear.panels + (panel * num_quads * PANEL + first * LANES) * 4;
+    const int8_t* quads = linear.panels + (tile.panel * num_quads * PANEL + first * LANES) * 4;
+    const Row* rows = tile.rows;
     Ints sums[ROWS][COLUMNS];
 #pragma GCC unroll 8
     for (int row = 0; row < ROWS; ++row)
@@ -74,7 +84,7 @@ KAKEHASHI_INLINE void tile(const Linear& linear, long panel, long first, const u
         for (int column = 0; column < COLUMNS; ++column) weights[column] = load_ints(quads + column * LANES * 4);
 #pragma GCC unroll 8
         for (int row = 0; row < ROWS; ++row) {
-            const Inputs inputs(quantized + row * stride + quad * 4);
+            const Inputs inputs(tile.quantized + row * tile.stride + quad * 4);
 #pragma GCC unroll 4
             for (int column = 0; column < COLUMNS; ++column)
                 KAKEHASHI_EACH_PART inputs.add_products(sums[row][column].parts[part], weights[column].parts[part]);
@@ -82,13 +92,13 @@ KAKEHASHI_INLINE void tile(const Linear& linear, long panel, long first, const u
     }
 #pragma GCC unroll 4
     for (int column = 0; column < COLUMNS; ++column) {
-        const long output = panel * PANEL + (first + column) * LANES, left = linear.num_outputs - output;
+        const long output = tile.panel * PANEL + (first + column) * LANES, left = linear.num_outputs - output;
         if (left <= 0) break;
         const Floats scales = load(linear.scales + output, LANES), bias = load(linear.bias + output, LANES);
         const Ints offsets = ZERO_POINT ? load_ints(linear.offsets + output) : Ints{};
 #pragma GCC unroll 8
         for (int row = 0; row < ROWS; ++row) {
-            const long at = row * linear.num_outputs + output;
+            const long at = row * epilogue.stride + (first + column) * LANES;
             Floats products;
             KAKEHASHI_EACH_PART {
                 const IntPart exact = sums[row][column].parts[part] - offsets.parts[part] + rows[row].negatives;
@@ -103,26 +113,27 @@ KAKEHASHI_INLINE void tile(const Linear& linear, long panel, long first, const u
 }
 
 template <int ROWS>
-void panel_of(const Linear& linear, long panel, const uint8_t* quantized, long stride, const Row* rows,
-              const Epilogue& epilogue) {
+void multiply_rows(const Linear& linear, const Tile& tile, const Epilogue& epilogue) {
     constexpr int COLUMNS = tile_columns(ROWS);
     for (long first = 0; first < PANEL_PARTS; first += COLUMNS)
-        tile<ROWS, COLUMNS>(linear, panel, first, quantized, stride, rows, epilogue);
+        multiply_part<ROWS, COLUMNS>(linear, tile, first, epilogue);
 }
 
-void tiles(long num_rows, const Linear& linear, long panel, const uint8_t* quantized, long stride, const Row* rows,
-           const Epilogue& epilogue) {
-    switch (num_rows < TILE_ROWS ? num_rows : TILE_ROWS) {
-        case 1: return panel_of<1>(linear, panel, quantized, stride, rows, epilogue);
-        case 2: return panel_of<2>(linear, panel, quantized, stride, rows, epilogue);
-        case 3: return panel_of<3>(linear, panel, quantized, stride, rows, epilogue);
-        case 4: return panel_of<TILE_ROWS < 4 ? TILE_ROWS : 4>(linear, panel, quantized, stride, rows, epilogue);
-        default: return panel_of<TILE_ROWS>(linear, panel, quantized, stride, rows, epilogue);
+// `epilogue` begins with the tile's first row and its panel's first output.
+void multiply_tile(const Linear& linear, const Tile& tile, const Epilogue& epilogue) {
+    switch (tile.num_rows) {
+        case 1: return multiply_rows<1>(linear, tile, epilogue);
+        case 2: return multiply_rows<2>(linear, tile, epilogue);
+        case 3: return multiply_rows<3>(linear, tile, epilogue);
+        case 4: return multiply_rows<TILE_ROWS < 4 ? TILE_ROWS : 4>(linear, tile, epilogue);
+        default: return multiply_rows<TILE_ROWS>(linear, tile, epilogue);
     }
 }
 
-// inputs [B, K] -> epilogue.outputs [B, N]
-void multiply(const Linear& linear, const float* inputs, long num_rows, const Epilogue& epilogue) {
+// Quantizes inputs [B, K] and calls `each_tile`, of which every thread has a copy, for all tiles of all panels. A thread
+// takes `span` panels at a time, and all of its panels in order.
+template <typename EachTile>
+void for_each_tile(const Linear& linear, const float* inputs, long num_rows, long span, const EachTile& each_tile) {
     static thread_local std::vector<uint8_t> of_thread;
     const long stride = (linear.num_inputs + 63) / 64 * 64;
     const long num_panels = (linear.num_outputs + PANEL - 1) / PANEL;
@@ -133,21 +144,30 @@ void multiply(const Linear& linear, const float* inputs, long num_rows, const Ep
         const long size = num_rows - block < BLOCK_ROWS ? num_rows - block : BLOCK_ROWS;
 #pragma omp parallel if (size * linear.num_inputs * linear.num_outputs > PARALLEL_PRODUCTS)
         {
+            EachTile own = each_tile;
 #pragma omp for
             for (long row = 0; row < size; ++row) {
                 const float* values = inputs + (block + row) * linear.num_inputs;
                 rows[row] = quantize(values, linear.num_inputs, quantized + row * stride);
             }
-#pragma omp for
-            for (long panel = 0; panel < num_panels; ++panel)
-                for (long row = 0; row < size; row += TILE_ROWS) {
-                    const long at = (block + row) * linear.num_outputs;
-                    const float* residual = epilogue.residual ? epilogue.residual + at : nullptr;
-                    const Epilogue part{epilogue.activation, residual, epilogue.outputs + at};
-                    tiles(size - row, linear, panel, quantized + row * stride, stride, rows + row, part);
-                }
+#pragma omp for schedule(static)
+            for (long first = 0; first < num_panels; first += span)
+                for (long panel = first; panel < first + span && panel < num_panels; ++panel)
+                    for (long row = 0; row < size; row += TILE_ROWS) {
+                        const long count = size - row < TILE_ROWS ? size - row : TILE_ROWS;
+                        own(Tile{panel, block, row, count, quantized + row * stride, stride, rows + row});
+                    }
         }
     }
+}
+
+// inputs [B, K] -> outputs [B, N]
+void multiply(const Linear& linear, const float* inputs, long num_rows, int activation, const float* residual,
+              float* outputs) {
+    for_each_tile(linear, inputs, num_rows, 1, [=, &linear](const Tile& tile) {
+        const long at = (tile.block + tile.row) * linear.num_outputs + tile.panel * PANEL;
+        multiply_tile(linear, tile, {activation, residual ? residual + at : nullptr, outputs + at, linear.num_outputs});
+    });
 }
 
 // LayerNorm of [B, D], or RMSNorm without a bias. Inputs and outputs may be the same.

@@ -6,8 +6,8 @@
 
 namespace {
 
-constexpr int64_t LAYOUT = 4;      // of the structs and functions: must equal `libraries.py`, or the library is refused
-constexpr int64_t ARITHMETIC = 1;  // of the last bits: encoder outputs are shared only where it is equal
+constexpr int64_t LAYOUT = 5;      // of the structs and functions: must equal `libraries.py`, or the library is refused
+constexpr int64_t ARITHMETIC = 2;  // of the last bits: encoder outputs are shared only where it is equal
 
 struct Linear {
     const int8_t* panels;    // [ceil(N / 64)][ceil(K / 4)][64][4]
@@ -96,7 +96,7 @@ struct Ahead {
     const Linear* projection;
     float scale;  // of Z' before the projection
     int64_t num_steps, end_token_id;
-    const int64_t* forbidden;  // token ids that are never chosen
+    const int64_t* forbidden;  // token ids that are never chosen, in order
     int64_t num_forbidden;
     int64_t* token_ids;       // [T, B], out
     float* log_probabilities;  // [T, B], out

@@ -249,24 +249,32 @@ KAKEHASHI_INLINE float largest_lane(Bits x) {
 }
 #endif
 
-// exp of numbers up to 88 to about 2 units in the last place, and 0 below -80: 2^n * e^r with |r| <= ln(2)/2, and e^r
-// as a polynomial (Cephes, expf).
+// Whether a lane is larger. NaN is not.
+KAKEHASHI_INLINE bool is_any_above(Floats x, float value) {
+#if defined(__AVX512F__) && !defined(KAKEHASHI_SCALAR)
+    return _mm512_cmp_ps_mask(x.parts[0], _mm512_set1_ps(value), _CMP_GT_OQ) != 0;
+#elif defined(__AVX2__) && !defined(KAKEHASHI_SCALAR)
+    return _mm256_movemask_ps((__m256)((x.parts[0] > value) | (x.parts[1] > value))) != 0;
+#else
+    return largest_lane(x) > value;
+#endif
+}
+
+// exp of numbers up to 88 to about 2 units in the last place, and exp(-80) of all below: 2^n * e^r with |r| <= ln(2)/2,
+// e^r as the polynomial of degree 5 with the least error of those that are 1 + r next to 0.
 KAKEHASHI_INLINE Floats exp(Floats x) {
-    const Floats lowest = splat(-80.0f), clamped = larger(lowest, x);
+    const Floats clamped = larger(splat(-80.0f), x);
     const Floats shifted = fma(clamped, splat(1.44269504088896341f), splat(ROUNDING));
-    const Floats n = shifted - splat(ROUNDING);
-    Floats r = fma(n, splat(-0.693359375f), clamped);
-    r = fma(n, splat(2.12194440e-4f), r);
-    Floats p = splat(1.9875691500e-4f);
-    p = fma(p, r, splat(1.3981999507e-3f));
-    p = fma(p, r, splat(8.3334519073e-3f));
-    p = fma(p, r, splat(4.1665795894e-2f));
-    p = fma(p, r, splat(1.6666665459e-1f));
-    p = fma(p, r, splat(5.0000001201e-1f));
-    p = fma(p, r * r, r + splat(1.0f));
+    const Floats r = fma(shifted - splat(ROUNDING), splat(-0.693147180559945309f), clamped);
+    Floats p = splat(8.3125205215e-3f);
+    p = fma(p, r, splat(4.1890157962e-2f));
+    p = fma(p, r, splat(1.6667114650e-1f));
+    p = fma(p, r, splat(4.9999231487e-1f));
+    p = fma(p, r, splat(1.0f));
+    p = fma(p, r, splat(1.0f));
     Bits scale = bits_of(shifted);
     KAKEHASHI_EACH_PART scale.parts[part] = (scale.parts[part] << 23) + 0x3f800000;
-    return where_less(x, lowest, splat(0.0f), p * floats_of(scale));
+    return p * floats_of(scale);
 }
 
 // log of a positive number to about 1 unit in the last place, NaN for a number that is not finite (Cephes, logf).

@@ -4,11 +4,15 @@ from random import Random
 from typing import Any
 
 import pytest
+import torch
 
 from model.decoding.batch import DecodingBatch
+from model.search.blockwise import Choices
 from model.search.results import Progress
+from model.transformer.kv_cache import KVCache
+from tests.support.checkpoints import BUNDLED
 from tests.support.mixed_batch import add, random_spec, run_batch
-from tests.support.pairs import Pair, make_spec, prompts_of, random_sources
+from tests.support.pairs import CPU, Pair, load_pair, make_spec, padded, prompts_of, random_sources
 
 pytestmark = pytest.mark.needs("kernels")
 
@@ -67,6 +71,31 @@ def test_nothing_is_decoded_past_the_limit(int8: Pair) -> None:
     assert len(progress.tokens) <= 3
     assert progress.hypotheses[0].finish_reason in ("length", "stop")
     assert batch.num_rows == 0
+
+
+@torch.inference_mode()
+def test_token_chosen_without_storing_logits_is_that_of_stored_ones() -> None:
+    pair = load_pair(BUNDLED).computing_in("int8")
+    input_ids, lengths = padded(random_sources(pair, 14, seed=3), pair)
+    num_tokens = input_ids.shape[1]
+    cache = KVCache(
+        pair.checkpoint.config,
+        max_rows=14,
+        max_target_tokens=1,
+        max_source_tokens=num_tokens,
+        dtype=torch.bfloat16,
+        device=CPU,
+    )
+    cache.write_cross(0, pair.ours.cross_kv(pair.ours.encode(input_ids, lengths)))
+    view = cache.view(0, 14, self_tokens=1, source_tokens=num_tokens)
+    step = (torch.arange(100, 114), torch.zeros(14, dtype=torch.int64), lengths, view)
+    logits = pair.ours.decode_step(*step)
+    normalizers = Choices.of(logits).normalizers
+    forbidden = logits.argmax(dim=1)[::3].unique()
+    allowed = Choices.of(logits.index_fill(1, forbidden, -torch.inf))
+    chosen, logprobs = pair.ours.decode_ahead(*step, num_steps=1, forbidden=forbidden)
+    assert torch.equal(chosen[0], allowed.token_ids)
+    assert torch.equal(logprobs[0], allowed.largest - normalizers)
 
 
 def num_tokens(progress: list[Progress]) -> dict[int, int]:

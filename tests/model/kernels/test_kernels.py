@@ -15,7 +15,7 @@ pytestmark = pytest.mark.needs("kernels")
 
 NUM_INPUTS = [1, 3, 37, 256, 2048]
 NUM_OUTPUTS = [1, 15, 64, 70, 16_108]
-WIDTHS = [1, 15, 16, 17, 127, 128, 129, 16_108]
+WIDTHS = [1, 15, 16, 17, 63, 64, 65, 511, 512, 513, 16_108]
 ROUNDINGS = 3 * torch.finfo(torch.float32).eps
 """Roundings: the product of bytes to float32, the product of scales, the result."""
 
@@ -134,32 +134,31 @@ def random_logits(num_columns: int, *, num_rows: int = 9) -> Tensor:
     return torch.randn(num_rows, num_columns, generator=torch.Generator().manual_seed(num_columns)) * 5
 
 
-def block_maxima(logits: Tensor, block: int) -> Tensor:
-    return torch.stack([part.amax(dim=1) for part in logits.split(block, dim=1)], dim=1)
+def panel_maxima(logits: Tensor) -> Tensor:
+    return torch.stack([part.amax(dim=1) for part in logits.split(kernels.PANEL, dim=1)], dim=1)
 
 
-def assert_chosen(logits: Tensor, block: int) -> None:
-    columns, largest, normalizers, maxima = kernels.choose(logits, block=block)
+def assert_chosen(logits: Tensor) -> None:
+    columns, largest, normalizers, maxima = kernels.choose(logits)
     assert columns.tolist() == first_argmax(logits.tolist())
     torch.testing.assert_close(normalizers.double(), logits.double().logsumexp(dim=1), rtol=1e-6, atol=1e-6)
     assert torch.equal(largest, logits.amax(dim=1))
-    assert torch.equal(maxima, block_maxima(logits, block))
+    assert torch.equal(maxima, panel_maxima(logits))
 
 
 def first_argmax(rows: Sequence[list[float]]) -> list[int]:
     return [row.index(max(row)) for row in rows]
 
 
-@pytest.mark.parametrize("block", [16, 128])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_choice_of_random_logits(width: int, block: int) -> None:
-    assert_chosen(random_logits(width), block)
+def test_choice_of_random_logits(width: int) -> None:
+    assert_chosen(random_logits(width))
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_choice_of_equal_logits_is_the_first(width: int) -> None:
-    assert_chosen(random_logits(width).round(), 128)
-    assert_chosen(torch.full((3, width), -2.5), 128)
+    assert_chosen(random_logits(width).round())
+    assert_chosen(torch.full((3, width), -2.5))
 
 
 @pytest.mark.parametrize("width", WIDTHS[1:])
@@ -167,40 +166,46 @@ def test_choice_passes_over_forbidden_tokens(width: int) -> None:
     logits = random_logits(width)
     forbidden = torch.rand(logits.shape, generator=torch.Generator().manual_seed(0)) < 0.9
     forbidden[:, -1] = False
-    assert_chosen(logits.masked_fill(forbidden, -torch.inf), 128)
+    assert_chosen(logits.masked_fill(forbidden, -torch.inf))
 
 
 @pytest.mark.parametrize("size", [1e3, 1e30])
 def test_choice_of_huge_logits_does_not_overflow(size: float) -> None:
-    assert_chosen(random_logits(300) * size, 128)
+    assert_chosen(random_logits(300) * size)
+
+
+@pytest.mark.parametrize("step", [50.0, 100.0, -100.0])
+def test_choice_of_logits_that_grow_far_beyond_the_first_does_not_overflow(step: float) -> None:
+    logits = random_logits(1000)
+    assert_chosen(logits + torch.arange(1000) // kernels.PANEL * step)
 
 
 def test_choice_from_nothing_is_the_first() -> None:
-    columns, _, _, maxima = kernels.choose(torch.full((2, 130), -torch.inf), block=128)
+    columns, _, _, maxima = kernels.choose(torch.full((2, 130), -torch.inf))
     assert columns.eq(0).all()
     assert maxima.eq(-torch.inf).all()
 
 
 def test_choice_does_not_need_dense_logits() -> None:
     logits = torch.stack([random_logits(1000), random_logits(1000) + 1], dim=2)[..., 0]
-    expected = kernels.choose(logits.contiguous(), block=128)
-    assert all(map(torch.equal, kernels.choose(logits, block=128), expected))
+    expected = kernels.choose(logits.contiguous())
+    assert all(map(torch.equal, kernels.choose(logits), expected))
 
 
 def test_choice_does_not_depend_on_the_batch() -> None:
     logits = random_logits(16_108, num_rows=20)
-    batch = kernels.choose(logits, block=128)
+    batch = kernels.choose(logits)
     for row in range(20):
-        alone = kernels.choose(logits[row : row + 1], block=128)
+        alone = kernels.choose(logits[row : row + 1])
         assert all(torch.equal(one, many[row : row + 1]) for one, many in zip(alone, batch, strict=True))
 
 
 @pytest.mark.usefixtures("two_threads")
 def test_choice_does_not_depend_on_the_number_of_threads() -> None:
     logits = random_logits(16_108, num_rows=20)
-    by_two = kernels.choose(logits, block=128)
+    by_two = kernels.choose(logits)
     torch.set_num_threads(1)
-    assert all(map(torch.equal, kernels.choose(logits, block=128), by_two))
+    assert all(map(torch.equal, kernels.choose(logits), by_two))
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
@@ -218,7 +223,7 @@ def test_rows_that_are_not_finite_give_nothing_but_nan(value: float) -> None:
 def test_choice_from_logits_that_are_not_finite_has_no_normalizer(value: float) -> None:
     logits = random_logits(300, num_rows=2)
     logits[1, 299] = value
-    columns, _, normalizers, _ = kernels.choose(logits, block=128)
+    columns, _, normalizers, _ = kernels.choose(logits)
     assert normalizers[0].isfinite()
     assert normalizers[1].isnan()
     assert 0 <= columns[1] < 300

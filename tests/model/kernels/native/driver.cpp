@@ -14,8 +14,9 @@ extern "C" {
 void linear_int8(const Linear* linear, const float* inputs, long num_rows, float* outputs);
 void encode_stack(const Stack* stack, const Embedding* embedding, const Sources* sources);
 void decode_stack(const Stack* stack, const Embedding* embedding, const Step* step);
-void choose(const float* logits, long num_rows, long num_columns, long block, int64_t* columns, float* largest,
-            float* normalizers, float* maxima);
+void choose(const float* logits, long num_rows, long num_tokens, int64_t* token_ids, float* largest, float* normalizers,
+            float* maxima);
+int64_t decode_ahead(const Stack* stack, const Embedding* embedding, const Step* first, const Ahead* ahead);
 }
 
 namespace {
@@ -115,22 +116,23 @@ void linears(Random& random) {
 }
 
 void choices(Random& random) {
-    const long widths[] = {1, 15, 16, 17, 129, 1000};
+    const long widths[] = {1, 15, 16, 17, 129, 1100};
     for (long width : widths) {
         Hash hash;
-        const long num_rows = 9, num_blocks = (width + 127) / 128;
+        const long num_rows = 9, num_panels = (width + PANEL - 1) / PANEL;
         std::vector<float> logits = random.floats(num_rows * width, 16.0f);
         for (long i = 0; i < width; ++i) {
             logits[width + i] = static_cast<float>(random.below(3));          // ties
             if (random.below(4)) logits[2 * width + i] = -__builtin_inff();   // forbidden
             logits[3 * width + i] *= 1e30f;
             logits[4 * width + i] = -__builtin_inff();
+            logits[7 * width + i] += static_cast<float>(i / PANEL * 70);  // far above those before
         }
         logits[5 * width + random.below(width)] = __builtin_nanf("");
         logits[6 * width + random.below(width)] = __builtin_inff();
         std::vector<int64_t> columns(num_rows);
-        std::vector<float> largest(num_rows), normalizers(num_rows), maxima(num_rows * num_blocks);
-        choose(logits.data(), num_rows, width, 128, columns.data(), largest.data(), normalizers.data(), maxima.data());
+        std::vector<float> largest(num_rows), normalizers(num_rows), maxima(num_rows * num_panels);
+        choose(logits.data(), num_rows, width, columns.data(), largest.data(), normalizers.data(), maxima.data());
         for (int64_t each : columns) hash.add(static_cast<uint32_t>(each));
         hash.add(largest);
         hash.add(normalizers);
@@ -253,6 +255,21 @@ uint16_t bfloat16(float value) {
     return static_cast<uint16_t>(bits >> 16);
 }
 
+// A greedy step whose logits are not stored.
+void greedy(const Model& model, const Stack& stack, const Embedding& embedding, const Step& step, Hash& hash) {
+    const Weights projection(model.random, model.shape.d_model, 1100, 8.0f);
+    const std::vector<int64_t> forbidden{3, 64, 65, 1099};
+    std::vector<int64_t> token_ids(step.num_tokens);
+    std::vector<float> log_probabilities(step.num_tokens);
+    const Ahead ahead{&projection.linear,    0.5f,
+                      1,                     2,
+                      forbidden.data(),      static_cast<int64_t>(forbidden.size()),
+                      token_ids.data(),      log_probabilities.data()};
+    decode_ahead(&stack, &embedding, &step, &ahead);
+    for (int64_t each : token_ids) hash.add(static_cast<uint32_t>(each));
+    hash.add(log_probabilities);
+}
+
 // All tokens of some rows at once, then a step of every row.
 void decoder(const Shape& shape, Random& random) {
     Model model(shape, random);
@@ -302,6 +319,7 @@ void decoder(const Shape& shape, Random& random) {
         decode_stack(&stack, &embedding, &step);
         hash.add(states);
         hash.add(weights);
+        if (phase) greedy(model, stack, embedding, step, hash);
     }
     for (uint16_t each : self_kv) hash.add(each);
     hash.print(std::string("decoder: ") + shape.name);

@@ -1,0 +1,154 @@
+// The choice of a token from logits, some at a time: as they come out of the output projection, or stored. Both give the
+// same bits: sums of exp(logit) over each span of tokens, and then one sum over the spans of a row, in one order.
+// Shapes: B rows, K inputs, N tokens, S spans.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "linear.h"
+
+namespace {
+
+constexpr long SPAN_PANELS = 8;  // which one thread takes
+constexpr float HEADROOM = 60.0f;  // exp of it, summed up over a vocabulary, is far from infinite
+
+inline long num_panels_of(long num_outputs) { return (num_outputs + PANEL - 1) / PANEL; }
+inline long num_spans_of(long num_outputs) { return (num_panels_of(num_outputs) + SPAN_PANELS - 1) / SPAN_PANELS; }
+
+// The logits of a panel of one row; -inf past the last.
+struct PanelOfLogits {
+    Floats parts[PANEL_PARTS];
+
+    KAKEHASHI_INLINE PanelOfLogits(const float* logits, long count) {
+#pragma GCC unroll 4
+        for (long i = 0; i < PANEL_PARTS; ++i) parts[i] = load(logits + i * LANES, count - i * LANES, -INFINITY);
+    }
+    // In its lanes; NaN is passed over.
+    KAKEHASHI_INLINE Floats largest() const {
+        Floats result = splat(-INFINITY);
+#pragma GCC unroll 4
+        for (const Floats& part : parts) result = larger(part, result);
+        return result;
+    }
+};
+
+// The sum of exp(logit - reference) of a row over a span. The reference is the largest of a panel, and follows when
+// another is far above it. The sum is NaN if a logit is NaN or +inf.
+struct SumOfExp {
+    float reference;
+    Floats sums;
+
+    KAKEHASHI_INLINE void start() {
+        reference = -LARGEST;
+        sums = splat(0.0f);
+    }
+    KAKEHASHI_INLINE void add(const PanelOfLogits& panel, Floats largest) {
+        if (is_any_above(largest, reference + HEADROOM)) {
+            const float raised = largest_lane(largest);
+            sums = sums * exp(splat(reference) - splat(raised));
+            reference = raised;
+        }
+#pragma GCC unroll 4
+        for (const Floats& part : panel.parts) sums = sums + exp(part - splat(reference));
+    }
+};
+
+// Tokens that are never chosen, in order. They count for the normalizer.
+struct Forbidden {
+    const int64_t *begin, *end;
+
+    Forbidden within(int64_t first, int64_t stop) const {
+        const int64_t* from = std::lower_bound(begin, end, first);
+        return {from, std::lower_bound(from, end, stop)};
+    }
+};
+
+struct Chosen {
+    int64_t token_id;
+    float largest, normalizer;  // its logit, and log(sum(exp(logits)))
+};
+
+// What is kept of the spans of some rows, each [B, S].
+struct Spans {
+    long num_tokens;
+    float *references, *sums;
+    float* maxima;       // of the tokens that may be chosen
+    int64_t* token_ids;  // the first of these; both only where they are above those of all spans before
+
+    // Takes a panel of a row's logits, the next of its span. `best` is the largest of those before it.
+    KAKEHASHI_INLINE void take(long row, long panel, const float* logits, Forbidden forbidden, SumOfExp& sum,
+                               float& best) const {
+        const long first = panel * PANEL, count = num_tokens - first < PANEL ? num_tokens - first : PANEL;
+        const long at = row * num_spans_of(num_tokens) + panel / SPAN_PANELS;
+        const bool is_first = panel % SPAN_PANELS == 0;
+        const bool is_last = panel % SPAN_PANELS == SPAN_PANELS - 1 || first + PANEL >= num_tokens;
+        const PanelOfLogits values(logits, count);
+        const Floats largest = values.largest();
+        if (is_first) {
+            sum.start();
+            maxima[at] = -INFINITY;
+        }
+        sum.add(values, largest);
+        if (is_any_above(largest, best)) find(first, count, logits, forbidden, at, best);
+        if (is_last) {
+            references[at] = sum.reference;
+            sums[at] = ::sum(sum.sums);
+        }
+    }
+
+    // The choice of a row all of whose panels were taken.
+    Chosen choose(long row) const {
+        const long num_spans = num_spans_of(num_tokens), start = row * num_spans;
+        Floats references_of_lanes = splat(-INFINITY), total = splat(0.0f);
+        for (long i = 0; i < num_spans; i += LANES)
+            references_of_lanes = larger(load(references + start + i, num_spans - i, -INFINITY), references_of_lanes);
+        const float reference = largest_lane(references_of_lanes);
+        for (long i = 0; i < num_spans; i += LANES) {
+            const Floats scales = exp(load(references + start + i, num_spans - i, -INFINITY) - splat(reference));
+            total = fma(scales, load(sums + start + i, num_spans - i), total);
+        }
+        const float normalizer = reference + log_of(::sum(total));
+        const long best = std::max_element(maxima + start, maxima + start + num_spans) - maxima;
+        return {maxima[best] > -INFINITY ? token_ids[best] : 0, maxima[best], normalizer};
+    }
+
+  private:
+    // Few panels have a logit above all before them.
+    __attribute__((noinline)) void find(long first, long count, const float* logits, Forbidden forbidden, long at,
+                                        float& best) const {
+        const Forbidden own = forbidden.within(first, first + count);
+        float allowed[PANEL];
+        std::copy_n(logits, count, allowed);
+        for (const int64_t* each = own.begin; each < own.end; ++each) allowed[*each - first] = -INFINITY;
+        for (long i = 0; i < count; ++i)
+            if (allowed[i] > best) {
+                best = maxima[at] = allowed[i];
+                token_ids[at] = first + i;
+            }
+    }
+};
+
+// Takes the logits of inputs [B, K] tile by tile. Each thread has one of its own.
+struct TileChoice {
+    const Linear& projection;
+    const Spans& spans;
+    Forbidden forbidden;
+    float best[BLOCK_ROWS];
+    SumOfExp sums[BLOCK_ROWS];
+
+    TileChoice(const Linear& projection, const Spans& spans, Forbidden forbidden)
+        : projection(projection), spans(spans), forbidden(forbidden) {
+        std::fill_n(best, BLOCK_ROWS, -INFINITY);
+    }
+    void operator()(const Tile& tile) {
+        float logits[TILE_ROWS * PANEL];
+        multiply_tile(projection, tile, {NONE, nullptr, logits, PANEL});
+        for (long i = 0; i < tile.num_rows; ++i) {
+            const long row = tile.row + i;
+            spans.take(tile.block + row, tile.panel, logits + i * PANEL, forbidden, sums[row], best[row]);
+        }
+    }
+};
+
+}  // namespace
