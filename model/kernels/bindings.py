@@ -125,6 +125,14 @@ class AheadStruct(Structure):
     )
 
 
+class TopKStruct(Structure):
+    _fields_ = (
+        *((name, c_void_p) for name in ("scores", "maxima", "rows", "normalizers", "added")),
+        *((name, c_int64) for name in ("num_groups", "num_members", "num_columns", "k")),
+        *((name, c_void_p) for name in ("values", "members", "columns")),
+    )
+
+
 class LinearKernel:
     """int8 weights [N, K], scales [N] and biases [N], in the order in which the kernels read them."""
 
@@ -165,3 +173,26 @@ def choose(logits: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     outputs = (columns.data_ptr(), largest.data_ptr(), normalizers.data_ptr(), maxima.data_ptr())
     library().choose(logits.data_ptr(), num_rows, num_columns, *outputs)
     return columns, largest, normalizers, maxima
+
+
+def top_k_of_groups(
+    scores: Tensor, maxima: Tensor, rows: Tensor, normalizers: Tensor, added: Tensor, *, k: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Find the k largest of (`scores` - `normalizers`) + `added` over the rows [G, n] of each group.
+
+    `scores` is [B, N], `maxima` [B, C] holds the largest of each panel, `normalizers` and `added` are [G, n]. Returns
+    values, members of the group and columns, each [G, k], largest first. Of equal values the first member's first
+    column comes first. If a number of a group is NaN, all of its values are. There must be at least k scores.
+    """
+    num_groups, num_members = rows.shape
+    assert k <= num_members * scores.shape[1], "there are fewer scores"
+    inputs = [each.contiguous() for each in (scores, maxima, rows, normalizers, added)]
+    values = torch.empty(num_groups, k)
+    members, columns = torch.empty(2, num_groups, k, dtype=torch.int64)
+    task = TopKStruct(
+        *(each.data_ptr() for each in inputs),
+        *(num_groups, num_members, scores.shape[1], k),
+        *(each.data_ptr() for each in (values, members, columns)),
+    )
+    library().top_k_of_groups(byref(task))
+    return values, members, columns

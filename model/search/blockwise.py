@@ -51,8 +51,11 @@ class BlockwiseScores:
     def top_k_of_groups(self, rows: Tensor, normalizers: Tensor, added: Tensor, k: int) -> TopK:
         """The k largest of (`scores` - `normalizers`) + `added` over the rows [G, n] of each group; both are [G, n].
 
-        Rounding is monotonic, so the k largest are in the k blocks with the largest maxima.
+        Rounding is monotonic, so the k largest are in the k blocks with the largest maxima. Of equal values our kernels
+        take the first row's first column; torch takes any. If a value is NaN, the first is NaN.
         """
+        if has_kernels(self.scores):
+            return TopK(*bindings.top_k_of_groups(self.scores, self.maxima, rows, normalizers, added, k=k))
         num_groups, num_columns = len(rows), self.scores.shape[1]
         maxima = (self.maxima[rows] - normalizers[:, :, None]).add_(added[:, :, None])  # [G, n, C]
         num_blocks = maxima.shape[2]
@@ -92,7 +95,7 @@ class Choices:
     @classmethod
     def of(cls, logits: Tensor) -> "Choices":
         """The choices of logits [B, N] float32."""
-        if logits.device.type == "cpu" and libraries.is_available():
+        if has_kernels(logits):
             token_ids, largest, normalizers, maxima = bindings.choose(logits)
             return cls(BlockwiseScores(logits, maxima), token_ids, largest, normalizers)
         blockwise = BlockwiseScores.of(logits)
@@ -108,6 +111,10 @@ class Choices:
     def logprobs(self, rows: Tensor, token_ids: Tensor) -> Tensor:
         """The log-probabilities of tokens [...] in rows [...]."""
         return self.scores[rows, token_ids] - self.normalizers[rows]
+
+
+def has_kernels(scores: Tensor) -> bool:
+    return scores.device.type == "cpu" and libraries.is_available()
 
 
 def first_argmax(scores: Tensor) -> Tensor:

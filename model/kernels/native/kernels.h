@@ -17,6 +17,7 @@
 #include "attention.h"
 #include "choice.h"
 #include "linear.h"
+#include "top_k.h"
 
 namespace {
 
@@ -176,6 +177,22 @@ void choose(const float* all_logits, long num_rows, long num_tokens, int64_t* to
         token_ids[row] = chosen.token_id;
         largest[row] = chosen.largest;
         normalizers[row] = chosen.normalizer;
+    }
+}
+
+// Of a group in which a number is NaN all values are.
+void top_k_of_groups(const TopK* task_pointer) {
+    const TopK& task = *task_pointer;
+    for (long group = 0; group < task.num_groups; ++group) {
+        const long first = group * task.num_members;
+        Best best(task.k);
+        if (!Group{task, task.rows + first, task.normalizers + first, task.added + first}.search(best))
+            best.all.assign(task.k, {__builtin_nanf(""), 0, 0});
+        for (long i = 0; i < task.k; ++i) {
+            task.values[group * task.k + i] = best.all[i].value;
+            task.members[group * task.k + i] = best.all[i].member;
+            task.columns[group * task.k + i] = best.all[i].column;
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 
 namespace {
 
-constexpr int64_t LAYOUT = 5;      // of the structs and functions: must equal `libraries.py`, or the library is refused
+constexpr int64_t LAYOUT = 6;      // of the structs and functions: must equal `libraries.py`, or the library is refused
 constexpr int64_t ARITHMETIC = 2;  // of the last bits: encoder outputs are shared only where it is equal
 
 struct Linear {
@@ -100,6 +100,19 @@ struct Ahead {
     int64_t num_forbidden;
     int64_t* token_ids;       // [T, B], out
     float* log_probabilities;  // [T, B], out
+};
+
+// What the k largest of (scores - normalizers) + added are sought in: G groups of n rows.
+struct TopK {
+    const float* scores;       // [B, N]
+    const float* maxima;       // [B, C]: of each panel
+    const int64_t* rows;       // [G, n]
+    const float* normalizers;  // [G, n]
+    const float* added;        // [G, n]
+    int64_t num_groups, num_members, num_columns, k;
+    float* values;     // [G, k], out
+    int64_t* members;  // [G, k], out
+    int64_t* columns;  // [G, k], out
 };
 
 }  // namespace

@@ -249,7 +249,7 @@ KAKEHASHI_INLINE float largest_lane(Bits x) {
 }
 #endif
 
-// Whether a lane is larger. NaN is not.
+// Whether any lane is above the value. NaN is not.
 KAKEHASHI_INLINE bool is_any_above(Floats x, float value) {
 #if defined(__AVX512F__) && !defined(KAKEHASHI_SCALAR)
     return _mm512_cmp_ps_mask(x.parts[0], _mm512_set1_ps(value), _CMP_GT_OQ) != 0;
@@ -260,8 +260,8 @@ KAKEHASHI_INLINE bool is_any_above(Floats x, float value) {
 #endif
 }
 
-// exp of numbers up to 88 to about 2 units in the last place, and exp(-80) of all below: 2^n * e^r with |r| <= ln(2)/2,
-// e^r as the polynomial of degree 5 with the least error of those that are 1 + r next to 0.
+// exp of numbers up to 88 to about 2 units in the last place, and exp(-80) below -80: 2^n * e^r with |r| <= ln(2)/2, and
+// e^r as the polynomial 1 + r + ... of degree 5 with the smallest relative error.
 KAKEHASHI_INLINE Floats exp(Floats x) {
     const Floats clamped = larger(splat(-80.0f), x);
     const Floats shifted = fma(clamped, splat(1.44269504088896341f), splat(ROUNDING));

@@ -27,7 +27,8 @@ class FakeLibrary:
         self._name = f"/somewhere/{name}.so"
         self.kakehashi_layout = Number(layout)
         self.kakehashi_arithmetic = Number(arithmetic)
-        self.linear_int8 = self.encode_stack = self.decode_stack = self.decode_ahead = self.choose = SimpleNamespace()
+        self.linear_int8 = self.encode_stack = self.decode_stack = self.decode_ahead = SimpleNamespace()
+        self.choose = self.top_k_of_groups = SimpleNamespace()
 
 
 class Number:

@@ -1,9 +1,17 @@
-"""A blockwise search finds the same as a search of all columns."""
+"""A blockwise search finds the same as a search of all columns, by our kernels and by torch."""
 
 import pytest
 import torch
 
+from model.search import blockwise
 from model.search.blockwise import BlockwiseScores, first_argmax
+
+KERNELS = pytest.param("kernels", marks=pytest.mark.needs("kernels"))
+
+
+@pytest.fixture(params=["torch", KERNELS])
+def searcher(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blockwise, "has_kernels", lambda *_: request.param == "kernels")
 
 
 def random_scores(num_rows: int, num_columns: int, *, seed: int = 0) -> torch.Tensor:
@@ -29,7 +37,8 @@ def test_first_argmax_finds_the_only_column_that_is_not_forbidden() -> None:
     assert first_argmax(scores).tolist() == [0, 150, 299]
 
 
-@pytest.mark.parametrize("num_columns", [8, 127, 128, 129, 300, 5000])
+@pytest.mark.usefixtures("searcher")
+@pytest.mark.parametrize("num_columns", [8, 63, 64, 65, 127, 128, 129, 300, 5000])
 @pytest.mark.parametrize("k", [1, 8, 16])
 def test_top_k_of_groups_are_those_of_all_columns(num_columns: int, k: int) -> None:
     scores, normalizers, added = (
@@ -44,6 +53,30 @@ def test_top_k_of_groups_are_those_of_all_columns(num_columns: int, k: int) -> N
     assert torch.equal(best.members * num_columns + best.columns, expected.indices)
 
 
+@pytest.mark.usefixtures("searcher")
+def test_group_with_a_number_that_is_nan_has_one_first() -> None:
+    scores, normalizers = random_scores(4, 300), torch.zeros(2, 2)
+    normalizers[1, 1] = torch.nan
+    best = BlockwiseScores.of(scores).top_k_of_groups(torch.arange(4).view(2, 2), normalizers, torch.zeros(2, 2), 4)
+    assert best.values[0].isfinite().all()
+    assert best.values[1, 0].isnan()
+
+
+@pytest.mark.needs("kernels")
+def test_kernels_take_the_first_of_equals() -> None:
+    scores, zeros = torch.zeros(2, 300), torch.zeros(1, 2)
+    scores[1, [70, 250]] = 1.0
+    best = BlockwiseScores.of(scores).top_k_of_groups(torch.tensor([[0, 1]]), zeros, zeros, 5)
+    assert [*zip(best.members[0].tolist(), best.columns[0].tolist(), strict=True)] == [
+        (1, 70),
+        (1, 250),
+        (0, 0),
+        (0, 1),
+        (0, 2),
+    ]
+
+
+@pytest.mark.usefixtures("searcher")
 def test_best_of_groups_with_most_columns_forbidden_are_real_columns() -> None:
     scores = torch.full((2, 130), -torch.inf)
     scores[0, 129] = 1.0

@@ -16,6 +16,7 @@ void encode_stack(const Stack* stack, const Embedding* embedding, const Sources*
 void decode_stack(const Stack* stack, const Embedding* embedding, const Step* step);
 void choose(const float* logits, long num_rows, long num_tokens, int64_t* token_ids, float* largest, float* normalizers,
             float* maxima);
+void top_k_of_groups(const TopK* task);
 int64_t decode_ahead(const Stack* stack, const Embedding* embedding, const Step* first, const Ahead* ahead);
 }
 
@@ -138,6 +139,30 @@ void choices(Random& random) {
         hash.add(normalizers);
         hash.add(maxima);
         hash.print("choose " + std::to_string(width));
+    }
+}
+
+void top_k(Random& random) {
+    const long widths[] = {4, 63, 64, 65, 1000};
+    for (long width : widths) {
+        Hash hash;
+        const long k = 8, num_panels = (width + PANEL - 1) / PANEL;
+        std::vector<float> scores = random.floats(6 * width, 16.0f), maxima(6 * num_panels, -__builtin_inff());
+        for (long i = 0; i < width; ++i) scores[5 * width + i] = static_cast<float>(random.below(3));  // ties
+        for (long i = 0; i < 6 * width; ++i) {
+            float& max = maxima[i / width * num_panels + i % width / PANEL];
+            if (scores[i] > max) max = scores[i];
+        }
+        const std::vector<int64_t> rows{3, 0, 1, 4, 5, 2};
+        const std::vector<float> normalizers = random.floats(6, 4.0f), added = random.floats(6, 4.0f);
+        std::vector<float> values(2 * k);
+        std::vector<int64_t> members(2 * k), columns(2 * k);
+        const TopK task{scores.data(), maxima.data(), rows.data(),    normalizers.data(), added.data(), 2, 3, width, k,
+                        values.data(), members.data(), columns.data()};
+        top_k_of_groups(&task);
+        hash.add(values);
+        for (long i = 0; i < 2 * k; ++i) hash.add(static_cast<uint32_t>(members[i] * width + columns[i]));
+        hash.print("top k of " + std::to_string(width));
     }
 }
 
@@ -331,6 +356,7 @@ int main() {
     Random random{7};
     linears(random);
     choices(random);
+    top_k(random);
     for (const Shape& shape : SHAPES) {
         encoder(shape, random);
         decoder(shape, random);
