@@ -284,7 +284,7 @@ class DecodingBatch:
             source_tokens=int(source_lengths.max()),
         )
         chosen, logprobs = self._transformer.decode_ahead(
-            token_ids, positions, source_lengths, view, num_steps=num_steps, forbidden=self._search.forbidden
+            token_ids, positions, source_lengths, view, rules=self._search.greedy_rules(self._rows), num_steps=num_steps
         )
         token_ids.copy_(chosen[-1])
         positions += len(chosen)

@@ -120,6 +120,9 @@ class AheadStruct(Structure):
         ("end_token_id", c_int64),
         ("forbidden", c_void_p),
         ("num_forbidden", c_int64),
+        ("forbidden_if_short", c_void_p),
+        ("num_forbidden_if_short", c_int64),
+        ("num_short_steps", c_void_p),
         ("token_ids", c_void_p),
         ("log_probabilities", c_void_p),
     )

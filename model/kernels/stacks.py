@@ -58,8 +58,18 @@ class GreedyEnd:
     scale: float
     """The factor of Z' before the projection."""
     end_token_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class GreedyRules:
+    """The tokens that greedy steps of B rows must not choose. Token ids are int64, in order."""
+
     forbidden: Tensor
-    """[F] int64 in order: tokens that are never chosen."""
+    """[F]"""
+    forbidden_if_short: Tensor
+    """[F']: those of a row that is too short to end, the end token among them."""
+    num_short_steps: Tensor
+    """[B] int64: the steps from now on in which a row is too short to end."""
 
 
 class EncoderKernel:
@@ -157,8 +167,9 @@ class DecoderKernel:
         positions: Tensor,
         source_lengths: Tensor,
         kv: KVView,
-        end: GreedyEnd,
         *,
+        end: GreedyEnd,
+        rules: GreedyRules,
         num_steps: int,
     ) -> tuple[Tensor, Tensor]:
         """Take `num_steps` greedy steps of one token a row; a chosen token is the input of the next step.
@@ -176,8 +187,11 @@ class DecoderKernel:
             scale=end.scale,
             num_steps=num_steps,
             end_token_id=end.end_token_id,
-            forbidden=end.forbidden.data_ptr(),
-            num_forbidden=len(end.forbidden),
+            forbidden=rules.forbidden.data_ptr(),
+            num_forbidden=len(rules.forbidden),
+            forbidden_if_short=rules.forbidden_if_short.data_ptr(),
+            num_forbidden_if_short=len(rules.forbidden_if_short),
+            num_short_steps=rules.num_short_steps.data_ptr(),
             token_ids=token_ids.data_ptr(),
             log_probabilities=log_probabilities.data_ptr(),
         )

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from model.checkpoint.config import Checkpoint
+from model.kernels.stacks import GreedyRules
 
 
 class Place(Protocol):
@@ -64,25 +65,30 @@ class LogitsRules:
             for words in _by_length(word for word in generation.bad_words_ids if len(word) > 1)
         ]
         self._suppressed = self._index(generation.suppress_tokens)
-        self.forbidden = self._index(sorted({*single, *generation.suppress_tokens}))
-        """[F] int64 in order: the tokens that are forbidden in every step."""
+        forbidden = {*single, *generation.suppress_tokens}
+        self._forbidden = self._index(sorted(forbidden))
+        self._forbidden_if_short = self._index(sorted(forbidden | {self._eos_token_id}))
         self._begin_suppressed = self._index(generation.begin_suppress_tokens)
         self.needs_history = bool(
             generation.repetition_penalty != 1 or generation.no_repeat_ngram_size or self._bad_words
         )
 
     def num_plain_steps(self, places: Sequence[Place], *, most: int) -> int:
-        """The number of steps from now on, at most `most`, in which no rule acts except for `forbidden`."""
+        """The number of steps from now on, at most `most`, in which no rule acts except for those of `greedy`."""
         generation = self._generation
         acts_always = self.needs_history or generation.renormalize_logits
         begins = len(self._begin_suppressed) > 0 and any(map(self._begins, places))
         is_first = generation.forced_bos_token_id is not None and any(map(_is_first, places))
-        is_short = any(place.length < generation.min_length for place in places)
-        if acts_always or begins or is_first or is_short:
+        if acts_always or begins or is_first:
             return 0
         if generation.forced_eos_token_id is None:
             return most
         return min(most, *(place.max_length - 1 - place.length for place in places))
+
+    def greedy(self, places: Sequence[Place]) -> GreedyRules:
+        """The rules that only forbid tokens, whatever was chosen before."""
+        short = [max(0, self._generation.min_length - place.length) for place in places]
+        return GreedyRules(self._forbidden, self._forbidden_if_short, self._index(short))
 
     def act(self, places: Sequence[Place]) -> bool:
         """Whether a rule may change a score in this step."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from model.checkpoint.config import Checkpoint
+from model.kernels.stacks import GreedyRules
 from model.search.beam_search import BeamSearch, Continuation, Copy, best_continuations
 from model.search.blockwise import Choices, first_argmax
 from model.search.goal import Goal, Target
@@ -99,15 +100,14 @@ class Search:
             self._history[self._index(slots), : len(prompt)] = prompt
         return SingleSearch(decode_id, goal, slots[0]) if spec.beam_size == 1 else BeamSearch(decode_id, goal, slots)
 
-    @property
-    def forbidden(self) -> Tensor:
-        """[F] int64 in order: the tokens that no step may choose."""
-        return self._rules.forbidden
+    def greedy_rules(self, rows: Sequence[Running]) -> GreedyRules:
+        """The rules of plainly greedy steps of these rows."""
+        return self._rules.greedy([row.goal for row in rows])
 
     def num_plain_steps(self, rows: Sequence[Running], *, most: int) -> int:
         """The number of steps from now on, at most `most`, that are plainly greedy for all rows.
 
-        In these, every row takes the most probable token that is not `forbidden`, within its maximum length.
+        In these, every row takes the most probable token that `greedy_rules` allow, within its maximum length.
         """
         for row in rows:
             if isinstance(row, BeamSearch) or row.spec.sampling is not None or row.spec.wants_details:
@@ -174,7 +174,7 @@ class Search:
             return choices
         if not self._rules.rewrite(goals):
             self._rules.apply(choices.scores, goals, self._history_of(rows), beam_rows=None)
-            return replace(Choices.of(choices.scores), normalizers=choices.normalizers)
+            return replace(Choices.of_logprobs(choices.scores), normalizers=choices.normalizers)
         scores, beam_rows = choices.scores.clone(), None
         slots = [slot for slot, row in enumerate(rows) if isinstance(row, BeamSearch)]
         if slots:

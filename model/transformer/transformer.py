@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from model.checkpoint.config import ModelConfig
-from model.kernels.stacks import DecoderKernel, EncoderKernel, GreedyEnd, InputEmbedding
+from model.kernels.stacks import DecoderKernel, EncoderKernel, GreedyEnd, GreedyRules, InputEmbedding
 from model.transformer.attention import CrossWeights, causal_mask, source_mask
 from model.transformer.kv_cache import KVView, LayerSelfKV
 from model.transformer.layers import DecoderLayer, EncoderLayer, make_norm
@@ -215,10 +215,10 @@ class Transformer(nn.Module):
         source_lengths: Tensor,
         kv: KVView,
         *,
+        rules: GreedyRules,
         num_steps: int,
-        forbidden: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Take several greedy steps in one call, see `DecoderKernel.decode_ahead`; `forbidden` [F] is in order.
+        """Take several greedy steps in one call, see `DecoderKernel.decode_ahead`.
 
         The view must include the last token.
         """
@@ -228,9 +228,10 @@ class Transformer(nn.Module):
             self.output_projection.product,
             scale=self.config.output_scale,
             end_token_id=self.config.eos_token_id,
-            forbidden=forbidden,
         )
-        return self.decoder_kernel.decode_ahead(input_ids, positions, source_lengths, kv, end, num_steps=num_steps)
+        return self.decoder_kernel.decode_ahead(
+            input_ids, positions, source_lengths, kv, end=end, rules=rules, num_steps=num_steps
+        )
 
     def decode_full(self, input_ids: Tensor, encoder_hidden_states: Tensor, source_lengths: Tensor) -> Tensor:
         """Whole targets [B, T] at once, without a cache -> decoder_hidden_state Z' [B, T, D]."""

@@ -131,22 +131,25 @@ struct Spans {
 
 // Takes the logits of inputs [B, K] tile by tile. Each thread has one of its own.
 struct TileChoice {
-    const Linear& projection;
+    const Ahead& ahead;
+    const long step;
     const Spans& spans;
-    Forbidden forbidden;
+    const Forbidden forbidden, forbidden_if_short;
     float best[BLOCK_ROWS];
     SumOfExp sums[BLOCK_ROWS];
 
-    TileChoice(const Linear& projection, const Spans& spans, Forbidden forbidden)
-        : projection(projection), spans(spans), forbidden(forbidden) {
+    TileChoice(const Ahead& ahead, long step, const Spans& spans)
+        : ahead(ahead), step(step), spans(spans), forbidden{ahead.forbidden, ahead.forbidden + ahead.num_forbidden},
+          forbidden_if_short{ahead.forbidden_if_short, ahead.forbidden_if_short + ahead.num_forbidden_if_short} {
         std::fill_n(best, BLOCK_ROWS, -INFINITY);
     }
     void operator()(const Tile& tile) {
         float logits[TILE_ROWS * PANEL];
-        multiply_tile(projection, tile, {NONE, nullptr, logits, PANEL});
+        multiply_tile(*ahead.projection, tile, {NONE, nullptr, logits, PANEL});
         for (long i = 0; i < tile.num_rows; ++i) {
             const long row = tile.row + i;
-            spans.take(tile.block + row, tile.panel, logits + i * PANEL, forbidden, sums[row], best[row]);
+            const Forbidden& own = step < ahead.num_short_steps[tile.block + row] ? forbidden_if_short : forbidden;
+            spans.take(tile.block + row, tile.panel, logits + i * PANEL, own, sums[row], best[row]);
         }
     }
 };

@@ -201,7 +201,6 @@ int64_t decode_ahead(const Stack* stack, const Embedding* embedding, const Step*
     const Ahead& ahead = *ahead_pointer;
     const long num_rows = first->num_tokens;
     const Spans spans = spans_of(num_rows, ahead.projection->num_outputs);
-    const Forbidden forbidden{ahead.forbidden, ahead.forbidden + ahead.num_forbidden};
     std::vector<int64_t>& positions = Scratch::of_thread().positions;
     positions.assign(first->positions, first->positions + num_rows);
     std::vector<bool> has_ended(num_rows);
@@ -212,7 +211,7 @@ int64_t decode_ahead(const Stack* stack, const Embedding* embedding, const Step*
         if (ahead.scale != 1.0f)
             for (long i = 0; i < num_rows * stack->d_model; ++i) step.hidden_states[i] *= ahead.scale;
         for_each_tile(*ahead.projection, step.hidden_states, num_rows, SPAN_PANELS,
-                      TileChoice(*ahead.projection, spans, forbidden));
+                      TileChoice(ahead, index, spans));
         int64_t* token_ids = ahead.token_ids + index * num_rows;
         bool all_ended = true;
         for (long row = 0; row < num_rows; ++row) {

@@ -6,7 +6,7 @@
 
 namespace {
 
-constexpr int64_t LAYOUT = 6;      // of the structs and functions: must equal `libraries.py`, or the library is refused
+constexpr int64_t LAYOUT = 7;      // of the structs and functions: must equal `libraries.py`, or the library is refused
 constexpr int64_t ARITHMETIC = 2;  // of the last bits: encoder outputs are shared only where it is equal
 
 struct Linear {
@@ -98,6 +98,9 @@ struct Ahead {
     int64_t num_steps, end_token_id;
     const int64_t* forbidden;  // token ids that are never chosen, in order
     int64_t num_forbidden;
+    const int64_t* forbidden_if_short;  // and those of a row that is too short to end, the end token among them
+    int64_t num_forbidden_if_short;
+    const int64_t* num_short_steps;  // [B]: the steps in which a row is too short to end
     int64_t* token_ids;       // [T, B], out
     float* log_probabilities;  // [T, B], out
 };

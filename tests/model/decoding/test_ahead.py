@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from model.decoding.batch import DecodingBatch
+from model.kernels.stacks import GreedyRules
 from model.search.blockwise import Choices
 from model.search.results import Progress
 from model.transformer.kv_cache import KVCache
@@ -93,7 +94,8 @@ def test_token_chosen_without_storing_logits_is_that_of_stored_ones() -> None:
     normalizers = Choices.of(logits).normalizers
     forbidden = logits.argmax(dim=1)[::3].unique()
     allowed = Choices.of(logits.index_fill(1, forbidden, -torch.inf))
-    chosen, logprobs = pair.ours.decode_ahead(*step, num_steps=1, forbidden=forbidden)
+    rules = GreedyRules(forbidden, forbidden, torch.zeros(14, dtype=torch.int64))
+    chosen, logprobs = pair.ours.decode_ahead(*step, rules=rules, num_steps=1)
     assert torch.equal(chosen[0], allowed.token_ids)
     assert torch.equal(logprobs[0], allowed.largest - normalizers)
 

@@ -183,7 +183,7 @@ def test_int8_step_allocates_the_same_at_any_length(family: str, request: pytest
     """Except the kernels' own scratch for one row's scores, a few kilobytes per thread, which stays allocated."""
     steps = Steps(request.getfixturevalue(family).computing_in("int8"))
     early = steps.allocated_bytes(EARLY)
-    assert sum(early.values()) > 10
+    assert early
     assert steps.allocated_bytes(LATE) == early
 
 

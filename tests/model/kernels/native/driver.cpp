@@ -283,13 +283,17 @@ uint16_t bfloat16(float value) {
 // A greedy step whose logits are not stored.
 void greedy(const Model& model, const Stack& stack, const Embedding& embedding, const Step& step, Hash& hash) {
     const Weights projection(model.random, model.shape.d_model, 1100, 8.0f);
-    const std::vector<int64_t> forbidden{3, 64, 65, 1099};
+    const std::vector<int64_t> forbidden{3, 64, 65, 1099}, forbidden_if_short{2, 3, 64, 65, 1099};
+    std::vector<int64_t> num_short_steps(step.num_tokens);
+    for (size_t row = 0; row < num_short_steps.size(); ++row) num_short_steps[row] = row % 2;
     std::vector<int64_t> token_ids(step.num_tokens);
     std::vector<float> log_probabilities(step.num_tokens);
     const Ahead ahead{&projection.linear,    0.5f,
                       1,                     2,
                       forbidden.data(),      static_cast<int64_t>(forbidden.size()),
-                      token_ids.data(),      log_probabilities.data()};
+                      forbidden_if_short.data(), static_cast<int64_t>(forbidden_if_short.size()),
+                      num_short_steps.data(), token_ids.data(),
+                      log_probabilities.data()};
     decode_ahead(&stack, &embedding, &step, &ahead);
     for (int64_t each : token_ids) hash.add(static_cast<uint32_t>(each));
     hash.add(log_probabilities);
