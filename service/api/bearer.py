@@ -50,7 +50,7 @@ def behind_bearer(routes: Sequence[DocumentedRoute], keys: ApiKeys, *, prefix: s
     if not keys.is_required:
         return list(routes)
     wrap = partial(BearerKeys, keys=keys)
-    guard = Guard(wrap, status=401, scheme_name="bearer", scheme={"type": "http", "scheme": "bearer"})
+    guard = Guard(wrap, scheme_name="bearer", scheme={"type": "http", "scheme": "bearer"})
     return [*(route.behind(guard) for route in routes), UnknownPaths(prefix + "/{path:path}", wrap(_not_found))]
 
 

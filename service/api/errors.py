@@ -1,11 +1,11 @@
-"""The table of errors: exception -> status and problem. A problem is the body of a refusal or a stream's `error` event.
+"""The table of errors: exception -> problem. The dialect of the request's API turns it into a status and a body.
 
-Bodies are `application/problem+json`, RFC 9457. They show at most 100 characters of any part of a request.
+The native dialect is `application/problem+json`, RFC 9457; a problem is also the `error` event of a stream. Bodies show
+at most 100 characters of any part of a request.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from types import MappingProxyType
 
@@ -18,6 +18,7 @@ from starlette.types import Scope
 
 from service import errors
 from service.api.answers import FieldError, ProblemDetails
+from service.api.dialect import Dialect, Problem, Refusal
 from service.api.encoding import JsonResponse
 from service.api.record import RequestRecord, record_of
 
@@ -46,15 +47,12 @@ class ClientGoneError(errors.ServiceError):
     """The client hung up and will not read the answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    status: int
-    slug: str
-    title: str
-    outcome: str
+class InvalidRequestError(errors.ServiceError):
+    """A request that breaks a rule of a compatible API. The message is in that API's words."""
 
 
 INTERNAL = Problem(500, "internal", "Internal error", "error")
+MALFORMED = Problem(422, "malformed", "Malformed request", "invalid")
 INTERNAL_DETAIL = "Internal error. Quote the request_id when reporting it."
 PROBLEMS: Mapping[type[errors.ServiceError], Problem] = MappingProxyType(
     {
@@ -62,7 +60,8 @@ PROBLEMS: Mapping[type[errors.ServiceError], Problem] = MappingProxyType(
         errors.UnsupportedOptionError: Problem(400, "unsupported-option", "Unsupported option", "invalid"),
         KeyRefusedError: Problem(401, "unauthorized", "Unauthorized", "invalid"),
         errors.TooLargeError: Problem(413, "too-large", "Over a limit", "invalid"),
-        MalformedError: Problem(422, "malformed", "Malformed request", "invalid"),
+        MalformedError: MALFORMED,
+        InvalidRequestError: MALFORMED,
         errors.QueueFullError: Problem(429, "queue-full", "Queue full", "refused"),
         ClientGoneError: Problem(499, "client-gone", "Client closed the connection", "cancelled"),
         errors.EngineFailedError: Problem(500, "engine-failed", "The engine failed", "error"),
@@ -86,20 +85,17 @@ def problem_of(error: Exception) -> Problem:
     return PROBLEMS.get(type(error), INTERNAL) if isinstance(error, errors.ServiceError) else INTERNAL
 
 
-def problem_body(error: Exception, *, request_id: str) -> ProblemDetails:
-    """The problem object. The cause of an internal error is only logged, not sent to the client."""
+def refusal_of(error: Exception, *, request_id: str) -> Refusal:
+    """The cause of an internal error is only logged, not sent to the client."""
     problem = problem_of(error)
-    detail = str(error) if problem is not INTERNAL else INTERNAL_DETAIL
-    malformed = error if isinstance(error, MalformedError) else None
-    return ProblemDetails(
-        _type(problem.slug),
-        problem.title,
-        problem.status,
-        detail,
-        request_id,
-        errors=malformed.fields if malformed else None,
-        errors_omitted=malformed.num_omitted if malformed else None,
-    )
+    if problem is INTERNAL or not isinstance(error, errors.ServiceError):
+        return Refusal(INTERNAL, INTERNAL_DETAIL, request_id)
+    return Refusal(problem, str(error), request_id, error)
+
+
+def problem_body(error: Exception, *, request_id: str) -> ProblemDetails:
+    """The native body."""
+    return _problem_details(refusal_of(error, request_id=request_id))
 
 
 def record_failure(error: Exception, record: RequestRecord) -> None:
@@ -121,9 +117,11 @@ def install_error_handlers(app: Starlette) -> None:
         headers = {}
         if isinstance(error, errors.RetryableError):
             headers["Retry-After"] = str(error.retry_after_seconds)
-        elif isinstance(error, KeyRefusedError):
+        dialect = record.dialect
+        refusal = refusal_of(error, request_id=record.request_id)
+        if dialect.status(refusal.problem) == HTTPStatus.UNAUTHORIZED:
             headers["WWW-Authenticate"] = "Bearer"
-        return _response(problem_body(error, request_id=record.request_id), headers)
+        return _response(refusal, dialect, headers)
 
     async def on_hang_up(request: Request, _: Exception) -> Response:
         return await on_error(request, ClientGoneError("the client hung up while sending the request"))
@@ -143,15 +141,32 @@ def install_error_handlers(app: Starlette) -> None:
 
 
 def refuse(scope: Scope, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
-    """A problem for an error of HTTP itself, such as 404, titled with the status phrase."""
-    slug = STATUS_SLUGS.get(status, "http")
-    request_id = record_of(scope).request_id
-    return _response(ProblemDetails(_type(slug), HTTPStatus(status).phrase, status, detail, request_id), headers or {})
+    """Refuse with an error of HTTP itself, such as 404, titled with the status phrase."""
+    problem = Problem(status, STATUS_SLUGS.get(status, "http"), HTTPStatus(status).phrase, "invalid")
+    record = record_of(scope)
+    return _response(Refusal(problem, detail, record.request_id), record.dialect, headers or {})
 
 
-def _type(slug: str) -> str:
-    return f"urn:kakehashi:problem:{slug}"
+def _problem_details(refusal: Refusal) -> ProblemDetails:
+    malformed = refusal.error if isinstance(refusal.error, MalformedError) else None
+    return ProblemDetails(
+        f"urn:kakehashi:problem:{refusal.problem.slug}",
+        refusal.problem.title,
+        refusal.problem.status,
+        refusal.detail,
+        refusal.request_id,
+        errors=malformed.fields if malformed else None,
+        errors_omitted=malformed.num_omitted if malformed else None,
+    )
 
 
-def _response(body: ProblemDetails, headers: Mapping[str, str]) -> Response:
-    return JsonResponse(body, status_code=body.status, headers=headers, media_type="application/problem+json")
+NATIVE = Dialect(ProblemDetails, _problem_details, media_type="application/problem+json")
+
+
+def _response(refusal: Refusal, dialect: Dialect, headers: Mapping[str, str]) -> Response:
+    return JsonResponse(
+        dialect.body(refusal),
+        status_code=dialect.status(refusal.problem),
+        headers=headers,
+        media_type=dialect.media_type,
+    )

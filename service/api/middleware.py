@@ -5,6 +5,7 @@ It is pure ASGI because a middleware that buffers or wraps the receive channel w
 
 import re
 import time
+from collections.abc import Callable
 from secrets import token_hex
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,6 +13,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.access_log import AccessLog
+from service.api.dialect import Dialect
+from service.api.errors import NATIVE
 from service.api.record import RequestRecord, set_record
 from service.observability.log import set_request_ids
 
@@ -28,18 +31,23 @@ class RequestObserver(Protocol):
 
 
 class RequestRecorder:
-    """Assigns a request its id and trace, and reports and logs it after its answer."""
+    """Assigns a request its id and trace, and reports and logs it after its answer.
+
+    `dialect_of` takes a path, because a request may be refused before its route is found.
+    """
 
     def __init__(
         self,
         app: ASGIApp,
         *,
         observer: RequestObserver,
+        dialect_of: Callable[[str], Dialect] = lambda _: NATIVE,
         access_log: AccessLog | None = None,
         tracing: "Tracing | None" = None,
     ) -> None:
         self._app = app
         self._observer = observer
+        self._dialect_of = dialect_of
         self._access_log = access_log
         self._tracing = tracing
 
@@ -50,7 +58,7 @@ class RequestRecorder:
         began = time.monotonic()
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if SANE_REQUEST_ID.fullmatch(given) else f"req-{token_hex(16)}"
-        record = RequestRecord(request_id, is_probe=scope["path"] in PROBES)
+        record = RequestRecord(request_id, self._dialect_of(scope["path"]), is_probe=scope["path"] in PROBES)
         set_record(scope, record)
         trace = None if self._tracing is None else self._start_trace(self._tracing, scope, record, began)
         set_request_ids(request_id=request_id, trace_id=None if trace is None else trace.trace_id)

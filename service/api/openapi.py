@@ -17,8 +17,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api.answers import ProblemDetails
-from service.api.errors import PROBLEMS
+from service.api.dialect import Dialect
+from service.api.errors import NATIVE, PROBLEMS
 from service.api.url_limit import check_url
 
 SCHEMAS = "#/components/schemas/"
@@ -49,17 +49,25 @@ class Operation:
     is_stream: bool = False
     media_type: str | None = None
     problems: tuple[int, ...] = ()
+    """The native statuses of what can be refused; the dialect puts them into its own."""
+    dialect: Dialect = NATIVE
+
+    def error_statuses(self, *, has_key: bool) -> list[int]:
+        of_body = () if self.body is None else BODY_PROBLEMS
+        given = {*COMMON_PROBLEMS, *of_body, *self.problems, *([401] if has_key else [])}
+        problems = [problem for problem in PROBLEMS.values() if problem.status in given]
+        without_problem = given - {problem.status for problem in problems}
+        return sorted({*map(self.dialect.status, problems), *without_problem})
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """Lets requests with a key of its API through, and refuses others with `status`, in that API's own words.
+    """Lets requests with a key through, and raises KeyRefusedError for others.
 
     `scheme` is its Security Scheme Object in OpenAPI.
     """
 
     wrap: Callable[[ASGIApp], ASGIApp]
-    status: int
     scheme_name: str
     scheme: Mapping[str, str]
 
@@ -111,7 +119,8 @@ def describe(routes: Iterable[DocumentedRoute], *, title: str, version: str) -> 
     routes = list(routes)
     operations = [route.operation for route in routes]
     answers = [operation.answer for operation in operations if operation.answer is not None]
-    _, schemas = msgspec.json.schema_components([*answers, ProblemDetails], ref_template=SCHEMAS + "{name}")
+    errors = [operation.dialect.body_type for operation in operations]
+    _, schemas = msgspec.json.schema_components([*answers, *errors], ref_template=SCHEMAS + "{name}")
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         operation = route.operation
@@ -142,9 +151,8 @@ def _describe(operation: Operation, guard: Guard | None) -> dict[str, Any]:
         described["parameters"] = _parameters(operation.query)
     if guard is not None:
         described["security"] = [{guard.scheme_name: []}]
-    of_body = () if operation.body is None else BODY_PROBLEMS
-    for status in sorted({*COMMON_PROBLEMS, *of_body, *operation.problems, *([] if guard is None else [guard.status])}):
-        described["responses"][str(status)] = _problem(status)
+    for status in operation.error_statuses(has_key=guard is not None):
+        described["responses"][str(status)] = _problem(status, operation.dialect)
     return described
 
 
@@ -159,9 +167,9 @@ def _answer(operation: Operation) -> dict[str, Any]:
     return {"description": "OK", "content": content, "headers": _headers(200)}
 
 
-def _problem(status: int) -> dict[str, Any]:
-    titles = [problem.title for problem in PROBLEMS.values() if problem.status == status]
-    content = {"application/problem+json": {"schema": {"$ref": SCHEMAS + ProblemDetails.__name__}}}
+def _problem(status: int, dialect: Dialect) -> dict[str, Any]:
+    titles = dict.fromkeys(problem.title for problem in PROBLEMS.values() if dialect.status(problem) == status)
+    content = {dialect.media_type: {"schema": {"$ref": SCHEMAS + dialect.body_type.__name__}}}
     return {
         "description": " or ".join(titles) or HTTPStatus(status).phrase,
         "content": content,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from starlette.types import Scope
 
+from service.api.dialect import Dialect
 from service.translation.results import Usage
 
 
@@ -12,6 +13,8 @@ class RequestRecord:
     """`outcome` is set if it does not follow from the status."""
 
     request_id: str
+    dialect: Dialect
+    """Of the API whose path it is."""
     is_probe: bool = False
     """Whether it only reads the state of the server."""
     is_stream: bool = False
