@@ -1,5 +1,9 @@
 """The errors of a request; `service/api/errors.py` maps them to HTTP answers."""
 
+from typing import Literal
+
+LanguageField = Literal["source_lang", "target_lang"]
+
 MAX_SHOWN_CHARACTERS = 100
 
 
@@ -19,15 +23,39 @@ class ServiceError(Exception):
 
 
 class UnsupportedLanguageError(ServiceError):
-    """No checkpoint supports this language or pair."""
+    """No checkpoint supports this language or pair.
+
+    `field` is the field of the request, and `code` its unsupported value.
+    """
+
+    def __init__(self, message: str, *, field: LanguageField = "source_lang", code: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+        self.code = code
 
 
 class UnsupportedOptionError(ServiceError):
-    """An option or a combination of options that this server does not support."""
+    """An option or a combination of options that this server does not support.
+
+    If a single option has an unsupported value, `option` and `value` name it.
+    """
+
+    def __init__(self, message: str, *, option: str = "", value: str = "") -> None:
+        super().__init__(message)
+        self.option = option
+        self.value = value
 
 
 class TooLargeError(ServiceError):
-    """A body, a text, a number of texts or an answer is over its limit, or the work could never fit into the queue."""
+    """A body, a text, a number of texts or an answer is over its limit, or the work could never fit into the queue.
+
+    `size` and `limit` are the numbers of the message, if both are known.
+    """
+
+    def __init__(self, message: str, *, size: int | None = None, limit: int | None = None) -> None:
+        super().__init__(message)
+        self.size = size
+        self.limit = limit
 
 
 class RetryableError(ServiceError):

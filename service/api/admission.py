@@ -171,11 +171,17 @@ class Entry:
     def _check_limits(self, texts: tuple[str, ...]) -> None:
         limits = self._limits
         if len(texts) > limits.max_texts:
-            raise TooLargeError(f"the request has {len(texts)} texts; the limit is {limits.max_texts}")
+            raise TooLargeError(
+                f"the request has {len(texts)} texts; the limit is {limits.max_texts}",
+                size=len(texts),
+                limit=limits.max_texts,
+            )
         num_characters = sum(map(len, texts))
         if num_characters > limits.max_text_characters:
             raise TooLargeError(
-                f"the texts have {num_characters} characters; the limit is {limits.max_text_characters}"
+                f"the texts have {num_characters} characters; the limit is {limits.max_text_characters}",
+                size=num_characters,
+                limit=limits.max_text_characters,
             )
 
 

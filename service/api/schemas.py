@@ -103,8 +103,6 @@ class TranslationQuery(BaseModel):
 
     def to_work(self) -> Work:
         """Raises UnsupportedOptionError for what this server does not serve, and options that exclude each other."""
-        if self.format != "text":
-            raise UnsupportedOptionError("format html is not supported by this server yet")
         if "timings" in self.extras:
             raise UnsupportedOptionError("return timings is not supported by this server yet")
         if self.num_hypotheses > self.beam_size:
@@ -117,6 +115,7 @@ class TranslationQuery(BaseModel):
             source_lang=self.source_lang,
             target_langs=tuple(self.target_lang),
             model=self.model,
+            format=self.format,
             beam_size=self.beam_size,
             num_hypotheses=self.num_hypotheses,
             max_new_tokens=self.max_new_tokens,

@@ -11,7 +11,7 @@ from functools import cache
 import msgspec
 
 from service.engine.engine import Engine
-from service.errors import TooLargeError, UnsupportedOptionError
+from service.errors import TooLargeError, UnsupportedOptionError, shown
 from service.text.language_detector import DetectedLanguage, LanguageDetector
 from service.translation.answer_size import TRANSLATION_BYTES, AnswerSize
 from service.translation.decode_specs import encode_prefix
@@ -22,6 +22,9 @@ from service.translation.request import TranslationRequest
 from service.translation.routing import Catalogue, Route, ServedModel
 from service.translation.source_text import SourceReader, SourceText
 from service.translation.target_text import TargetText
+
+FORMATS = ("text",)
+SPLIT_SENTENCES = ("newlines",)
 
 _Reading = tuple[ServedModel, str]
 """The checkpoint that reads a text, and the language that it is in."""
@@ -71,6 +74,7 @@ class Preparation:
         request = self._request
         self._expected.add(TRANSLATION_BYTES * len(request.texts) * request.num_targets)
         texts = self._find_ways()
+        self._check_options()
         passages = Passages(request, AnswerSize(request, max_bytes=self._max_answer_bytes))
         sources = [self._read(each, passages) for each in texts]
         target_texts = []
@@ -121,6 +125,18 @@ class Preparation:
             raise UnsupportedOptionError(f"max_new_tokens is {request.max_new_tokens}; the limit is {limit} a sentence")
         encode_prefix(request.prefix, leg)  # on a second leg it would be too late to refuse it
         return route
+
+    def _check_options(self) -> None:
+        """After the languages: APIs that name one thing wrong with a request name those first."""
+        request = self._request
+        for option, value, served in (
+            ("format", request.format, FORMATS),
+            ("split_sentences", request.split_sentences, SPLIT_SENTENCES),
+        ):
+            if value not in served:
+                raise UnsupportedOptionError(
+                    f"{option} {shown(value)} is not supported by this server yet", option=option, value=value
+                )
 
     def _read(self, text: _Text, passages: Passages) -> dict[_Reading, SourceText]:
         """The text as each checkpoint among the first legs reads it."""

@@ -13,6 +13,7 @@ class TranslationRequest:
     If `source_lang` is None, the language of every text is detected separately. Without `target_langs`, a text is
     translated into the first language that is not its own.
 
+    `format` and `split_sentences` are those of the native API; the translator refuses values that it does not support.
     `max_new_tokens` is per sentence; None, also for the length penalty, leaves it to the server. With `prefix`, which
     needs a single text and target, the translation of the first sentence starts with it.
     """
@@ -21,6 +22,8 @@ class TranslationRequest:
     source_lang: str | None
     target_langs: tuple[str, ...]
     model: str | None = None
+    format: str = "text"
+    split_sentences: str = "newlines"
     beam_size: int = 1
     num_hypotheses: int = 1
     max_new_tokens: int | None = None

@@ -111,7 +111,9 @@ class Catalogue:
                 return Route((first, second))
         reached = ", ".join(Catalogue(models).languages()[source])
         raise UnsupportedLanguageError(
-            f"target_lang {quoted(target_lang)} cannot be reached from {source!r}, which is translated into {reached}"
+            f"target_lang {quoted(target_lang)} cannot be reached from {source!r}, which is translated into {reached}",
+            field="target_lang",
+            code=target_lang,
         )
 
     def _find_first_target(self, source_lang: str, model: str | None) -> str:
@@ -125,7 +127,11 @@ class Catalogue:
         sources = self.source_languages(model=model)
         source = match_code(source_lang, among=sources)
         if source is None:
-            raise UnsupportedLanguageError(f"source_lang {quoted(source_lang)} is not one of {', '.join(sources)}")
+            raise UnsupportedLanguageError(
+                f"source_lang {quoted(source_lang)} is not one of {', '.join(sources)}",
+                field="source_lang",
+                code=source_lang,
+            )
         return source
 
 
