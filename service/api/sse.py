@@ -26,11 +26,18 @@ T = TypeVar("T")
 
 
 def encode_event(name: bytes, data: bytes) -> bytes:
-    """`data` is JSON. Unicode line separators are escaped, because some clients treat them as the end of a line."""
+    return b"event: %b\n" % name + encode_data(data)
+
+
+def encode_data(data: bytes) -> bytes:
+    """An event without a name. `data` is JSON.
+
+    Unicode line separators are escaped, because some clients treat them as the end of a line.
+    """
     if not data.isascii():
         for character, escape in ESCAPES:
             data = data.replace(character, escape)
-    return b"event: %b\ndata: %b\n\n" % (name, data)
+    return b"data: %b\n\n" % data
 
 
 async def until_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:

@@ -4,21 +4,21 @@
 Refused before the first byte: 400, 413, 422, 429, 503; 504 when the deadline passes before a plain answer.
 """
 
-import time
+from collections.abc import Sequence
 from secrets import token_hex
 
+import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from service.api.admission import Admission, Entry, Work
 from service.api.answers import StreamDone, StreamStart, TranslationAnswer
 from service.api.encoding import JsonResponse, encode_json
-from service.api.errors import problem_body, record_failure
 from service.api.openapi import WORK_PROBLEMS, DocumentedRoute, Operation
 from service.api.reading import read_body, read_json, read_query
-from service.api.record import RequestRecord, record_of
 from service.api.schemas import TranslationBody, TranslationQuery
-from service.api.sse import HEADERS, EventStreamResponse, EventWriter, encode_event, until_gone
+from service.api.sse import HEADERS, EventStreamResponse, encode_event, until_gone
+from service.api.streaming import StreamedTranslation
 from service.translation.active import ActiveTranslation
 from service.translation.results import TokenEvent, Translation
 
@@ -64,7 +64,7 @@ class TranslationEndpoint:
         with self._admission.entered(scope) as entry:
             work = read_json(TranslationBody, scope, await read_body(receive)).to_work()
             if work.request.is_streamed:
-                await _stream(entry, work, scope, receive, send)
+                await StreamedTranslation(entry, work, NativeEvents)(scope, receive, send)
             else:
                 response = await until_gone(receive, _answer(entry, work))
                 await response(scope, receive, send)
@@ -86,7 +86,7 @@ class StreamEndpoint:
                 del response.headers["content-length"]  # a stream has none
                 await response(scope, receive, send)
             else:
-                await _stream(entry, work, scope, receive, send)
+                await StreamedTranslation(entry, work, NativeEvents)(scope, receive, send)
 
 
 async def _answer(entry: Entry, work: Work) -> Response:
@@ -95,36 +95,25 @@ async def _answer(entry: Entry, work: Work) -> Response:
         return JsonResponse(TranslationAnswer(_new_id(), ", ".join(active.models), translations, active.usage))
 
 
-async def _stream(entry: Entry, work: Work, scope: Scope, receive: Receive, send: Send) -> None:
-    prepared = await until_gone(receive, entry.prepare(work))
-    with entry.submitted(prepared, work) as active:
-        record = record_of(scope)
-        # The outcome until an event changes it: a stream that is cut short was cut by its client.
-        record.is_stream, record.outcome = True, "cancelled"
-        active.timeline.streaming_at = time.monotonic()
+class NativeEvents:
+    """`start`, `token`…, `translation`…, and one last `done` or `error`."""
 
-        async def tell(writer: EventWriter) -> None:
-            start = StreamStart(_new_id(), ", ".join(active.models), active.num_texts)
-            await writer.write(encode_event(b"start", encode_json(start)), more=True)
-            more = True
-            while more:
-                chunk, more = await _next_chunk(record, active)
-                await writer.write(chunk, more=more)
+    def __init__(self, active: ActiveTranslation) -> None:
+        self._active = active
 
-        await EventStreamResponse(tell)(scope, receive, send)
+    def start(self) -> bytes:
+        active = self._active
+        start = StreamStart(_new_id(), ", ".join(active.models), active.num_texts)
+        return encode_event(b"start", encode_json(start))
 
+    def encode(self, items: Sequence[TokenEvent | Translation]) -> bytes:
+        return b"".join(map(_encode, items))
 
-async def _next_chunk(record: RequestRecord, active: ActiveTranslation) -> tuple[bytes, bool]:
-    """All events of one step, and whether more follow. An error is not raised but becomes the last event."""
-    try:
-        chunk = b"" if active.is_over else b"".join(map(_encode, await active.next()))
-        if not active.is_over:
-            return chunk, True
-        record.outcome, active.timeline.decoded_at = "ok", time.monotonic()
-        return chunk + encode_event(b"done", encode_json(StreamDone(active.usage))), False
-    except Exception as error:  # after any error the stream must end with an error event
-        record_failure(error, record)
-        return encode_event(b"error", encode_json(problem_body(error, request_id=record.request_id))), False
+    def done(self) -> bytes:
+        return encode_event(b"done", encode_json(StreamDone(self._active.usage)))
+
+    def error(self, body: msgspec.Struct) -> bytes:
+        return encode_event(b"error", encode_json(body))
 
 
 def _encode(item: TokenEvent | Translation) -> bytes:
