@@ -24,11 +24,11 @@ from deploy.ray.fields import read_asked
 from deploy.ray.fleet_metrics import Page, merge_pages
 from deploy.ray.forwarding import Forwarder
 from service.api.answers import HealthAnswer
-from service.api.bearer import BearerKeys
 from service.api.body_limit import BodyLimit
 from service.api.cors import Cors
 from service.api.encoding import JsonResponse
 from service.api.errors import ClientGoneError, install_error_handlers
+from service.api.header_keys import HeaderKeys
 from service.api.listings import languages_answer
 from service.api.middleware import RequestRecorder
 from service.api.openapi import App
@@ -66,7 +66,7 @@ class Ingress:
             [Route("/languages", self._languages), Route("/models", self._models), Mount("/", self._forward)]
         )
         if (keys := read_api_keys(self._settings)).is_required:
-            native = BearerKeys(native, keys=keys)
+            native = HeaderKeys(native, keys=keys)
         app = App(
             openapi_url=None,
             redirect_slashes=False,

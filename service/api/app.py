@@ -10,10 +10,10 @@ from service.api import detect, explain, health, listings, translations
 from service.api.access_log import AccessLog
 from service.api.admission import Admission, Limits, RefusalObserver, RoomCheck
 from service.api.api_keys import ApiKeys
-from service.api.bearer import behind_bearer
 from service.api.body_limit import BodyLimit
 from service.api.cors import Cors
 from service.api.errors import install_error_handlers
+from service.api.header_keys import behind_keys
 from service.api.health import Readiness
 from service.api.listings import LoadedCheckpoints
 from service.api.middleware import RequestObserver, RequestRecorder
@@ -66,7 +66,7 @@ def create_app(
         # FastAPI's own asks at each request whether anything was set up to collect it.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         routes=[
-            *behind_bearer(native, api_keys, prefix="/v1"),
+            *behind_keys(native, api_keys, prefix="/v1"),
             *health.create_routes(engine, lifecycle, render_metrics=render_metrics),
         ],
     )
