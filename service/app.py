@@ -114,7 +114,7 @@ def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Ser
     )
     engine_telemetry.watch(engine)
     catalogue = Catalogue(models)
-    read_default_pair(settings, catalogue)
+    default_pair = read_default_pair(settings, catalogue)
     translator = Translator(
         catalogue,
         LanguageDetector(catalogue.source_languages()),
@@ -145,6 +145,7 @@ def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Ser
         limits=_limits(settings),
         max_body_bytes=settings.max_body_bytes,
         version=version(),
+        default_pair=default_pair,
         api_keys=api_keys,
         cors_origins=settings.cors_origin_list,
         lifespan=lifespan,

@@ -34,6 +34,7 @@ from service.text.language_detector import DetectedLanguage
 from service.translation.active import ActiveTranslation
 from service.translation.prepared import PreparedTranslation
 from service.translation.request import TranslationRequest
+from service.translation.results import Translation
 from service.translation.translator import Translator
 
 
@@ -146,6 +147,11 @@ class Entry:
         self._check_limits(texts)
         self._record.texts = texts
         return await self._translator.detect(texts, model=model)
+
+    async def translate(self, work: Work) -> list[Translation]:
+        """All of a plain answer. Raises what `prepare` and `submitted` do, and the failures of its decodes."""
+        with self.submitted(await self.prepare(work), work) as active:
+            return await active.drain()
 
     @contextmanager
     def submitted(self, prepared: PreparedTranslation, work: Work) -> Iterator[ActiveTranslation]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from fastapi import FastAPI
@@ -12,13 +13,16 @@ from service.api.admission import Admission, Limits, RefusalObserver, RoomCheck
 from service.api.api_keys import ApiKeys
 from service.api.body_limit import BodyLimit
 from service.api.cors import Cors
+from service.api.dialect_index import DialectIndex
 from service.api.errors import install_error_handlers
 from service.api.header_keys import behind_keys
 from service.api.health import Readiness
+from service.api.libretranslate import routes as libretranslate
 from service.api.listings import LoadedCheckpoints
 from service.api.middleware import RequestObserver, RequestRecorder
 from service.api.openapi import App
 from service.lifecycle import Lifecycle
+from service.translation.language_pair import LanguagePair
 from service.translation.routing import Catalogue
 from service.translation.translator import Translator
 
@@ -45,6 +49,7 @@ def create_app(
     limits: Limits,
     max_body_bytes: int,
     version: str,
+    default_pair: LanguagePair,
     api_keys: ApiKeys,
     cors_origins: Collection[str] = (),
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
@@ -58,6 +63,20 @@ def create_app(
         detect.create_route(admission),
         *listings.create_routes(catalogue, engine),
     ]
+    compatible = [
+        *libretranslate.create_routes(
+            admission,
+            catalogue,
+            default_pair,
+            api_keys,
+            partial(health.check_ready, engine, lifecycle),
+        ),
+    ]
+    routes = [
+        *behind_keys(native, api_keys, prefix="/v1"),
+        *health.create_routes(engine, lifecycle, render_metrics=render_metrics),
+        *compatible,
+    ]
     app = App(
         title="Kakehashi",
         version=version,
@@ -65,14 +84,14 @@ def create_app(
         redirect_slashes=False,
         # FastAPI's own asks at each request whether anything was set up to collect it.
         telemetry={"tracing": False, "metrics": False, "logs": False},
-        routes=[
-            *behind_keys(native, api_keys, prefix="/v1"),
-            *health.create_routes(engine, lifecycle, render_metrics=render_metrics),
-        ],
+        routes=routes,
     )
     install_error_handlers(app)
     app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
     if cors_origins:
         app.add_middleware(Cors, origins=cors_origins)
-    app.add_middleware(RequestRecorder, observer=observer, access_log=access_log, tracing=tracing)
+    dialect_of = DialectIndex(routes, {})
+    app.add_middleware(
+        RequestRecorder, observer=observer, dialect_of=dialect_of, access_log=access_log, tracing=tracing
+    )
     return app

@@ -21,6 +21,13 @@ class Readiness(Protocol):
     def is_ready(self) -> bool: ...
 
 
+def check_ready(engine: Readiness, lifecycle: Lifecycle) -> None:
+    """Raises DrainingError and NotReadyError."""
+    lifecycle.check_open()
+    if not engine.is_ready:
+        raise NotReadyError("the workers are starting", retry_after_seconds=1)
+
+
 def create_routes(
     engine: Readiness, lifecycle: Lifecycle, *, render_metrics: Callable[[], bytes]
 ) -> list[DocumentedRoute]:
@@ -28,9 +35,7 @@ def create_routes(
         return JsonResponse(HealthAnswer())
 
     async def ready(_: Request) -> Response:
-        lifecycle.check_open()
-        if not engine.is_ready:
-            raise NotReadyError("the workers are starting", retry_after_seconds=1)
+        check_ready(engine, lifecycle)
         return JsonResponse(HealthAnswer())
 
     async def metrics(_: Request) -> Response:

@@ -29,14 +29,16 @@ COMMON_PROBLEMS = (413, 431, 500)
 BODY_PROBLEMS = (415,)
 WORK_PROBLEMS = (400, 422, 429, 503, 504)
 RETRYABLE = frozenset({429, 503})
-STREAM_DESCRIPTION = (
-    "Server-Sent Events: `start`, `token`…, `translation`…, and one last `done` or `error`, whose data is a problem"
-)
+JSON = "application/json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One method of one path. `answer` is the msgspec type of a JSON answer, `media_type` that of any other."""
+    """One method of one path.
+
+    `answer` is the msgspec type of a JSON answer, `stream` describes the events of a streamed one, and `media_type` is
+    that of any other.
+    """
 
     method: str
     path: str
@@ -44,9 +46,10 @@ class Operation:
     summary: str
     description: str = ""
     body: type[BaseModel] | None = None
+    body_types: tuple[str, ...] = (JSON,)
     query: type[BaseModel] | None = None
     answer: type | None = None
-    is_stream: bool = False
+    stream: str = ""
     media_type: str | None = None
     problems: tuple[int, ...] = ()
     """The native statuses of what can be refused; the dialect puts them into its own."""
@@ -125,7 +128,9 @@ def describe(routes: Iterable[DocumentedRoute], *, title: str, version: str) -> 
     for route in routes:
         operation = route.operation
         if operation.body is not None:
-            schemas[operation.body.__name__] = operation.body.model_json_schema(ref_template=SCHEMAS + "{model}")
+            schema = operation.body.model_json_schema(ref_template=SCHEMAS + "{model}")
+            schemas |= schema.pop("$defs", {})
+            schemas[operation.body.__name__] = schema
         paths.setdefault(operation.path, {})[operation.method.lower()] = _describe(operation, route.guard)
     components = {"schemas": schemas}
     if schemes := {guard.scheme_name: guard.scheme for route in routes if (guard := route.guard) is not None}:
@@ -145,7 +150,8 @@ def _describe(operation: Operation, guard: Guard | None) -> dict[str, Any]:
     if operation.description:
         described["description"] = operation.description
     if operation.body is not None:
-        content = {"application/json": {"schema": {"$ref": SCHEMAS + operation.body.__name__}}}
+        schema = {"$ref": SCHEMAS + operation.body.__name__}
+        content = {media_type: {"schema": schema} for media_type in operation.body_types}
         described["requestBody"] = {"required": True, "content": content}
     if operation.query is not None:
         described["parameters"] = _parameters(operation.query)
@@ -159,9 +165,10 @@ def _describe(operation: Operation, guard: Guard | None) -> dict[str, Any]:
 def _answer(operation: Operation) -> dict[str, Any]:
     content: dict[str, Any] = {}
     if operation.answer is not None:
-        content["application/json"] = {"schema": {"$ref": SCHEMAS + operation.answer.__name__}}
-    if operation.is_stream:
-        content["text/event-stream"] = {"schema": {"type": "string", "description": STREAM_DESCRIPTION}}
+        (schema,), _ = msgspec.json.schema_components([operation.answer], ref_template=SCHEMAS + "{name}")
+        content[JSON] = {"schema": schema}
+    if operation.stream:
+        content["text/event-stream"] = {"schema": {"type": "string", "description": operation.stream}}
     if operation.media_type is not None:
         content[operation.media_type] = {"schema": {"type": "string"}}
     return {"description": "OK", "content": content, "headers": _headers(200)}

@@ -37,6 +37,11 @@ def read_json(model: type[M], scope: Scope, body: bytes) -> M:
     content_type = Headers(scope=scope).get("content-type", "")
     if not _may_be_json(content_type):
         raise HTTPException(415, f"Content-Type {quoted(content_type)} is not read here: send application/json")
+    return _validate(model, parse_object(body), place="body")
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """A JSON object."""
     try:
         # Not pydantic's own parser: it rejects lone surrogates without naming the field.
         fields = json.loads(body.decode("utf-8-sig"))
@@ -50,7 +55,7 @@ def read_json(model: type[M], scope: Scope, body: bytes) -> M:
         raise _malformed("body", "nested too deeply") from error
     if not isinstance(fields, dict):
         raise _malformed("body", "Input should be an object")
-    return _validate(model, fields, place="body")
+    return fields
 
 
 def read_query(model: type[M], scope: Scope) -> M:

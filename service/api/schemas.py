@@ -49,18 +49,20 @@ def _text_or_texts(value: object) -> object:
 UnicodeText = Annotated[str, AfterValidator(_is_unicode)]
 Text = Annotated[UnicodeText, AfterValidator(_has_text)]
 LanguageCode = Annotated[str, Field(min_length=1, max_length=MAX_LANGUAGE_CHARACTERS), AfterValidator(_is_unicode)]
+LookedUpCode = Annotated[UnicodeText, AfterValidator(lambda code: code[: MAX_LANGUAGE_CHARACTERS + 1])]
+"""For APIs that call a code of any length unsupported: one that is too long is cut, and is no language either way."""
 ModelName = Annotated[str, Field(max_length=MAX_MODEL_CHARACTERS), AfterValidator(_is_unicode)]
 Seconds = Annotated[float, Field(gt=0)]
 Extra = Literal["tokens", "alignment", "top_tokens", "timings"]
 
 
-def _one_or_many_schema(*, max_items: int | None = None) -> WithJsonSchema:
+def one_or_many_schema(*, max_items: int | None = None) -> WithJsonSchema:
     items = {"type": "array", "items": {"type": "string"}, "minItems": 1}
     return WithJsonSchema({"anyOf": [{"type": "string"}, items | ({"maxItems": max_items} if max_items else {})]})
 
 
 Texts = Annotated[
-    list[UnicodeText], FailFast(), Field(min_length=1), BeforeValidator(_text_or_texts), _one_or_many_schema()
+    list[UnicodeText], FailFast(), Field(min_length=1), BeforeValidator(_text_or_texts), one_or_many_schema()
 ]
 
 
@@ -94,7 +96,7 @@ class TranslationQuery(BaseModel):
         FailFast(),
         Field(min_length=1, max_length=MAX_TARGETS),
         BeforeValidator(_one_or_many),
-        _one_or_many_schema(max_items=MAX_TARGETS),
+        one_or_many_schema(max_items=MAX_TARGETS),
     ] = Field(examples=["de"])
 
     @property

@@ -23,6 +23,9 @@ from service.translation.active import ActiveTranslation
 from service.translation.results import TokenEvent, Translation
 
 TAG = "translation"
+EVENTS = (
+    "Server-Sent Events: `start`, `token`…, `translation`…, and one last `done` or `error`, whose data is a problem"
+)
 
 
 def create_routes(admission: Admission) -> list[DocumentedRoute]:
@@ -34,7 +37,7 @@ def create_routes(admission: Admission) -> list[DocumentedRoute]:
         description="Translates one text or many into one language or many; as Server-Sent Events with `stream`.",
         body=TranslationBody,
         answer=TranslationAnswer,
-        is_stream=True,
+        stream=EVENTS,
         problems=WORK_PROBLEMS,
     )
     stream = Operation(
@@ -45,7 +48,7 @@ def create_routes(admission: Admission) -> list[DocumentedRoute]:
         description="Server-Sent Events for a browser's EventSource. Close it on `done` or `error`; otherwise the "
         "browser reconnects and repeats the request.",
         query=TranslationQuery,
-        is_stream=True,
+        stream=EVENTS,
         problems=WORK_PROBLEMS,
     )
     return [
@@ -96,8 +99,6 @@ async def _answer(entry: Entry, work: Work) -> Response:
 
 
 class NativeEvents:
-    """`start`, `token`…, `translation`…, and one last `done` or `error`."""
-
     def __init__(self, active: ActiveTranslation) -> None:
         self._active = active
 

@@ -17,6 +17,7 @@ from service.observability.metrics import Metrics
 from service.observability.request_telemetry import RequestTelemetry
 from service.observability.translation_telemetry import TranslationTelemetry
 from service.settings import BUNDLED_MODEL, Settings
+from service.translation.language_pair import LanguagePair
 from service.translation.prepared import PreparedTranslation
 from service.translation.request import TranslationRequest
 from service.translation.routing import Catalogue, ServedModel
@@ -78,6 +79,7 @@ def scripted_app(
     max_queue_tokens: int = 10_000,
     bias_by_distance: list[list[float]] | None = None,
     api_keys: str = "",
+    default_pair: LanguagePair = LanguagePair(None, None),
     cors_origins: tuple[str, ...] = (),
     access_log: AccessLog | None = None,
 ) -> ScriptedApp:
@@ -113,6 +115,7 @@ def scripted_app(
         limits=limits,
         max_body_bytes=MAX_BODY_BYTES,
         version="0",
+        default_pair=default_pair,
         api_keys=parse_list(api_keys) if api_keys else ApiKeys(),
         cors_origins=cors_origins,
         access_log=access_log,

@@ -80,7 +80,9 @@ def test_a_trailing_slash_makes_no_difference(server: HttpServer, path: str):
 
 @pytest.mark.parametrize("path", [route.path for route in ROUTES if "POST" in (route.methods or ())])
 def test_a_trailing_slash_makes_no_difference_to_a_body(server: HttpServer, path: str):
-    assert ask(server, "POST", f"{path}/")[0] == ask(server, "POST", path)[0] == 422
+    status = ask(server, "POST", path)[0]
+    assert status in (200, 400, 422)  # reached the route, whatever its API makes of an empty body
+    assert ask(server, "POST", f"{path}/")[0] == status
 
 
 def test_an_http_1_0_client_gets_a_stream_without_chunks(server: HttpServer):

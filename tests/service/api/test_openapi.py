@@ -93,6 +93,11 @@ def test_all_routes_are_described(document: dict[str, Any]):
         ("GET", "/health/live"),
         ("GET", "/health/ready"),
         ("GET", "/metrics"),
+        ("POST", "/translate"),
+        ("POST", "/detect"),
+        ("GET", "/languages"),
+        ("GET", "/frontend/settings"),
+        ("GET", "/health"),
     }
 
 
