@@ -13,6 +13,8 @@ from service.api.admission import Admission, Limits, RefusalObserver, RoomCheck
 from service.api.api_keys import ApiKeys
 from service.api.body_limit import BodyLimit
 from service.api.cors import Cors
+from service.api.deepl import routes as deepl
+from service.api.deepl.errors import DIALECT as DEEPL
 from service.api.dialect_index import DialectIndex
 from service.api.errors import install_error_handlers
 from service.api.header_keys import behind_keys
@@ -71,6 +73,7 @@ def create_app(
             api_keys,
             partial(health.check_ready, engine, lifecycle),
         ),
+        *behind_keys(deepl.create_routes(admission, catalogue), api_keys, scheme=deepl.SCHEME, prefix=deepl.PREFIX),
     ]
     routes = [
         *behind_keys(native, api_keys, prefix="/v1"),
@@ -90,7 +93,7 @@ def create_app(
     app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
     if cors_origins:
         app.add_middleware(Cors, origins=cors_origins)
-    dialect_of = DialectIndex(routes, {})
+    dialect_of = DialectIndex(routes, {f"{deepl.PREFIX}/": DEEPL})
     app.add_middleware(
         RequestRecorder, observer=observer, dialect_of=dialect_of, access_log=access_log, tracing=tracing
     )

@@ -98,6 +98,10 @@ def test_all_routes_are_described(document: dict[str, Any]):
         ("GET", "/languages"),
         ("GET", "/frontend/settings"),
         ("GET", "/health"),
+        ("POST", "/v2/translate"),
+        ("GET", "/v2/languages"),
+        ("GET", "/v2/usage"),
+        ("POST", "/v2/usage"),
     }
 
 

@@ -1,0 +1,67 @@
+"""DeepL: `POST /v2/translate`, `GET /v2/languages`, `GET|POST /v2/usage`.
+
+200, or refused with 400, 413, 429, 500, 503, 504. With keys set, everything under `/v2` needs one (403).
+"""
+
+from service.api.admission import Admission
+from service.api.deepl.endpoints import LanguagesEndpoint, TranslateEndpoint, UsageEndpoint
+from service.api.deepl.errors import DIALECT
+from service.api.deepl.schemas import (
+    DeepLLanguage,
+    DeepLLanguagesQuery,
+    DeepLTranslateAnswer,
+    DeepLTranslateBody,
+    DeepLUsage,
+)
+from service.api.deepl.usage import CharacterUsage
+from service.api.fields import URL_ENCODED
+from service.api.header_keys import Scheme
+from service.api.openapi import JSON, WORK_PROBLEMS, DocumentedRoute, Operation
+from service.translation.routing import Catalogue
+
+TAG = "DeepL"
+PREFIX = "/v2"
+SCHEME = Scheme("DeepL-Auth-Key", {"type": "apiKey", "in": "header", "name": "Authorization"})
+
+
+def create_routes(admission: Admission, catalogue: Catalogue) -> list[DocumentedRoute]:
+    usage = CharacterUsage()
+    show_usage = UsageEndpoint(usage)
+    return [
+        DocumentedRoute(
+            Operation(
+                method="POST",
+                path="/v2/translate",
+                tag=TAG,
+                summary="Translate",
+                body=DeepLTranslateBody,
+                body_types=(JSON, URL_ENCODED),
+                answer=DeepLTranslateAnswer,
+                problems=WORK_PROBLEMS,
+                dialect=DIALECT,
+            ),
+            TranslateEndpoint(admission, usage),
+        ),
+        DocumentedRoute(
+            Operation(
+                method="GET",
+                path="/v2/languages",
+                tag=TAG,
+                summary="Languages",
+                query=DeepLLanguagesQuery,
+                answer=list[DeepLLanguage],
+                problems=(400,),
+                dialect=DIALECT,
+            ),
+            LanguagesEndpoint(catalogue),
+        ),
+        *(
+            DocumentedRoute(
+                Operation(
+                    method=method, path="/v2/usage", tag=TAG, summary="Usage", answer=DeepLUsage, dialect=DIALECT
+                ),
+                show_usage,
+            )
+            for method in ("GET", "POST")
+        ),
+    ]
