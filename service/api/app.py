@@ -19,6 +19,7 @@ from service.api.dialect_index import DialectIndex
 from service.api.errors import install_error_handlers
 from service.api.header_keys import behind_keys
 from service.api.health import Readiness
+from service.api.huggingface import routes as huggingface
 from service.api.libretranslate import routes as libretranslate
 from service.api.listings import LoadedCheckpoints
 from service.api.middleware import RequestObserver, RequestRecorder
@@ -74,6 +75,8 @@ def create_app(
             partial(health.check_ready, engine, lifecycle),
         ),
         *behind_keys(deepl.create_routes(admission, catalogue), api_keys, scheme=deepl.SCHEME, prefix=deepl.PREFIX),
+        *behind_keys(huggingface.create_routes(admission, default_pair), api_keys),
+        huggingface.create_info_route(catalogue, max_requests=limits.max_requests, version=version),
     ]
     routes = [
         *behind_keys(native, api_keys, prefix="/v1"),

@@ -102,6 +102,10 @@ def test_all_routes_are_described(document: dict[str, Any]):
         ("GET", "/v2/languages"),
         ("GET", "/v2/usage"),
         ("POST", "/v2/usage"),
+        ("POST", "/"),
+        ("POST", "/generate"),
+        ("POST", "/generate_stream"),
+        ("GET", "/info"),
     }
 
 
