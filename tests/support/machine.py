@@ -1,10 +1,11 @@
 """The means that some tests need and some machines lack."""
 
+import shutil
 from dataclasses import dataclass
 from functools import cache
 
-MEANS = ("kernels", "bfloat16")
-"""Our own kernels, and products of bfloat16 on the CPU."""
+MEANS = ("kernels", "bfloat16", "node")
+"""Our own kernels, products of bfloat16 on the CPU, and a Node.js that runs the examples in JavaScript."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,9 @@ class Means:
 @cache
 def find_means(name: str) -> Means:
     """Kernels that are not built although they could run are not a problem to report here: tests fail instead."""
+    if name == "node":
+        node = shutil.which("node")
+        return Means(node or "", "" if node else "there is no node in PATH")
     import torch  # only here: many runs of a few tests do not need it
 
     from model.kernels import libraries
