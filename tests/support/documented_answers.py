@@ -23,7 +23,7 @@ PROBLEM = "application/problem+json"
 def bodies(app: App, path: str, **known: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     """Bodies that the schema of this route allows. `known` are strategies for meaningful values, such as languages."""
     content = app.openapi()["paths"][path]["post"]["requestBody"]["content"]
-    return objects(_resolve(app, content["application/json"]["schema"]), **known)
+    return objects(_inline(app, content["application/json"]["schema"]), **known)
 
 
 def queries(app: App, path: str, **known: st.SearchStrategy[Any]) -> st.SearchStrategy[bytes]:
@@ -65,10 +65,16 @@ def check_documented(app: App, method: str, path: str, answer: Exchange) -> None
         assert len(answer.body) < 8 << 10
 
 
-def _resolve(app: App, schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    name = schema["$ref"].rpartition("/")[2]
-    found: Mapping[str, Any] = app.openapi()["components"]["schemas"][name]
-    return found
+def _inline(app: App, schema: Any) -> Any:
+    """With what its references lead to in their place."""
+    if isinstance(schema, list):
+        return [_inline(app, each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return _inline(app, app.openapi()["components"]["schemas"][name])
+    return {name: _inline(app, each) for name, each in schema.items()}
 
 
 def _encode(fields: Mapping[str, Any]) -> bytes:

@@ -38,12 +38,14 @@ def values(schema: Schema) -> st.SearchStrategy[Any]:
             return st.lists(values(schema["items"]), min_size=num_items[0], max_size=num_items[1])
         case "object":
             return objects(schema)
+        case None:
+            return st.one_of(st.none(), st.booleans(), st.integers(), TEXT, st.lists(TEXT, max_size=MAX_ITEMS))
     raise ValueError(f"no values are known for {schema}")
 
 
 def objects(schema: Schema, **known: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     """`known` are strategies of fields that are always present."""
-    fields = {name: known.get(name, values(field)) for name, field in schema["properties"].items()}
+    fields = {name: known.get(name, values(field)) for name, field in schema.get("properties", {}).items()}
     required = {*schema.get("required", ()), *known}
     return st.fixed_dictionaries(
         {name: fields[name] for name in fields if name in required},
@@ -53,11 +55,12 @@ def objects(schema: Schema, **known: st.SearchStrategy[Any]) -> st.SearchStrateg
 
 def _numbers(schema: Schema) -> st.SearchStrategy[float]:
     low, high = schema.get("minimum"), schema.get("maximum")
-    above = schema.get("exclusiveMinimum")
+    above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
     return st.floats(
         above if low is None else low,
-        high,
+        below if high is None else high,
         exclude_min=above is not None,
+        exclude_max=below is not None,
         allow_nan=False,
         allow_infinity=False,
     )

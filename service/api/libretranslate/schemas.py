@@ -33,7 +33,7 @@ class LibreTranslateBody(BaseModel):
     source: LookedUpCode | None = Field(None, examples=[AUTO])
     target: LookedUpCode | None = Field(None, examples=["de"])
     format: UnicodeText | None = None
-    alternatives: Annotated[Any, WithJsonSchema({"type": "integer", "maximum": MAX_ALTERNATIVES})] = 0
+    alternatives: Annotated[Any, WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_ALTERNATIVES})] = 0
     api_key: ApiKey = None
 
     @property
