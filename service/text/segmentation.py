@@ -15,8 +15,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import sentencex
-
+from service.text import boundaries
 from service.text.splitting import split_long
 
 # Languages without a space between sentences. Thai, Lao, Khmer and Burmese have none between words, but one here.
@@ -26,18 +25,6 @@ _NO_SPACE_BETWEEN_WORDS = _NO_SPACE_BETWEEN_SENTENCES | {"th", "lo", "km", "my",
 _LINE_BREAK = re.compile(r"\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 _LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 _ITEM_NUMBER = re.compile(r"(?:\d{1,3}[.．)])+|[IVX]{1,5}\.")
-
-# `sentencex` takes time quadratic in the length of its input, so lines are passed in windows.
-_WINDOW_CHARACTERS = 2_000
-
-# Wrong cuts of `sentencex`: after titles that it does not know, and in a sentence that goes on after a quotation.
-_TITLE = {
-    "en": re.compile(r"(?:^|\W)(?:Mr|Mrs|Ms|Dr|Prof)\.\s{1,2}$"),
-    "fr": re.compile(r"(?:^|\W)(?:M|MM|Mme|Mmes|Mlle|Mlles|Mgr)\.\s{1,2}$"),
-}
-_TITLE_CHARACTERS = 8
-_QUOTATION_END = ("」", "』", "）")
-_AFTER_QUOTATION = re.compile(r"[とっを、。はがにもの]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,52 +145,8 @@ def _lines(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _stretches(line: str, language: str) -> Iterator[str]:
-    """The sentences of a line including whitespace; joined, they are the line."""
-    if not _is_translated(line):
-        yield line
-        return
-    held = ""
-    for stretch in _library_stretches(line, language):
-        if held and not _goes_on(held, stretch, language):
-            yield held
-            held = ""
-        held += stretch
-    if held:
-        yield held
-
-
-def _goes_on(left: str, right: str, language: str) -> bool:
-    """Whether the sentence at the end of `left` continues in `right`."""
-    if language in _TITLE:
-        return _TITLE[language].search(left[-_TITLE_CHARACTERS:]) is not None
-    return language == "ja" and left.endswith(_QUOTATION_END) and _AFTER_QUOTATION.match(right) is not None
-
-
-def _library_stretches(line: str, language: str) -> Iterator[str]:
-    """A window ends at the last boundary found in it; without one, the sentence continues in the next window."""
-    start = 0
-    held = ""
-    while len(line) - start > _WINDOW_CHARACTERS:
-        window = line[start : start + _WINDOW_CHARACTERS]
-        found = _segmented(window, language)
-        if len(found) == 1:
-            held += window
-            start += len(window)
-            continue
-        for stretch in found[:-1]:
-            yield held + stretch
-            held = ""
-            start += len(stretch)
-    for stretch in _segmented(line[start:], language):
-        yield held + stretch
-        held = ""
-    if held:
-        yield held
-
-
-def _segmented(text: str, language: str) -> list[str]:
-    stretches: list[str] = sentencex.segment(language, text)
-    return stretches if "".join(stretches) == text else [text]
+    """The sentences of a line with all whitespace: joined, they are the line."""
+    return boundaries.stretches(line, language) if _is_translated(line) else iter((line,))
 
 
 def _primary(language: str) -> str:
