@@ -3,13 +3,12 @@
 from dataclasses import dataclass, field
 
 from model.checkpoint.generation_config import EarlyStopping, GenerationConfig
+from model.search.repetition import is_looping, longest_loop
 from model.search.results import NO_DETAILS, Details, FinishReason, Hypothesis, Token
 from model.search.spec import DecodeSpec
 
-MAX_LOOP_NGRAM = 8
-MIN_LOOP_REPEATS = 4
-MIN_LOOP_TOKENS = 16
-_LOOP_SPANS = tuple((n, max(MIN_LOOP_REPEATS * n, MIN_LOOP_TOKENS)) for n in range(1, MAX_LOOP_NGRAM + 1))
+TARGET_LOOP_FACTOR = 2
+"""A translation has up to so many times the tokens of its source."""
 
 
 @dataclass(slots=True)
@@ -47,6 +46,7 @@ class Goal:
     """
 
     __slots__ = (
+        "_source_loop",
         "early_stopping",
         "eos_token_id",
         "forces_eos",
@@ -63,6 +63,7 @@ class Goal:
         if prompt >= generation.max_length:
             raise ValueError(f"decoder_prompt has {prompt} tokens, max_length is {generation.max_length}")
         self.spec = spec
+        self._source_loop: int | None = None  # counted once it is needed
         self.prompt_length = self.length = prompt
         self.max_length = min(prompt + spec.max_new_tokens, generation.max_length)
         self.eos_token_id = eos_token_id
@@ -83,16 +84,12 @@ class Goal:
             return "stop"
         if is_last:
             return "length"
-        if self.spec.repetition_guard and is_looping(token_ids):
+        if self.spec.repetition_guard and is_looping(token_ids) and self._exceeds_source(token_ids):
             return "repetition"
         return None
 
-
-def is_looping(token_ids: list[int]) -> bool:
-    """Whether the tokens end in an n-gram (n <= 8) repeated at least 4 times and over at least 16 tokens."""
-    for n, span in _LOOP_SPANS:
-        if len(token_ids) < span:
-            return False
-        if token_ids[-1] == token_ids[-1 - n] and token_ids[-span:-n] == token_ids[n - span :]:
-            return True
-    return False
+    def _exceeds_source(self, token_ids: list[int]) -> bool:
+        """Whether the tokens loop for longer than a translation of what the source repeats might."""
+        if self._source_loop is None:
+            self._source_loop = longest_loop(self.spec.source_ids)
+        return is_looping(token_ids, more=TARGET_LOOP_FACTOR * self._source_loop)

@@ -4,8 +4,11 @@ import pytest
 import torch
 from transformers import StoppingCriteria
 
+from model.checkpoint.generation_config import GenerationConfig
 from model.decoding.generate import generate
-from model.search.goal import is_looping
+from model.search.goal import Goal
+from model.search.repetition import is_looping, longest_loop
+from model.search.spec import DecodeSpec
 from tests.support.pairs import Pair, assert_equal_outputs, make_spec, prompts_of, random_sources, their_outputs
 
 MAX_LENGTH = 60
@@ -27,6 +30,53 @@ MAX_LENGTH = 60
 )
 def test_loop_is_an_ngram_four_times_and_over_sixteen_tokens(token_ids: list[int], expected: bool) -> None:
     assert is_looping(token_ids) is expected
+
+
+def counting(*parts: int, count: int) -> list[int]:
+    """`parts` again and again, a 0 among them being a number that counts."""
+    return [part or 100 + number for number in range(count) for part in parts]
+
+
+@pytest.mark.parametrize(
+    ("token_ids", "expected"),
+    [
+        ([*counting(7, 8, 0, count=10), 7], False),
+        ([*counting(7, 8, 0, count=10), 7, 8], True),
+        ([*counting(7, 0, count=15), 7], False),
+        ([*counting(7, 0, count=16), 7], True),
+        (counting(1, 2, 3, 4, 5, 0, 6, 7, count=5), False),
+        (counting(1, 2, 3, 4, 5, 0, 6, 7, count=6), True),
+        (counting(0, count=60), False),
+        ([*counting(7, 0, 0, count=20), 7], False),
+    ],
+)
+def test_loop_may_vary_in_one_token_where_it_is_longer(token_ids: list[int], expected: bool) -> None:
+    assert is_looping(token_ids) is expected
+
+
+@pytest.mark.parametrize(
+    ("token_ids", "expected"),
+    [
+        ([], 0),
+        (list(range(40)), 0),
+        ([5, 5], 0),
+        ([9, *[5] * 7, 9], 7),
+        ([*range(20), *[1, 2, 3] * 4, *range(20)], 12),
+        ([9, 9, *counting(7, 8, 0, count=5)], 15),
+    ],
+)
+def test_longest_loop_is_found_wherever_it_is(token_ids: list[int], expected: int) -> None:
+    # A token before or after a stretch may pass for the one that varies.
+    assert expected <= longest_loop(token_ids) <= expected + 2 * (expected > 0)
+
+
+@pytest.mark.parametrize("unit", [[5], [5, 6], [5, 6, 7, 8, 9]])
+def test_what_the_source_repeats_may_be_repeated_up_to_twice_as_long(unit: list[int]) -> None:
+    source = (3, *unit * (40 // len(unit)), 2)
+    goal = Goal(DecodeSpec("test", source, (1,), 500), GenerationConfig(1000), eos_token_id=2)
+    target = unit * (60 // len(unit))
+    assert goal.finish_reason(target) is None
+    assert goal.finish_reason(target * 2) == "repetition"
 
 
 class LoopCriteria(StoppingCriteria):  # type: ignore[misc]
