@@ -1,6 +1,7 @@
 """Bodies and queries, with the names of the contract. Numbers are finite and bounded; lists fail at the first error."""
 
 import re
+from collections.abc import Sequence
 from secrets import randbits
 from typing import Annotated, Literal
 
@@ -41,11 +42,6 @@ def _one_or_many(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-def _text_or_texts(value: object) -> object:
-    """Of a list, any item may be blank: it comes back as it is."""
-    return _one_or_many(_has_text(value) if isinstance(value, str) else value)
-
-
 UnicodeText = Annotated[str, AfterValidator(_is_unicode)]
 Text = Annotated[UnicodeText, AfterValidator(_has_text)]
 LanguageCode = Annotated[str, Field(min_length=1, max_length=MAX_LANGUAGE_CHARACTERS), AfterValidator(_is_unicode)]
@@ -56,13 +52,21 @@ Seconds = Annotated[float, Field(gt=0)]
 Extra = Literal["tokens", "alignment", "top_tokens", "timings"]
 
 
-def one_or_many_schema(*, max_items: int | None = None) -> WithJsonSchema:
-    items = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+def one_or_many_schema(*, max_items: int | None = None, item_types: Sequence[str] = ("string",)) -> WithJsonSchema:
+    types = [{"type": each} for each in item_types]
+    items = {"type": "array", "items": {"anyOf": types} if len(types) > 1 else types[0], "minItems": 1}
     return WithJsonSchema({"anyOf": [{"type": "string"}, items | ({"maxItems": max_items} if max_items else {})]})
 
 
 Texts = Annotated[
-    list[UnicodeText], FailFast(), Field(min_length=1), BeforeValidator(_text_or_texts), one_or_many_schema()
+    list[UnicodeText], FailFast(), Field(min_length=1), BeforeValidator(_one_or_many), one_or_many_schema()
+]
+NullableTexts = Annotated[
+    list[UnicodeText | None],
+    FailFast(),
+    Field(min_length=1),
+    BeforeValidator(_one_or_many),
+    one_or_many_schema(item_types=("string", "null")),
 ]
 
 
@@ -90,7 +94,7 @@ class TranslationQuery(BaseModel):
     priority: Priority = "interactive"
     timeout_s: Seconds | None = None
 
-    text: Texts = Field(examples=["I saw a dog."])
+    text: NullableTexts = Field(examples=["I saw a dog."])
     target_lang: Annotated[
         list[LanguageCode],
         FailFast(),
@@ -103,6 +107,11 @@ class TranslationQuery(BaseModel):
     def is_streamed(self) -> bool:
         return True
 
+    @property
+    def nulls(self) -> frozenset[int]:
+        """The places of texts that are null. They are translated as blanks, and come back as null."""
+        return frozenset(index for index, text in enumerate(self.text) if text is None)
+
     def to_work(self) -> Work:
         """Raises UnsupportedOptionError for what this server does not serve, and options that exclude each other."""
         if "timings" in self.extras:
@@ -113,7 +122,7 @@ class TranslationQuery(BaseModel):
             raise UnsupportedOptionError("prefix needs exactly one text and one target_lang")
         sampling = self._sampling()
         request = TranslationRequest(
-            texts=tuple(self.text),
+            texts=tuple(text or "" for text in self.text),
             source_lang=self.source_lang,
             target_langs=tuple(self.target_lang),
             model=self.model,

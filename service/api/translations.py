@@ -5,13 +5,14 @@ Refused before the first byte: 400, 413, 422, 429, 503; 504 when the deadline pa
 """
 
 from collections.abc import Sequence
+from functools import partial
 from secrets import token_hex
 
 import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from service.api.admission import Admission, Entry, Work
+from service.api.admission import Admission, Entry
 from service.api.answers import StreamDone, StreamStart, TranslationAnswer
 from service.api.encoding import JsonResponse, encode_json
 from service.api.openapi import WORK_PROBLEMS, DocumentedRoute, Operation
@@ -65,11 +66,11 @@ class TranslationEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._admission.entered(scope) as entry:
-            work = read_json(TranslationBody, scope, await read_body(receive)).to_work()
-            if work.request.is_streamed:
-                await StreamedTranslation(entry, work, NativeEvents)(scope, receive, send)
+            body = read_json(TranslationBody, scope, await read_body(receive))
+            if body.is_streamed:
+                await _stream(entry, body)(scope, receive, send)
             else:
-                response = await until_gone(receive, _answer(entry, work))
+                response = await until_gone(receive, _answer(entry, body))
                 await response(scope, receive, send)
 
 
@@ -82,25 +83,31 @@ class StreamEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._admission.entered(scope) as entry:
             await read_body(receive)
-            work = read_query(TranslationQuery, scope).to_work()
+            query = read_query(TranslationQuery, scope)
             if scope["method"] == "HEAD":
-                await until_gone(receive, entry.prepare(work))
+                await until_gone(receive, entry.prepare(query.to_work()))
                 response = Response(headers=HEADERS, media_type=EventStreamResponse.media_type)
                 del response.headers["content-length"]  # a stream has none
                 await response(scope, receive, send)
             else:
-                await StreamedTranslation(entry, work, NativeEvents)(scope, receive, send)
+                await _stream(entry, query)(scope, receive, send)
 
 
-async def _answer(entry: Entry, work: Work) -> Response:
+async def _answer(entry: Entry, body: TranslationQuery) -> Response:
+    work, nulls = body.to_work(), body.nulls
     with entry.submitted(await entry.prepare(work), work) as active:
-        translations = await active.drain()
+        translations = [_as_sent(each, nulls) for each in await active.drain()]
         return JsonResponse(TranslationAnswer(_new_id(), ", ".join(active.models), translations, active.usage))
 
 
+def _stream(entry: Entry, body: TranslationQuery) -> StreamedTranslation:
+    return StreamedTranslation(entry, body.to_work(), partial(NativeEvents, nulls=body.nulls))
+
+
 class NativeEvents:
-    def __init__(self, active: ActiveTranslation) -> None:
+    def __init__(self, active: ActiveTranslation, *, nulls: frozenset[int]) -> None:
         self._active = active
+        self._nulls = nulls
 
     def start(self) -> bytes:
         active = self._active
@@ -108,7 +115,7 @@ class NativeEvents:
         return encode_event(b"start", encode_json(start))
 
     def encode(self, items: Sequence[TokenEvent | Translation]) -> bytes:
-        return b"".join(map(_encode, items))
+        return b"".join(_encode(item, self._nulls) for item in items)
 
     def done(self) -> bytes:
         return encode_event(b"done", encode_json(StreamDone(self._active.usage)))
@@ -117,8 +124,17 @@ class NativeEvents:
         return encode_event(b"error", encode_json(body))
 
 
-def _encode(item: TokenEvent | Translation) -> bytes:
-    return encode_event(b"token" if isinstance(item, TokenEvent) else b"translation", encode_json(item))
+def _encode(item: TokenEvent | Translation, nulls: frozenset[int]) -> bytes:
+    if isinstance(item, TokenEvent):
+        return encode_event(b"token", encode_json(item))
+    return encode_event(b"translation", encode_json(_as_sent(item, nulls)))
+
+
+def _as_sent(translation: Translation, nulls: frozenset[int]) -> Translation:
+    """A text that is null comes back as null."""
+    if translation.text_index not in nulls:
+        return translation
+    return msgspec.structs.replace(translation, text=None, hypotheses=[])
 
 
 def _new_id() -> str:

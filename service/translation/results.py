@@ -1,6 +1,7 @@
 """The parts of an answer, as the HTTP contract names them; absent fields are omitted from the JSON."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
 
@@ -51,6 +52,10 @@ class HypothesisText(msgspec.Struct, frozen=True, gc=False):
     score: float
 
 
+NullableText = Annotated[str, msgspec.Meta(extra_json_schema={"type": ["string", "null"]})]
+"""Only the native API sends null, for a text that is null."""
+
+
 class Translation(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
     """One text in one language, with the requested code. `text` and `score` are those of the best hypothesis.
 
@@ -62,7 +67,7 @@ class Translation(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_
     text_index: int
     target_lang: str
     pivot_lang: str | None = None
-    text: str
+    text: NullableText
     score: float
     detected_source_lang: str | None = None
     detected_confidence: float | None = None

@@ -29,8 +29,6 @@ def check_malformed(answer: Exchange, *fields: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"text": ""}, "text"),
-        ({"text": " \n\t\u3000"}, "text"),
         ({"text": []}, "text"),
         ({"text": None}, "text"),
         ({"text": 5}, "text"),

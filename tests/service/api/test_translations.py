@@ -42,6 +42,22 @@ async def test_a_blank_item_of_a_list_comes_back_as_it_is_in_its_place(scripted:
     assert len(scripted.engine.submitted) == 2, "one decode for each request"
 
 
+@pytest.mark.parametrize("text", ["", " \n\t\u3000"])
+async def test_a_blank_text_comes_back_as_it_is(scripted: ScriptedApp, text: str):
+    plain = await post(scripted.app, TRANSLATE, BODY | {"text": text})
+    assert [each["text"] for each in plain.json["translations"]] == [text]
+    assert not scripted.engine.submitted
+
+
+async def test_null_comes_back_as_null_in_its_place(scripted: ScriptedApp):
+    body = BODY | {"text": [None, "Hello", None], "target_lang": ["de", "fr"]}
+    plain = (await post(scripted.app, TRANSLATE, body)).json["translations"]
+    assert [each["text"] for each in plain] == [None, None, "Hello", "Hello", None, None]
+    stream = await post(scripted.app, TRANSLATE, body | {"stream": True})
+    found = [each.data for each in stream.events if each.name == "translation"]
+    assert sorted(found, key=plain.index) == plain
+
+
 async def test_extra_fields_are_those_asked_for(scripted: ScriptedApp):
     answer = await post(scripted.app, TRANSLATE, BODY | {"return": ["alignment", "top_tokens"]})
     token = answer.json["translations"][0]["tokens"][0]
