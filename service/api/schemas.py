@@ -12,6 +12,7 @@ from model.search.spec import MAX_TEMPERATURE, MIN_TEMPERATURE, Sampling
 from service.api.admission import Work
 from service.engine.types import Priority
 from service.errors import UnsupportedOptionError
+from service.text.segmentation import SplitSentences
 from service.translation.request import TranslationRequest
 
 MAX_INT = 2**31 - 1
@@ -87,6 +88,7 @@ class TranslationQuery(BaseModel):
     top_p: float | None = Field(None, gt=0, le=1)
     seed: int | None = Field(None, ge=-(2**63), le=2**63 - 1)
     repetition_guard: bool = True
+    split_sentences: SplitSentences = "newlines"
     prefix: Text | None = None
     extras: Annotated[list[Extra], FailFast(), Field(max_length=MAX_EXTRAS)] = Field(
         default_factory=list, alias="return"
@@ -131,6 +133,7 @@ class TranslationQuery(BaseModel):
             num_hypotheses=self.num_hypotheses,
             max_new_tokens=self.max_new_tokens,
             length_penalty=self.length_penalty,
+            split_sentences=self.split_sentences,
             sampling=sampling,
             prefix=(self.prefix or "").strip(),
             with_tokens=bool(self.extras),

@@ -3,7 +3,8 @@
 `separators[0] + t[0] + separators[1] + t[1] … + separators[n]` is the translation of a text. With the source's own gaps
 and sentences it is always the original text.
 
-- A line is never joined with the next: line breaks, indentation and empty lines stay as they are.
+- Lines are not joined: line breaks, indentation and empty lines stay as they are. Other values of `SplitSentences` than
+  the default join lines first, and everything here is about the joined text.
 - A stretch without a letter or digit (`---`, `…`, an emoji alone) is not a sentence, and neither is the number of a
   list item at the start of a line (`1.`, `2.3.`, `IV.`): they stay as they are.
 - Between two sentences on one line the source's whitespace stays; a translation into a language that sets no space
@@ -14,9 +15,14 @@ and sentences it is always the original text.
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from service.text import boundaries
 from service.text.splitting import split_long
+from service.text.unwrapping import join_all_lines, join_lines
+
+SplitSentences = Literal["newlines", "punctuation", "none"]
+"""What ends a sentence besides its punctuation: a line break, or only a blank line. `none`: nothing but the limit."""
 
 # Languages without a space between sentences. Thai, Lao, Khmer and Burmese have none between words, but one here.
 _NO_SPACE_BETWEEN_SENTENCES = frozenset({"ja", "zh", "yue", "wuu", "lzh"})
@@ -59,6 +65,7 @@ def segment(
     text: str,
     *,
     language: str,
+    split: SplitSentences = "newlines",
     max_tokens: int | None = None,
     count_tokens: Callable[[str], int] | None = None,
     on_sentence: Callable[[str], None] | None = None,
@@ -68,9 +75,10 @@ def segment(
     `on_sentence` is called with each sentence as soon as it is found, and may raise an exception to stop the work.
     Control characters are text like any other. A lone surrogate in a sentence raises UnicodeEncodeError.
     """
-    builder = _Builder(joins_without_space=_primary(language) in _NO_SPACE_BETWEEN_WORDS, on_sentence=on_sentence)
-    for line, line_break in _lines(text):
-        for stretch in _stretches(line, _primary(language)):
+    joins_without_space = _primary(language) in _NO_SPACE_BETWEEN_WORDS
+    builder = _Builder(joins_without_space=joins_without_space, on_sentence=on_sentence)
+    for line, line_break in _lines(_joined(text, split, sets_spaces=not joins_without_space)):
+        for stretch in [line] if split == "none" else _stretches(line, _primary(language)):
             sentence = stretch.strip()
             if max_tokens is None or count_tokens is None or not _is_translated(sentence):
                 builder.add(stretch)
@@ -82,6 +90,13 @@ def segment(
             builder.keep(after)
         builder.end_line(line_break)
     return builder.build()
+
+
+def _joined(text: str, split: SplitSentences, *, sets_spaces: bool) -> str:
+    if split == "newlines":
+        return text
+    join = join_lines if split == "punctuation" else join_all_lines
+    return join(text, sets_spaces=sets_spaces)
 
 
 def _is_translated(stretch: str) -> bool:

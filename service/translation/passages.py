@@ -35,7 +35,10 @@ class Passages:
     def reader(self, model: ServedModel, source_lang: str) -> SourceReader:
         """The request's only reader for this checkpoint and language."""
         key = (model, source_lang)
-        return self._readers.get(key) or self._readers.setdefault(key, SourceReader(model, source_lang))
+        split = self._request.split_sentences
+        return self._readers.get(key) or self._readers.setdefault(
+            key, SourceReader(model, source_lang, split=split, max_pieces=model.max_source_pieces)
+        )
 
     def begin(self, source: SourceText, route: Route, *, prefix: str) -> Passage:
         """Create the passage of a text on the first leg of its route."""

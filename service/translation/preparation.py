@@ -24,7 +24,6 @@ from service.translation.source_text import SourceReader, SourceText
 from service.translation.target_text import TargetText
 
 FORMATS = ("text",)
-SPLIT_SENTENCES = ("newlines",)
 
 _Reading = tuple[ServedModel, str]
 """The checkpoint that reads a text, and the language that it is in."""
@@ -128,15 +127,11 @@ class Preparation:
 
     def _check_options(self) -> None:
         """After the languages: APIs that name one thing wrong with a request name those first."""
-        request = self._request
-        for option, value, served in (
-            ("format", request.format, FORMATS),
-            ("split_sentences", request.split_sentences, SPLIT_SENTENCES),
-        ):
-            if value not in served:
-                raise UnsupportedOptionError(
-                    f"{option} {shown(value)} is not supported by this server yet", option=option, value=value
-                )
+        value = self._request.format
+        if value not in FORMATS:
+            raise UnsupportedOptionError(
+                f"format {shown(value)} is not supported by this server yet", option="format", value=value
+            )
 
     def _read(self, text: _Text, passages: Passages) -> dict[_Reading, SourceText]:
         """The text as each checkpoint among the first legs reads it."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from model.search.spec import Sampling
 from service.engine.types import Priority
+from service.text.segmentation import SplitSentences
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +14,7 @@ class TranslationRequest:
     If `source_lang` is None, the language of every text is detected separately. Without `target_langs`, a text is
     translated into the first language that is not its own.
 
-    `format` and `split_sentences` are those of the native API; the translator refuses values that it does not support.
+    `format` is that of the native API; the translator refuses values that it does not support.
     `max_new_tokens` is per sentence; None, also for the length penalty, leaves it to the server. With `prefix`, which
     needs a single text and target, the translation of the first sentence starts with it.
     """
@@ -23,11 +24,11 @@ class TranslationRequest:
     target_langs: tuple[str, ...]
     model: str | None = None
     format: str = "text"
-    split_sentences: str = "newlines"
     beam_size: int = 1
     num_hypotheses: int = 1
     max_new_tokens: int | None = None
     length_penalty: float | None = None
+    split_sentences: SplitSentences = "newlines"
     sampling: Sampling | None = None
     prefix: str = ""
     with_tokens: bool = False

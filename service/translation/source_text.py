@@ -6,7 +6,7 @@ from functools import cache
 
 import msgspec
 
-from service.text.segmentation import Segmented, segment
+from service.text.segmentation import Segmented, SplitSentences, segment
 from service.translation.routing import ServedModel
 
 
@@ -32,9 +32,12 @@ class SourceText:
 class SourceReader:
     """Reads texts of one language for one checkpoint. Equal sentences are tokenized once."""
 
-    def __init__(self, model: ServedModel, source_lang: str) -> None:
+    def __init__(self, model: ServedModel, source_lang: str, *, split: SplitSentences, max_pieces: int) -> None:
+        """`max_pieces` of a sentence, at most the model's `max_source_pieces`."""
         self._model = model
         self._source_lang = source_lang
+        self._split = split
+        self._max_pieces = max_pieces
         self._read_sentence = cache(self._tokenize)  # measured texts mostly become sentences
 
     def read(
@@ -44,7 +47,7 @@ class SourceReader:
         on_measured: Callable[[int], None] | None = None,
         on_sentence: Callable[[int], None] | None = None,
     ) -> SourceText:
-        """Cut a text into sentences that fit the checkpoint's positions.
+        """Cut a text into sentences of at most `max_pieces`.
 
         `on_measured` is called with the number of tokens of everything measured, including texts that are too long for
         a sentence, and `on_sentence` with that of every sentence. Either may raise an exception to stop the work.
@@ -65,7 +68,8 @@ class SourceReader:
         segmented = segment(
             text,
             language=self._source_lang,
-            max_tokens=self._model.max_source_pieces,
+            split=self._split,
+            max_tokens=self._max_pieces,
             count_tokens=count_tokens,
             on_sentence=add,
         )

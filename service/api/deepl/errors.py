@@ -5,7 +5,7 @@ import msgspec
 from service.api.dialect import Dialect, Refusal
 from service.errors import UnsupportedLanguageError, UnsupportedOptionError
 
-FIELDS = {"format": "tag_handling", "split_sentences": "split_sentences"}
+FIELDS = {"format": "tag_handling"}
 """Option of a `TranslationRequest` -> DeepL's name for it."""
 
 

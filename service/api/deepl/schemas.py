@@ -1,5 +1,6 @@
 """Bodies and answers of DeepL's API. Options that would change a translation but are not served are refused by name."""
 
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
@@ -10,9 +11,12 @@ from service.api.admission import Work
 from service.api.deepl.errors import not_supported
 from service.api.errors import InvalidRequestError
 from service.api.schemas import LookedUpCode, UnicodeText
+from service.text.segmentation import SplitSentences
 from service.translation.request import TranslationRequest
 
-SPLIT_SENTENCES = MappingProxyType({"0": "none", "1": "newlines", "nonewlines": "punctuation"})
+SPLIT_SENTENCES: Mapping[str, SplitSentences] = MappingProxyType(
+    {"0": "none", "1": "newlines", "nonewlines": "punctuation"}
+)
 MODEL_TYPES = MappingProxyType(
     {
         "quality_optimized": "quality_optimized",

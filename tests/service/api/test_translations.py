@@ -42,6 +42,13 @@ async def test_a_blank_item_of_a_list_comes_back_as_it_is_in_its_place(scripted:
     assert len(scripted.engine.submitted) == 2, "one decode for each request"
 
 
+async def test_what_ends_a_sentence_is_for_the_request_to_choose(scripted: ScriptedApp):
+    body = BODY | {"text": "A house\nis old. It\nis."}
+    for split, num_sentences in (("newlines", 4), ("punctuation", 2), ("none", 1)):
+        answer = await post(scripted.app, TRANSLATE, body | {"split_sentences": split, "return": ["tokens"]})
+        assert len(answer.json["translations"][0]["source_tokens"]) == num_sentences
+
+
 @pytest.mark.parametrize("text", ["", " \n\t\u3000"])
 async def test_a_blank_text_comes_back_as_it_is(scripted: ScriptedApp, text: str):
     plain = await post(scripted.app, TRANSLATE, BODY | {"text": text})

@@ -28,7 +28,7 @@ DEEPL: dict[str, st.SearchStrategy[Any]] = {
     "text": st.lists(TEXTS, max_size=3),
     "target_lang": LANGUAGE,
     "source_lang": st.sampled_from([None, "EN"]),
-    "split_sentences": st.just("1"),
+    "split_sentences": st.sampled_from(["0", "1", "nonewlines"]),
     "formality": st.sampled_from(["default", "prefer_less"]),
     "tag_handling": NONE,
     **dict.fromkeys(("glossary_id", "glossary_ids", "style_id", "translation_memory_id", "custom_instructions"), NONE),
