@@ -195,6 +195,7 @@ class ExplainBody(BaseModel):
             with_tokens=True,
             num_top_tokens=self.k,
             with_alignment=True,
+            is_one_decode=True,
         )
         return Work(request, timeout_seconds=self.timeout_s, is_repeatable=True)
 

@@ -10,6 +10,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from model.search.spec import DecodeSpec
 from service.engine.engine import Engine
 from service.engine.events import Event, Failed, Started
 from service.engine.subscription import Subscription
@@ -23,7 +24,7 @@ from service.translation.reading_order import Item, ReadingOrder
 from service.translation.results import TokenEvent, Translation, Usage
 
 SLICE_BYTES = 32_000
-RELAY_BYTES = 4_000
+FOLLOW_UP_BYTES = 4_000
 """Cutting, tokenizing and submitting the second leg of a sentence takes as long as making this many bytes of answer."""
 
 
@@ -131,23 +132,28 @@ class ActiveTranslation:
         num_tokens = len(event.tokens)
         if num_tokens and decoded.is_read and self._request.is_streamed:
             self._observe_pace(decoded)
-        decoded.receive(event)
+        continuation = decoded.receive(event)
         self.usage.generated_tokens += num_tokens * decoded.num_sentences
         self._passages.answer.add(num_tokens * decoded.bytes_per_token)
-        num_relayed = self._relay(decoded) if decoded.is_over else 0
+        num_following = self._follow_up(decoded, continuation)
         self._due.extend(self._waiting.pop(decoded, ()))
         token_bytes = self._passages.answer.token_bytes(len(decoded.spec.source_ids))
-        return EVENT_BYTES + num_tokens * token_bytes + num_relayed * RELAY_BYTES
+        return EVENT_BYTES + num_tokens * token_bytes + num_following * FOLLOW_UP_BYTES
 
-    def _relay(self, decoded: DecodedText) -> int:
-        """Begin the second legs that follow `decoded`. Returns their number."""
-        num_relayed = self._passages.relay(decoded)
+    def _follow_up(self, decoded: DecodedText, continuation: DecodeSpec | None) -> int:
+        """Begin the decodes that follow on `decoded`: its continuation, or second legs. Returns how many there are."""
+        num_following = 0
+        if continuation is not None:
+            self._passages.go_on(decoded, continuation)
+            num_following = 1
+        elif decoded.is_over:
+            num_following = self._passages.relay(decoded)
         specs = self._passages.take_new()
         if specs:
             request = self._request
             decodes = self._engine.prepare(specs, is_cacheable=request.is_cacheable)
             self._engine.extend(self._subscription, decodes, is_streamed=request.is_streamed)
-        return num_relayed
+        return num_following
 
     def _read(self, reading: _Reading, batch: list[TokenEvent | Translation], *, max_work: int) -> int:
         """Read the first text that is due; it stays due while there is more. Returns the work in bytes of answer."""
@@ -174,9 +180,14 @@ class ActiveTranslation:
         return work
 
     def _note_start(self, decoded: DecodedText, event: Started) -> None:
-        """The source of a decode may have been encoded for its first sentence, but not for the others."""
+        """The source of a decode may have been encoded for its first sentence, but not for the others.
+
+        A continuation reads a source that has been counted.
+        """
         started_at = event.started_at or time.monotonic()
         self.timeline.start_sentence(started_at, encode_seconds=event.encode_seconds if event.encoded else 0.0)
+        if decoded.has_started:
+            return
         self.usage.encoder_cache_misses += event.encoded
         self.usage.encoder_cache_hits += decoded.num_sentences - event.encoded
         decoded.has_started = True

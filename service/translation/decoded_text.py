@@ -1,10 +1,13 @@
-"""The text of one decode of a request, shared by all equal sentences."""
+"""The text of one decode of a request, or of several in a row, shared by all equal sentences."""
+
+from collections.abc import Sequence
 
 import msgspec
 
 from model.search.results import Hypothesis, Progress, Token
 from model.search.spec import DecodeSpec
 from model.tokenizers.detokenizer import IncrementalDetokenizer
+from service.translation.continuation import joined, next_spec, runs_on
 from service.translation.results import TopToken
 from service.translation.routing import ServedModel
 
@@ -28,6 +31,9 @@ class DecodedText(msgspec.Struct, eq=False, gc=False):
     `num_sentences` counts the sentences that share it; `bytes_per_token` is the growth of the answer by a token over
     all of them. `texts`, by the rank of their hypotheses, are complete once it `is_over`.
 
+    Where it reaches the limit of a decode and `may_go_on`, another decode goes on from `head`, the best hypothesis so
+    far. `spec` is that of the first decode.
+
     A request may have tens of thousands. They are hidden from the garbage collector (there are no cycles), whose full
     collections would otherwise block the event loop for longer than any other work.
     """
@@ -36,11 +42,13 @@ class DecodedText(msgspec.Struct, eq=False, gc=False):
     model: ServedModel
     prefix_ids: tuple[int, ...]
     keeps_deltas: bool
+    may_go_on: bool
     detokenizer: IncrementalDetokenizer | None
     """None once it is over."""
     num_sentences: int = 0
     bytes_per_token: int = 0
     has_started: bool = False
+    head: Hypothesis | None = None
     num_tokens: int = 0
     text: str = ""
     deltas: list[Delta] = []
@@ -50,10 +58,16 @@ class DecodedText(msgspec.Struct, eq=False, gc=False):
 
     @classmethod
     def begin(
-        cls, spec: DecodeSpec, model: ServedModel, *, prefix_ids: tuple[int, ...], keeps_deltas: bool
+        cls,
+        spec: DecodeSpec,
+        model: ServedModel,
+        *,
+        prefix_ids: tuple[int, ...],
+        keeps_deltas: bool,
+        may_go_on: bool,
     ) -> "DecodedText":
         """`prefix_ids` are the end of the decoder prompt: their text is not emitted, but later text continues it."""
-        return cls(spec, model, prefix_ids, keeps_deltas, _detokenizer(model, prefix_ids))
+        return cls(spec, model, prefix_ids, keeps_deltas, may_go_on, _detokenizer(model, prefix_ids))
 
     @property
     def is_over(self) -> bool:
@@ -69,12 +83,14 @@ class DecodedText(msgspec.Struct, eq=False, gc=False):
         names = self.model.tokenizer.source_names
         return [names.get(token_id, "") for token_id in self.spec.source_ids]
 
-    def receive(self, progress: Progress) -> None:
+    def receive(self, progress: Progress) -> DecodeSpec | None:
+        """Take the next event of its decode. Returns the decode that it goes on in, where this one was too short."""
         detokenizer = self.detokenizer
         assert detokenizer is not None, "progress after the end"
         texts = [detokenizer.push(token.token_id) for token in progress.tokens]
         self.num_tokens += len(texts)
-        rest = detokenizer.finish() if progress.hypotheses else ""
+        hypotheses = self._ended(progress.hypotheses)
+        rest = detokenizer.finish() if hypotheses else ""
         if texts:
             texts[-1] += rest
         self.text += "".join(texts) or rest
@@ -82,10 +98,31 @@ class DecodedText(msgspec.Struct, eq=False, gc=False):
             self.deltas += map(self._delta, texts, progress.tokens)
             if rest and not texts:
                 self.deltas.append(Delta(rest))
-        if progress.hypotheses:
-            self.texts = (self.text, *map(self._text_of, progress.hypotheses[1:]))
-            self.hypotheses = progress.hypotheses
+        if hypotheses:
+            self.texts = (self.text, *map(self._text_of, hypotheses[1:]))
+            self.hypotheses = hypotheses
             self.detokenizer = None
+        elif progress.hypotheses:
+            return self._next_spec()
+        return None
+
+    def _next_spec(self) -> DecodeSpec:
+        assert self.head is not None, "nothing to go on from"
+        eos_token_id = self.model.checkpoint.config.eos_token_id  # a rule may force one at the limit
+        target_ids = tuple(token_id for token_id in self.head.token_ids if token_id != eos_token_id)
+        return next_spec(self.spec, target_ids, num_prefix_tokens=len(self.prefix_ids))
+
+    def _ended(self, hypotheses: Sequence[Hypothesis]) -> tuple[Hypothesis, ...]:
+        """All of the target, if it is over: otherwise the best hypothesis so far is the new `head`."""
+        if not hypotheses:
+            return ()
+        whole = tuple(joined(self.head, each) for each in hypotheses)
+        if whole[0].finish_reason != "length" or not self.may_go_on:
+            return whole
+        if runs_on(len(whole[0].token_ids), num_source_tokens=len(self.spec.source_ids)):
+            return tuple(each._replace(finish_reason="repetition") for each in whole)
+        self.head = whole[0]
+        return ()
 
     def token_name(self, token_id: int) -> str:
         return self.model.tokenizer.target_names.get(token_id, "")

@@ -1,10 +1,12 @@
 """The passages of one request on all legs, and the distinct decodes that their sentences share."""
 
 from collections import defaultdict
+from dataclasses import replace
 from functools import cache
 
 from model.search.spec import DecodeSpec
 from service.translation.answer_size import AnswerSize
+from service.translation.continuation import MIN_LIMIT
 from service.translation.decode_specs import decode_spec, encode_prefix
 from service.translation.decoded_text import DecodedText
 from service.translation.passage import Passage, Relay, Sentence
@@ -30,14 +32,15 @@ class Passages:
         self._by_sentence: defaultdict[tuple[Leg, bool], dict[SourceSentence, DecodedText]] = defaultdict(dict)
         self._readers: dict[tuple[ServedModel, str], SourceReader] = {}
         self._relays: defaultdict[DecodedText, dict[tuple[Leg, str], Relay]] = defaultdict(dict)
-        self._num_taken = 0
+        self._new: list[DecodeSpec] = []
 
     def reader(self, model: ServedModel, source_lang: str) -> SourceReader:
         """The request's only reader for this checkpoint and language."""
         key = (model, source_lang)
-        split = self._request.split_sentences
+        request = self._request
+        max_pieces = model.num_fitting_pieces if request.may_go_on else model.max_source_pieces
         return self._readers.get(key) or self._readers.setdefault(
-            key, SourceReader(model, source_lang, split=split, max_pieces=model.max_source_pieces)
+            key, SourceReader(model, source_lang, split=request.split_sentences, max_pieces=max_pieces)
         )
 
     def begin(self, source: SourceText, route: Route, *, prefix: str) -> Passage:
@@ -66,9 +69,16 @@ class Passages:
 
     def take_new(self) -> list[DecodeSpec]:
         """The specs that no earlier call returned, in the order of their keys."""
-        new = [decoded.spec for decoded in self.decoded[self._num_taken :]]
-        self._num_taken = len(self.decoded)
+        new, self._new = self._new, []
         return new
+
+    def go_on(self, decoded: DecodedText, spec: DecodeSpec) -> None:
+        """Decode more of it. A request has no two equal decodes; two texts may come to the same words, one forced."""
+        while spec in self._by_spec:
+            spec = replace(spec, max_new_tokens=spec.max_new_tokens - 1)
+        self._by_spec[spec] = decoded
+        self.decoded.append(decoded)
+        self._new.append(spec)
 
     def _last_passage(self, source: SourceText, leg: Leg, *, prefix: str, num_uses: int) -> Passage:
         *separators, after = source.segmented.separators(leg.target_lang)
@@ -95,12 +105,24 @@ class Passages:
         decoded = self._by_spec.get(spec)
         if decoded is None:
             keeps_deltas = self._request.is_streamed or self._request.with_tokens
-            decoded = DecodedText.begin(spec, leg.model, prefix_ids=prefix_ids, keeps_deltas=keeps_deltas)
+            decoded = DecodedText.begin(
+                spec,
+                leg.model,
+                prefix_ids=prefix_ids,
+                keeps_deltas=keeps_deltas,
+                may_go_on=self._may_go_on(leg, is_last_leg=is_last_leg),
+            )
             self._by_spec[spec] = decoded
             self.decoded.append(decoded)
+            self._new.append(spec)
         if not prefix_ids:
             by_sentence[sentence] = decoded
         return decoded
+
+    def _may_go_on(self, leg: Leg, *, is_last_leg: bool) -> bool:
+        """A client's own limit is one of the last leg."""
+        request = self._request
+        return (request.may_go_on or not is_last_leg) and leg.model.max_new_tokens >= MIN_LIMIT
 
     def _use(self, decoded: DecodedText, *, num_uses: int, is_last_leg: bool) -> None:
         """Let `num_uses` more sentences share `decoded`, which may have begun if a second leg equals an earlier one."""

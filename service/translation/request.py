@@ -38,6 +38,8 @@ class TranslationRequest:
     repetition_guard: bool = True
     is_streamed: bool = False
     is_cacheable: bool = True
+    is_one_decode: bool = False
+    """Whether every sentence ends at the limit of its model, even without `max_new_tokens`."""
 
     @property
     def num_targets(self) -> int:
@@ -47,3 +49,8 @@ class TranslationRequest:
     @property
     def num_characters(self) -> int:
         return sum(map(len, self.texts))
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether a sentence goes on past the limit of its model."""
+        return self.max_new_tokens is None and not self.is_one_decode

@@ -16,6 +16,10 @@ from service.errors import UnsupportedLanguageError, UnsupportedOptionError, quo
 
 DEFAULT_PIVOT = "en"
 MAX_KNOWN_ROUTES = 4096
+EXPANSION = 1.75
+"""Target tokens for each source token that all but one in a hundred long sentences stay below."""
+MIN_FITTING_PIECES = 32
+"""Shorter pieces say too little to be translated by themselves."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +35,12 @@ class ServedModel:
     @property
     def name(self) -> str:
         return self.checkpoint.name
+
+    @property
+    def num_fitting_pieces(self) -> int:
+        """Of a source whose translation is expected to fit into `max_new_tokens`."""
+        num_fitting = max(MIN_FITTING_PIECES, int(self.max_new_tokens / EXPANSION))
+        return min(num_fitting, self.max_source_pieces)
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,7 @@ class FakeEngine:
         if self.failure is not None:
             return [started, Failed(0, self.failure)]
         hypotheses = tuple(
-            Hypothesis(tuple(ids), (-0.5,) * len(ids), -0.5 - rank, "stop")
+            Hypothesis(tuple(ids), (-0.5,) * len(ids), -0.5 - rank, "stop" if ids[-1] == EOS else "length")
             for rank, ids in enumerate(self.script(spec))
         )
         tokens = [Token(token_id, -0.123456, _details(spec)) for token_id in hypotheses[0].token_ids]
