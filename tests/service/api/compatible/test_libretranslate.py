@@ -9,7 +9,8 @@ from tests.support.asgi import Exchange, call, post
 from tests.support.scripted_app import ScriptedApp, scripted_app
 
 GOOD = {"q": "Hello", "source": "en", "target": "de"}
-FORM = {"content-type": "application/x-www-form-urlencoded"}
+URL_ENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"
+FORM = {"content-type": URL_ENCODED}
 
 
 async def translate(served: ScriptedApp, **fields: Any) -> Any:
@@ -27,7 +28,7 @@ async def refusal(served: ScriptedApp, fields: dict[str, Any]) -> str:
 
 def multipart(fields: dict[str, str]) -> tuple[bytes, dict[str, str]]:
     parts = [f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n' for name, text in fields.items()]
-    return "".join([*parts, "--x--\r\n"]).encode(), {"content-type": "multipart/form-data; boundary=x"}
+    return "".join([*parts, "--x--\r\n"]).encode(), {"content-type": MULTIPART}
 
 
 CHECKS: list[tuple[dict[str, Any], str]] = [
@@ -101,8 +102,9 @@ async def test_alternatives_are_hypotheses_of_a_beam(scripted: ScriptedApp):
         (b"q=One+%C3%A9%0Atwo&source=en", b"target=de", FORM),
         (b"q=One+%C3%A9%0Atwo&source=en&target=de", b"", {}),
         (b"", *multipart(GOOD | {"q": "One é\r\ntwo", "alternatives": "0"})),
+        (b"", multipart(GOOD | {"q": "One é\r\ntwo"})[0], {"content-type": f"{MULTIPART}; charset=punycode"}),
     ],
-    ids=["form", "raw form", "form and query", "query", "multipart"],
+    ids=["form", "raw form", "form and query", "query", "multipart", "multipart in a charset"],
 )
 async def test_fields_are_read_from_every_place(
     scripted: ScriptedApp, query: bytes, body: bytes, headers: dict[str, str]
@@ -116,7 +118,6 @@ async def test_the_query_does_not_count_beside_json(scripted: ScriptedApp):
     assert answer.json == {"error": "Invalid request: missing target parameter"}
 
 
-URL_ENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"
 PART = b"--x\r\nContent-Disposition: form-data%b\r\n\r\na\r\n--x--\r\n"
 
 
