@@ -4,11 +4,14 @@ import asyncio
 import gc
 import logging
 import socket
+from functools import partial
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
 from service.api.connection import Connection
+from service.api.connections import ConnectionLimits, Connections
 from service.app import build_service
 from service.settings import Settings
 
@@ -31,6 +34,7 @@ class Server(uvicorn.Server):
         self._event_loop: asyncio.AbstractEventLoop | None = None
         self._draining: asyncio.Task[None] | None = None
         self.exit_code = 0
+        connection: Any = partial(Connection, connections=Connections(ConnectionLimits()))
         super().__init__(
             uvicorn.Config(
                 self._service.app,
@@ -38,7 +42,7 @@ class Server(uvicorn.Server):
                 port=settings.port,
                 log_config=None,
                 access_log=False,
-                http=Connection,
+                http=connection,
                 timeout_keep_alive=settings.keep_alive_seconds,
                 ws="none",  # WebSocket support would log handshakes with their query, which may contain texts
                 timeout_graceful_shutdown=1,

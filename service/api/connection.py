@@ -21,6 +21,8 @@ from typing import Any
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from service.api.connections import Connections
+from service.api.delivery import Delivery, cut_off, limit_buffer, limit_unsent
 from service.api.half_close import EXTENSION, PROBE_PAUSES_SECONDS
 from service.api.http10 import EndsWithConnection
 from service.api.url_limit import MAX_URL_BYTES, URL_TOO_LONG
@@ -36,13 +38,35 @@ class TooManyHeldError(Exception):
 
 
 class Connection(HttpToolsProtocol):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, connections: Connections, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._all = connections
         self._answered: RequestResponseCycle | None = None
         """The current request, or the last one; `cycle` is the newest parsed request."""
         self._half_closed = asyncio.Event()
         self._num_held_bytes = 0
         self._is_discarding = False
+        self._stall: tuple[float, int] | None = None
+        """While the client has to take something before more is written: since when it took nothing, of how much."""
+        self.has_lost_bytes = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        limit_buffer(transport)
+        limit_unsent(transport)
+        self._all.add(self)
+
+    def look(self, now: float) -> None:
+        if self._stall is not None:
+            self._look_at_stall(*self._stall, now)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stall = self.loop.time(), self.transport.get_write_buffer_size()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stall = None
 
     def data_received(self, data: bytes) -> None:
         if self._is_discarding:
@@ -72,6 +96,8 @@ class Connection(HttpToolsProtocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._all.remove(self)
+        self.has_lost_bytes = self.flow.write_paused
         super().connection_lost(exc)
         self.pipeline.clear()
         answered = self._answered
@@ -107,13 +133,21 @@ class Connection(HttpToolsProtocol):
         self._num_held_bytes = 0
         if cycle.scope["http_version"] == "1.0":
             app = EndsWithConnection(app, cycle)  # type: ignore[arg-type, assignment]
-        super()._start_asgi_task(cycle, app)
+        super()._start_asgi_task(cycle, Delivery(app, cycle, self))  # type: ignore[arg-type]
 
     @property
     def _is_answering(self) -> bool:
         """Whether a complete request still lacks a complete answer."""
         answered = self._answered
         return answered is not None and not answered.more_body and not answered.response_complete
+
+    def _look_at_stall(self, since: float, num_bytes: int, now: float) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left < num_bytes:
+            self._stall = now, left
+        elif now - since >= self._all.limits.stall_seconds:
+            self._stall = None
+            cut_off(self.transport)
 
     def _end_after_answer(self) -> None:
         assert self._answered is not None

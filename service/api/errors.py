@@ -117,6 +117,8 @@ def install_error_handlers(app: Starlette) -> None:
         headers = {}
         if isinstance(error, errors.RetryableError):
             headers["Retry-After"] = str(error.retry_after_seconds)
+        elif isinstance(error, errors.TooLargeError):
+            headers["Connection"] = "close"  # whoever sends too much does not keep a connection for it
         dialect = record.dialect
         refusal = refusal_of(error, request_id=record.request_id)
         if dialect.status(refusal.problem) == HTTPStatus.UNAUTHORIZED:

@@ -16,15 +16,16 @@ class EndsWithConnection:
         self._turn = asyncio.Lock()
         """A stream may send a comment beside an event, and the lengths below are those of one message."""
 
-    async def __call__(self, scope: Scope, receive: Receive, _: Send) -> None:
-        await self._app(scope, receive, self._send)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_without_chunks(message: Message) -> None:
+            async with self._turn:
+                if message["type"] == "http.response.start":
+                    lengths = [value for name, value in message["headers"] if name.lower() == b"content-length"]
+                    self._is_of_unknown_length = not lengths
+                    if self._is_of_unknown_length:
+                        self._cycle.chunked_encoding = False
+                elif self._is_of_unknown_length:
+                    self._cycle.expected_content_length = len(message.get("body", b""))
+                await send(message)
 
-    async def _send(self, message: Message) -> None:
-        async with self._turn:
-            if message["type"] == "http.response.start":
-                self._is_of_unknown_length = all(name.lower() != b"content-length" for name, _ in message["headers"])
-                if self._is_of_unknown_length:
-                    self._cycle.chunked_encoding = False
-            elif self._is_of_unknown_length:
-                self._cycle.expected_content_length = len(message.get("body", b""))
-            await self._cycle.send(message)  # type: ignore[arg-type]  # Starlette's messages are plain mappings
+        await self._app(scope, receive, send_without_chunks)

@@ -13,6 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.access_log import AccessLog
+from service.api.delivery import wait_delivered
 from service.api.dialect import Dialect
 from service.api.errors import NATIVE
 from service.api.record import RequestRecord, set_record
@@ -71,6 +72,8 @@ class RequestRecorder:
 
         try:
             await self._app(scope, receive, send_with_id)
+            record.is_delivered = False  # until that is known, which a shutdown may cut short
+            record.is_delivered = await wait_delivered(scope)
         finally:
             self._account(scope, record, began, trace)
 
@@ -79,6 +82,8 @@ class RequestRecorder:
         route = scope.get("route")
         endpoint = UNMATCHED if route is None else route.path
         outcome = record.outcome or _outcome_of(record.status)
+        if outcome == "ok" and not record.is_delivered:
+            outcome = "cancelled"
         self._observer.on_request_ended(endpoint, outcome=outcome, is_stream=record.is_stream, seconds=ended - began)
         if record.status is None:  # an error of the middleware itself, which uvicorn answers
             record.status = 500

@@ -20,6 +20,8 @@ class RequestRecord:
     is_stream: bool = False
     outcome: str | None = None
     status: int | None = None
+    is_delivered: bool = True
+    """False where the client did not take the whole answer."""
     key: str | None = None
     """The name of the API key that it came with."""
     texts: tuple[str, ...] = ()

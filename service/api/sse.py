@@ -17,7 +17,6 @@ from service.api.errors import ClientGoneError
 from service.api.half_close import PROBE_PAUSES_SECONDS, half_closed_event
 
 SILENCE_SECONDS = 10.0
-STALL_SECONDS = 30.0
 ESCAPES = tuple((character.encode(), f"\\u{ord(character):04x}".encode()) for character in "\x85\u2028\u2029")
 COMMENT = b": \n\n"
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
@@ -72,10 +71,7 @@ async def _hang_up(receive: Receive) -> None:
 
 
 class EventStreamResponse(Response):
-    """Opens a stream that `tell` writes. `tell` is cancelled when the client hangs up.
-
-    A client that reads nothing for 30 s is disconnected, because no error can be delivered to it either.
-    """
+    """Opens a stream that `tell` writes. `tell` is cancelled when the client hangs up."""
 
     media_type = "text/event-stream"
 
@@ -86,19 +82,17 @@ class EventStreamResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        with suppress(ClientGoneError, TimeoutError):
+        with suppress(ClientGoneError):
             await until_gone(receive, self._write_all(EventWriter(send), half_closed_event(scope)))
 
     async def _write_all(self, writer: "EventWriter", half_closed: asyncio.Event) -> None:
-        # One timeout a stream, triggered by `_watch`: a timeout a chunk would take longer than everything else here.
-        async with asyncio.timeout(None) as stalled:
-            watch = asyncio.create_task(_watch(writer, stalled))
-            probe = asyncio.create_task(_probe(writer, half_closed))
-            try:
-                await self._tell(writer)
-            finally:
-                watch.cancel()
-                probe.cancel()
+        watch = asyncio.create_task(_break_silences(writer))
+        probe = asyncio.create_task(_probe(writer, half_closed))
+        try:
+            await self._tell(writer)
+        finally:
+            watch.cancel()
+            probe.cancel()
 
 
 class EventWriter:
@@ -127,28 +121,26 @@ class EventWriter:
         self.is_sending = False
 
     async def write_comment(self) -> None:
-        """Write a comment; a chunk may be written meanwhile. Raises TimeoutError."""
+        """Write a comment; a chunk may be written meanwhile."""
         self.last_began = self._time()
-        async with asyncio.timeout(STALL_SECONDS):
-            await self._send({"type": "http.response.body", "body": COMMENT, "more_body": True})
+        await self._send({"type": "http.response.body", "body": COMMENT, "more_body": True})
 
 
-async def _watch(writer: EventWriter, stalled: asyncio.Timeout) -> None:
-    """Write a comment after every silence, and expire `stalled` if the client does not read a chunk in time."""
-    with suppress(TimeoutError):
-        while not writer.is_sending or writer.seconds_since < STALL_SECONDS:
-            if not writer.is_sending and writer.seconds_since >= SILENCE_SECONDS:
-                await writer.write_comment()
-            limit = STALL_SECONDS if writer.is_sending else SILENCE_SECONDS
-            await asyncio.sleep(min(limit - writer.seconds_since, SILENCE_SECONDS))
-    stalled.reschedule(asyncio.get_running_loop().time())
+async def _break_silences(writer: EventWriter) -> None:
+    """Write a comment after every silence. A chunk that the client has not taken yet is none."""
+    while True:
+        if writer.is_sending:
+            await asyncio.sleep(SILENCE_SECONDS)
+        elif writer.seconds_since >= SILENCE_SECONDS:
+            await writer.write_comment()
+        else:
+            await asyncio.sleep(SILENCE_SECONDS - writer.seconds_since)
 
 
 async def _probe(writer: EventWriter, half_closed: asyncio.Event) -> None:
     """Write comments to a client that may be gone; if it is, the connection is lost and the stream ends."""
     await half_closed.wait()
-    with suppress(TimeoutError):  # later chunks stall as well, and end the stream
-        for pause_seconds in (*PROBE_PAUSES_SECONDS, 0.0):
-            if not writer.is_sending:  # an unread chunk is a probe too
-                await writer.write_comment()
-            await asyncio.sleep(pause_seconds)
+    for pause_seconds in (*PROBE_PAUSES_SECONDS, 0.0):
+        if not writer.is_sending:  # an unread chunk is a probe too
+            await writer.write_comment()
+        await asyncio.sleep(pause_seconds)

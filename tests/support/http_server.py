@@ -6,12 +6,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from service.api.connection import Connection
+from service.api.connections import ConnectionLimits, Connections
 
 LIMIT_SECONDS = 20.0
 """Far longer than any step takes; only keeps a failing test from hanging."""
@@ -32,9 +34,13 @@ class _Server(uvicorn.Server):
 class HttpServer:
     port: int
 
-    def connect(self, *data: bytes) -> socket.socket:
+    def connect(self, *data: bytes, receive_buffer: int | None = None) -> socket.socket:
         """Open a connection and send `data` piece by piece, without reading."""
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=LIMIT_SECONDS)
+        connection = socket.socket()
+        connection.settimeout(LIMIT_SECONDS)
+        if receive_buffer is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        connection.connect(("127.0.0.1", self.port))
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for piece in data:
             connection.sendall(piece)
@@ -42,10 +48,11 @@ class HttpServer:
 
 
 @contextmanager
-def serving(app: ASGIApp, *, loop: LoopName = "uvloop") -> Iterator[HttpServer]:
+def serving(app: ASGIApp, *, loop: LoopName = "uvloop", limits: ConnectionLimits | None = None) -> Iterator[HttpServer]:
+    connection: Any = partial(Connection, connections=Connections(limits or ConnectionLimits()))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(
-            app, loop=loop, http=Connection, ws="none", log_config=None, timeout_graceful_shutdown=1
+            app, loop=loop, http=connection, ws="none", log_config=None, timeout_graceful_shutdown=1
         )
         server = _Server(config)
         thread = threading.Thread(target=server.run, args=([listener],))

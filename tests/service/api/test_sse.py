@@ -44,30 +44,3 @@ async def test_a_silent_stream_sends_comments(monkeypatch: pytest.MonkeyPatch):
     assert bodies[-1] == b"b"
     assert set(bodies[1:-1]) == {sse.COMMENT}
     assert [message["more_body"] for message in sent[1:]] == [True] * (len(bodies) - 1) + [False]
-
-
-@pytest.mark.parametrize("taken", [1, 2, 3])
-async def test_a_client_that_takes_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch, taken: int):
-    """With the first chunk, another, or the comment in a silence."""
-    monkeypatch.setattr(sse, "SILENCE_SECONDS", 0.02)
-    monkeypatch.setattr(sse, "STALL_SECONDS", 0.05)
-    sent: list[Message] = []
-    closed = asyncio.Event()
-
-    async def send(message: Message) -> None:
-        if len(sent) == taken:
-            await asyncio.Event().wait()
-        sent.append(message)
-
-    async def tell(writer: EventWriter) -> None:
-        try:
-            for chunk in (b"a", b"b"):
-                await writer.write(chunk, more=True)
-            await asyncio.Event().wait()
-        finally:
-            closed.set()
-
-    async with asyncio.timeout(5):
-        await sse.EventStreamResponse(tell)({}, never, send)
-    assert len(sent) == taken
-    assert closed.is_set(), "who tells is told to stop"

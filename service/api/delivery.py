@@ -1,0 +1,103 @@
+"""An answer on its way to its client, who may read slowly, or not at all.
+
+uvicorn hands a whole body to the transport and calls it sent; the system then takes megabytes of it whether the client
+reads or not. Here:
+
+1. A body goes out in pieces, each of which waits until the client has taken most of those before. So a connection
+   holds little besides the answer itself: PIECE_BYTES, MAX_BUFFERED_BYTES and, in the system, MAX_UNSENT_BYTES.
+2. `wait_delivered` returns when the system has taken the last byte, or when the connection is lost: only then is it
+   known how the request ended.
+
+`service/api/connection.py` cuts off a client that takes nothing for long.
+"""
+
+import asyncio
+import socket
+import struct
+from contextlib import suppress
+from typing import Protocol
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+EXTENSION = "kakehashi.delivery"
+"""In the ASGI scope's extensions: the Delivery."""
+PIECE_BYTES = 64 << 10
+MAX_BUFFERED_BYTES = 64 << 10
+"""In the transport, past which the next piece waits."""
+MAX_UNSENT_BYTES = 16 << 10
+"""In the system, beyond what the client's window has room for."""
+
+
+class SendingConnection(Protocol):
+    flow: FlowControl
+    has_lost_bytes: bool
+    """Whether it was lost before the client took all that was on its way."""
+
+
+class Delivery:
+    """ASGI around the app for the one request of `cycle`."""
+
+    def __init__(self, app: ASGIApp, cycle: RequestResponseCycle, connection: SendingConnection) -> None:
+        self._app = app
+        self._cycle = cycle
+        self._connection = connection
+        self._turn = asyncio.Lock()
+        """A stream may send a comment beside an event, which must not come between two pieces."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["extensions"][EXTENSION] = self
+
+        async def send_in_pieces(message: Message) -> None:
+            async with self._turn:
+                body = message.get("body", b"")
+                if len(body) > PIECE_BYTES:
+                    *first, last = _pieces(body)
+                    for piece in first:
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    message = {**message, "body": last}
+                await send(message)
+
+        await self._app(scope, receive, send_in_pieces)
+
+    async def wait(self) -> bool:
+        if not self._cycle.response_complete:
+            return False
+        connection, transport = self._connection, self._cycle.transport
+        if not connection.has_lost_bytes and transport.get_write_buffer_size():
+            transport.set_write_buffer_limits(high=0)  # a pause now lasts until nothing is left
+            await connection.flow.drain()
+            if not connection.has_lost_bytes:
+                limit_buffer(transport)
+        return not connection.has_lost_bytes
+
+
+def limit_buffer(transport: asyncio.Transport) -> None:
+    transport.set_write_buffer_limits(high=MAX_BUFFERED_BYTES)
+
+
+def limit_unsent(transport: asyncio.Transport) -> None:
+    """Let the system take no more than the client's window has room for, and a little."""
+    with suppress(OSError):  # some sandboxes do not know the option; then the system takes some megabytes
+        sock: socket.socket = transport.get_extra_info("socket")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT_BYTES)
+
+
+def cut_off(transport: asyncio.Transport) -> None:
+    """End the connection now: a close would wait until the client has read what is on its way."""
+    with suppress(OSError):
+        sock: socket.socket = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
+async def wait_delivered(scope: Scope) -> bool:
+    """Whether the whole answer was taken; true where the server is not ours and does not know."""
+    delivery = scope.get("extensions", {}).get(EXTENSION)
+    return await delivery.wait() if isinstance(delivery, Delivery) else True
+
+
+def _pieces(body: bytes) -> list[memoryview]:
+    view = memoryview(body)
+    return [view[begin : begin + PIECE_BYTES] for begin in range(0, len(body), PIECE_BYTES)]
