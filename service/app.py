@@ -23,6 +23,8 @@ from service.api.access_log import AccessLog
 from service.api.admission import Limits
 from service.api.api_keys import ApiKeys, ApiKeysError, parse_lines, parse_list
 from service.api.app import create_app
+from service.api.body_limit import BodyPace
+from service.api.connections import ConnectionLimits
 from service.cache.encoder_cache import EncoderCache, EncoderIdentity
 from service.cache.memory import MemoryTier
 from service.cache.observer import CacheObserver
@@ -66,6 +68,7 @@ class Service:
     """The app, with the parts that the server needs to start and stop it."""
 
     app: FastAPI
+    connection_limits: ConnectionLimits
     engine: Engine
     lifecycle: Lifecycle
 
@@ -144,6 +147,7 @@ def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Ser
         render_metrics=metrics.render,
         limits=_limits(settings),
         max_body_bytes=settings.max_body_bytes,
+        body_pace=body_pace(settings),
         version=version(),
         default_pair=default_pair,
         api_keys=api_keys,
@@ -152,7 +156,7 @@ def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Ser
         access_log=AccessLog(with_texts=settings.log_texts) if settings.access_log else None,
         tracing=tracing,
     )
-    return Service(app, engine, lifecycle)
+    return Service(app, _connection_limits(settings), engine, lifecycle)
 
 
 def read_api_keys(settings: Settings) -> ApiKeys:
@@ -218,6 +222,20 @@ def read_default_pair(settings: Settings, catalogue: Catalogue) -> LanguagePair:
     except UnsupportedLanguageError as error:
         names = f"{variable_name('default_source_lang')} and {variable_name('default_target_lang')}"
         raise SettingsError(f"{names}: {error}") from error
+
+
+def body_pace(settings: Settings) -> BodyPace:
+    return BodyPace(settings.arrival_seconds, settings.min_body_bytes_per_second)
+
+
+def _connection_limits(settings: Settings) -> ConnectionLimits:
+    return ConnectionLimits(
+        max_connections=settings.max_connections,
+        max_head_bytes=settings.max_head_bytes,
+        max_headers=settings.max_headers,
+        arrival_seconds=settings.arrival_seconds,
+        stall_seconds=settings.stall_seconds,
+    )
 
 
 def _limits(settings: Settings) -> Limits:

@@ -11,7 +11,7 @@ from typing import Any
 import uvicorn
 
 from service.api.connection import Connection
-from service.api.connections import ConnectionLimits, Connections
+from service.api.connections import Connections
 from service.app import build_service
 from service.settings import Settings
 
@@ -34,7 +34,7 @@ class Server(uvicorn.Server):
         self._event_loop: asyncio.AbstractEventLoop | None = None
         self._draining: asyncio.Task[None] | None = None
         self.exit_code = 0
-        connection: Any = partial(Connection, connections=Connections(ConnectionLimits()))
+        connection: Any = partial(Connection, connections=Connections(self._service.connection_limits))
         super().__init__(
             uvicorn.Config(
                 self._service.app,

@@ -89,6 +89,25 @@ class Settings(BaseModel):
     max_text_characters: PositiveInt = Field(50_000, description="characters in all texts of a request together")
     max_texts: PositiveInt = Field(128, description="texts in a request")
     max_body_bytes: PositiveInt = Field(1 << 20, description="bytes in a request's body")
+    max_head_bytes: PositiveInt = Field(128 << 10, description="bytes in a request's URL and headers together")
+    max_headers: PositiveInt = Field(100, description="headers of a request")
+    arrival_seconds: float = Field(
+        20.0, gt=0, allow_inf_nan=False, description="time for a request's head, and for a body before its pace counts"
+    )
+    min_body_bytes_per_second: PositiveInt = Field(
+        1024, description="pace of a body; a body that takes longer is refused (408)"
+    )
+    max_connections: PositiveInt = Field(
+        2048,
+        description="connections to the whole server, past which requests other than for health and metrics are "
+        "refused (503)",
+    )
+    stall_seconds: float = Field(
+        30.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="a client that reads nothing of its answer this long is disconnected",
+    )
     max_answer_bytes: PositiveInt = Field(
         16 << 20, description="bytes of a plain answer, estimated before the work; larger ones are refused (413)"
     )

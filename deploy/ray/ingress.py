@@ -35,7 +35,7 @@ from service.api.openapi import App
 from service.api.reading import read_body
 from service.api.record import record_of
 from service.api.sse import until_gone
-from service.app import read_api_keys
+from service.app import body_pace, read_api_keys
 from service.errors import NotReadyError
 from service.observability.log import configure_logging
 from service.observability.metrics import CONTENT_TYPE, Metrics
@@ -80,7 +80,7 @@ class Ingress:
             ],
         )
         install_error_handlers(app)
-        app.add_middleware(BodyLimit, max_bytes=self._settings.max_body_bytes)
+        app.add_middleware(BodyLimit, max_bytes=self._settings.max_body_bytes, pace=body_pace(self._settings))
         if origins := self._settings.cors_origin_list:
             app.add_middleware(Cors, origins=origins)
         app.add_middleware(RequestRecorder, observer=RequestTelemetry(Metrics()))

@@ -11,7 +11,7 @@ from service.api import detect, explain, health, listings, translations
 from service.api.access_log import AccessLog
 from service.api.admission import Admission, Limits, RefusalObserver, RoomCheck
 from service.api.api_keys import ApiKeys
-from service.api.body_limit import BodyLimit
+from service.api.body_limit import BodyLimit, BodyPace
 from service.api.cors import Cors
 from service.api.deepl import routes as deepl
 from service.api.deepl.errors import DIALECT as DEEPL
@@ -24,6 +24,7 @@ from service.api.libretranslate import routes as libretranslate
 from service.api.listings import LoadedCheckpoints
 from service.api.middleware import RequestObserver, RequestRecorder
 from service.api.openapi import App
+from service.api.refused_head import HeadRefusals
 from service.lifecycle import Lifecycle
 from service.translation.language_pair import LanguagePair
 from service.translation.routing import Catalogue
@@ -51,6 +52,7 @@ def create_app(
     render_metrics: Callable[[], bytes],
     limits: Limits,
     max_body_bytes: int,
+    body_pace: BodyPace,
     version: str,
     default_pair: LanguagePair,
     api_keys: ApiKeys,
@@ -93,7 +95,8 @@ def create_app(
         routes=routes,
     )
     install_error_handlers(app)
-    app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
+    app.add_middleware(BodyLimit, max_bytes=max_body_bytes, pace=body_pace)
+    app.add_middleware(HeadRefusals, observer=observer)
     if cors_origins:
         app.add_middleware(Cors, origins=cors_origins)
     dialect_of = DialectIndex(routes, {f"{deepl.PREFIX}/": DEEPL})

@@ -5,6 +5,7 @@ The contract for routes and for middleware that answers in their place:
 - A body over the limit is refused with 413 inside the route's own reading, as an HTTPException: at once if its length
   was announced. Routes of GET and HEAD do not read, so their bodies are read here before the route is called, and
   before it checks a key.
+- A body that comes too slowly is refused with 408, in the same way.
 - Compressed bodies reach the route inflated, but for those of GET and HEAD, which nobody reads. See `inflation.py`.
 - A route may answer before it has read the body (429, 503, 401, ...). The rest of the body is then read and dropped,
   at most MAX_DRAINED_BYTES and MAX_DRAIN_SECONDS of it, before the answer ends: closing earlier would reset the
@@ -18,6 +19,7 @@ The contract for routes and for middleware that answers in their place:
 
 import asyncio
 from contextlib import suppress
+from dataclasses import dataclass
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -34,18 +36,30 @@ HEADERS_OF_CODED = frozenset({b"content-encoding", b"content-length"})
 """What they say is no longer true of an inflated body."""
 
 
-class BodyLimit:
-    """Refuses bodies over `max_bytes`. Starlette's own limit answers in plain text and resets uploads."""
+@dataclass(frozen=True, slots=True)
+class BodyPace:
+    """A body has `arrival_seconds`, and a second more for each `min_bytes_per_second` of it that have come."""
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+    arrival_seconds: float
+    min_bytes_per_second: int
+
+
+class BodyLimit:
+    """Refuses bodies over `max_bytes`, and those that come more slowly than `pace`.
+
+    Starlette's own limit answers in plain text and resets uploads.
+    """
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int, pace: BodyPace) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._pace = pace
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not _has_body(headers := Headers(scope=scope)):
             await self._app(scope, receive, send)
             return
-        upload = _Upload(receive, send, headers, max_bytes=self._max_bytes)
+        upload = _Upload(receive, send, headers, max_bytes=self._max_bytes, pace=self._pace)
         if scope["method"] in METHODS_READ_FIRST:
             await self._read_first(scope, upload)
         elif coding := content_coding(headers):
@@ -83,10 +97,13 @@ def _has_body(headers: Headers) -> bool:
 class _Upload:
     """The body of a request while it arrives, and the answer, which may have to wait for it."""
 
-    def __init__(self, receive: Receive, send: Send, headers: Headers, *, max_bytes: int) -> None:
+    def __init__(self, receive: Receive, send: Send, headers: Headers, *, max_bytes: int, pace: BodyPace) -> None:
         self._receive = receive
         self._send = send
         self._max_bytes = max_bytes
+        self._pace = pace
+        self._began = asyncio.get_running_loop().time()
+        self._is_late = False
         self._is_invited = headers.get("expect", "").lower() != "100-continue"
         announced = headers.get("content-length", "")
         self._is_announced_too_long = announced.isdecimal() and int(announced) > max_bytes
@@ -101,7 +118,18 @@ class _Upload:
         """Raises HTTPException if the body is over the limit."""
         if self._is_announced_too_long:
             raise self._over_limit()
-        message = await self._next()
+        if self.has_ended:
+            return await self._next()
+        try:
+            async with asyncio.timeout_at(self._latest):
+                message = await self._next()
+        except TimeoutError:
+            self._is_late = True
+            raise HTTPException(
+                408,
+                f"{self._num_bytes} bytes of the body came in time: it has {self._pace.arrival_seconds:g} s, "
+                f"and a second more for every {self._pace.min_bytes_per_second} bytes",
+            ) from None
         if self._num_bytes > self._max_bytes and message["type"] == "http.request":
             raise self._over_limit()
         return message
@@ -122,6 +150,11 @@ class _Upload:
         await self._drain(MAX_DRAIN_SECONDS)
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
+    @property
+    def _latest(self) -> float:
+        """When more of the body has to be there."""
+        return self._began + self._pace.arrival_seconds + self._num_bytes / self._pace.min_bytes_per_second
+
     def _over_limit(self) -> HTTPException:
         return HTTPException(413, f"the body is longer than {self._max_bytes} bytes")
 
@@ -138,7 +171,7 @@ class _Upload:
 
     async def _drain(self, max_seconds: float) -> None:
         """Read and drop the rest of the body; with 0 seconds, only the part that has arrived."""
-        if not self._is_invited:
+        if not self._is_invited or self._is_late:
             return
         end = self._num_bytes + MAX_DRAINED_BYTES
         with suppress(TimeoutError):

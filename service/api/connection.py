@@ -18,18 +18,28 @@ A FIN in the middle of a request, or when no answer is due, closes the connectio
 import asyncio
 from typing import Any
 
+import httptools
+from starlette.exceptions import HTTPException
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.api.connections import Connections
 from service.api.delivery import Delivery, cut_off, limit_buffer, limit_unsent
+from service.api.errors import TooManyConnectionsError
 from service.api.half_close import EXTENSION, PROBE_PAUSES_SECONDS
 from service.api.http10 import EndsWithConnection
-from service.api.url_limit import MAX_URL_BYTES, URL_TOO_LONG
+from service.api.middleware import PROBES
+from service.api.refused_head import EXTENSION as REFUSED_HEAD
+from service.api.refused_head import RefusedHead
+from service.api.url_limit import MAX_URL_BYTES, URL_DETAIL, URL_TOO_LONG
 
 MAX_HELD_BYTES = 64 << 10
 """Read while a request is being answered; bytes that arrived together with its end do not count."""
 MAX_HELD_REQUESTS = 32
+SENDING_SECONDS = 0.5
+"""How long the rest of a head that is too large is read and dropped before it is refused."""
+UNKNOWN_PATH = b"/unknown"
+PROBE_URLS = frozenset(path.encode() for path in PROBES)
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -49,16 +59,29 @@ class Connection(HttpToolsProtocol):
         self._stall: tuple[float, int] | None = None
         """While the client has to take something before more is written: since when it took nothing, of how much."""
         self.has_lost_bytes = False
+        self._idle_since = self.loop.time()
+        self._head_began: float | None = None
+        self._num_head_bytes = 0
+        self._num_read_bytes = 0
+        self._is_over_limit = False
+        self._refused: RefusedHead | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         limit_buffer(transport)
         limit_unsent(transport)
         self._all.add(self)
+        self._is_over_limit = self._all.is_over_limit
+        if self._all.is_reserve_spent:
+            cut_off(transport)
 
     def look(self, now: float) -> None:
         if self._stall is not None:
             self._look_at_stall(*self._stall, now)
+        elif self._is_discarding:
+            return
+        elif self.cycle is None or self.cycle.response_complete or self._head_began is not None:
+            self._look_at_arrival(now)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -76,7 +99,13 @@ class Connection(HttpToolsProtocol):
             if self._num_held_bytes > MAX_HELD_BYTES:
                 self._end_after_answer()
                 return
+        was_idle = self._head_began is not None or self.cycle is None or self.cycle.response_complete
+        self._num_read_bytes = len(data)
         super().data_received(data)
+        if self._head_began is not None and was_idle:
+            self._num_head_bytes += len(data)
+            if self._num_head_bytes > self._all.limits.max_head_bytes:
+                self._refuse_when_sent(self._head_too_large)
         # uvicorn pauses for a pipelined request and for a body that the application has not read yet.
         if self._is_answering and not self.transport.is_closing():
             self.flow.resume_reading()
@@ -109,24 +138,32 @@ class Connection(HttpToolsProtocol):
         if len(self.pipeline) == MAX_HELD_REQUESTS:
             raise TooManyHeldError
         super().on_message_begin()
+        self._head_began, self._num_head_bytes = self.loop.time(), 0
         self.scope["extensions"] = {EXTENSION: self._half_closed}  # type: ignore[dict-item]
 
     def on_url(self, url: bytes) -> None:
         if len(self.url) <= MAX_URL_BYTES:  # more is not needed to know that it is too long
             super().on_url(url)
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if len(self.headers) <= self._all.limits.max_headers:  # as above
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
+        self._head_began = None
+        if (refused := self._refused or self._check_head()) is not None:
+            self.scope["extensions"][REFUSED_HEAD] = refused  # type: ignore[assignment]
         if len(self.url) > MAX_URL_BYTES:
             self.url = self.url.partition(b"?")[0][:MAX_URL_BYTES]
             self.scope["extensions"][URL_TOO_LONG] = {}
         super().on_headers_complete()
 
-    def send_400_response(self, msg: str) -> None:
-        """Never writes into the answer to an earlier request."""
-        if self._is_answering:
-            self._end_after_answer()
-        else:
-            super().send_400_response(msg)
+    def on_response_complete(self) -> None:
+        self._idle_since = self.loop.time()
+        super().on_response_complete()
+
+    def send_400_response(self, _msg: str) -> None:
+        self._refuse(HTTPException(400, "this is not HTTP/1.1"))
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answered = cycle
@@ -140,6 +177,57 @@ class Connection(HttpToolsProtocol):
         """Whether a complete request still lacks a complete answer."""
         answered = self._answered
         return answered is not None and not answered.more_body and not answered.response_complete
+
+    def _check_head(self) -> RefusedHead | None:
+        limits = self._all.limits
+        if self._num_head_bytes + self._num_read_bytes > limits.max_head_bytes and len(self.url) <= MAX_URL_BYTES:
+            num_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+            if num_bytes > limits.max_head_bytes:
+                return self._head_too_large
+        if len(self.headers) > limits.max_headers:
+            return HTTPException(431, f"the request has more than {limits.max_headers} headers")
+        if self._is_over_limit and self.url not in PROBE_URLS:
+            return TooManyConnectionsError(
+                f"{limits.max_connections} connections are open, which is the limit", retry_after_seconds=1
+            )
+        return None
+
+    @property
+    def _head_too_large(self) -> RefusedHead:
+        if len(self.url) > MAX_URL_BYTES:
+            return HTTPException(431, URL_DETAIL)
+        return HTTPException(431, f"the URL and the headers are longer than {self._all.limits.max_head_bytes} bytes")
+
+    def _refuse_when_sent(self, refused: RefusedHead) -> None:
+        """Closing while the client still sends would reset the connection, and the client would lose the answer."""
+        self._is_discarding = True
+        self.loop.call_later(SENDING_SECONDS, self._refuse, refused)
+
+    def _refuse(self, refused: RefusedHead) -> None:
+        """Answer something that is not a whole request, and end the connection; after an answer, only end it."""
+        if self.transport.is_closing():
+            return
+        if self._is_answering:
+            self._end_after_answer()
+            return
+        is_known = self._head_began is not None and self.headers and len(self.url) <= MAX_URL_BYTES
+        path = self.url.partition(b"?")[0] if is_known else UNKNOWN_PATH
+        self._refused = refused
+        # The rest of the connection is one request in the place of the one that is refused.
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.feed_data(b"GET %b HTTP/1.1\r\nConnection: close\r\n\r\n" % path)
+        self._is_discarding = True
+
+    def _look_at_arrival(self, now: float) -> None:
+        """A head that does not end is refused; a connection on which none begins is closed."""
+        arrival_seconds = self._all.limits.arrival_seconds
+        if self._is_answering:
+            self._head_began = None if self._head_began is None else now
+        elif self._head_began is not None:
+            if now - self._head_began >= arrival_seconds:
+                self._refuse(HTTPException(408, f"the head of the request took longer than {arrival_seconds:g} s"))
+        elif now - self._idle_since >= (arrival_seconds if self.cycle is None else self.timeout_keep_alive):
+            self.transport.close()
 
     def _look_at_stall(self, since: float, num_bytes: int, now: float) -> None:
         left = self.transport.get_write_buffer_size()

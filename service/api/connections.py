@@ -6,12 +6,21 @@ from typing import Protocol
 
 LOOKS_IN_A_TIMEOUT = 4
 LONGEST_PAUSE_SECONDS = 1.0
+NUM_RESERVED = 32
+"""Connections beyond the limit, for requests for health and metrics; any other gets its refusal on them."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """A client that takes nothing of its answer for `stall_seconds` is cut off."""
+    """Of one server.
 
+    A head is refused after `arrival_seconds`. A client that takes nothing of its answer for `stall_seconds` is cut off.
+    """
+
+    max_connections: int = 1024
+    max_head_bytes: int = 128 << 10
+    max_headers: int = 100
+    arrival_seconds: float = 20.0
     stall_seconds: float = 30.0
 
 
@@ -26,8 +35,17 @@ class Connections:
     def __init__(self, limits: ConnectionLimits) -> None:
         self.limits = limits
         self._open: set[WatchedConnection] = set()
-        self._pause_seconds = min(LONGEST_PAUSE_SECONDS, limits.stall_seconds / LOOKS_IN_A_TIMEOUT)
+        shortest = min(limits.stall_seconds, limits.arrival_seconds)
+        self._pause_seconds = min(LONGEST_PAUSE_SECONDS, shortest / LOOKS_IN_A_TIMEOUT)
         self._is_looking = False
+
+    @property
+    def is_over_limit(self) -> bool:
+        return len(self._open) > self.limits.max_connections
+
+    @property
+    def is_reserve_spent(self) -> bool:
+        return len(self._open) > self.limits.max_connections + NUM_RESERVED
 
     def add(self, connection: WatchedConnection) -> None:
         self._open.add(connection)

@@ -47,6 +47,10 @@ class ClientGoneError(errors.ServiceError):
     """The client hung up and will not read the answer."""
 
 
+class TooManyConnectionsError(errors.RetryableError):
+    """There are more connections than the server takes."""
+
+
 class InvalidRequestError(errors.ServiceError):
     """A request that breaks a rule of a compatible API. The message is in that API's words."""
 
@@ -67,13 +71,16 @@ PROBLEMS: Mapping[type[errors.ServiceError], Problem] = MappingProxyType(
         errors.EngineFailedError: Problem(500, "engine-failed", "The engine failed", "error"),
         errors.NotReadyError: Problem(503, "not-ready", "Not ready", "refused"),
         errors.DrainingError: Problem(503, "draining", "Shutting down", "refused"),
+        TooManyConnectionsError: Problem(503, "too-many-connections", "Too many connections", "refused"),
         errors.DeadlineExceededError: Problem(504, "deadline-exceeded", "Deadline exceeded", "timeout"),
     }
 )
 STATUS_SLUGS = MappingProxyType(
     {
+        400: "bad-request",
         404: "not-found",
         405: "method-not-allowed",
+        408: "request-timeout",
         413: "too-large",
         415: "unsupported-media-type",
         431: "head-too-large",
@@ -112,21 +119,10 @@ def install_error_handlers(app: Starlette) -> None:
     """To be called before other middleware is added, so that unexpected errors are answered inside of it, too."""
 
     async def on_error(request: Request, error: Exception) -> Response:
-        record = record_of(request.scope)
-        record_failure(error, record)
-        headers = {}
-        if isinstance(error, errors.RetryableError):
-            headers["Retry-After"] = str(error.retry_after_seconds)
-        elif isinstance(error, errors.TooLargeError):
-            headers["Connection"] = "close"  # whoever sends too much does not keep a connection for it
-        dialect = record.dialect
-        refusal = refusal_of(error, request_id=record.request_id)
-        if dialect.status(refusal.problem) == HTTPStatus.UNAUTHORIZED:
-            headers["WWW-Authenticate"] = "Bearer"
-        return _response(refusal, dialect, headers)
+        return answer_error(request.scope, error)
 
     async def on_hang_up(request: Request, _: Exception) -> Response:
-        return await on_error(request, ClientGoneError("the client hung up while sending the request"))
+        return answer_error(request.scope, ClientGoneError("the client hung up while sending the request"))
 
     async def on_http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -140,6 +136,21 @@ def install_error_handlers(app: Starlette) -> None:
     app.add_exception_handler(HTTPException, on_http_error)
     # Starlette's own place for a handler of any exception is outside of all middleware.
     app.add_middleware(ServerErrorMiddleware, handler=on_error)
+
+
+def answer_error(scope: Scope, error: Exception) -> Response:
+    record = record_of(scope)
+    record_failure(error, record)
+    headers = {}
+    if isinstance(error, errors.RetryableError):
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    elif isinstance(error, errors.TooLargeError):
+        headers["Connection"] = "close"  # whoever sends too much does not keep a connection for it
+    dialect = record.dialect
+    refusal = refusal_of(error, request_id=record.request_id)
+    if dialect.status(refusal.problem) == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return _response(refusal, dialect, headers)
 
 
 def refuse(scope: Scope, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:

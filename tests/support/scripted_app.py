@@ -9,6 +9,7 @@ from service.api.access_log import AccessLog
 from service.api.admission import Limits
 from service.api.api_keys import ApiKeys, parse_list
 from service.api.app import create_app
+from service.api.body_limit import BodyPace
 from service.api.openapi import App
 from service.app import read_model
 from service.engine.types import CheckpointInfo
@@ -34,6 +35,7 @@ LIMITS = Limits(
     retry_linger_seconds=0.0,
 )
 MAX_BODY_BYTES = 100_000
+QUICK_ENOUGH = BodyPace(arrival_seconds=20.0, min_bytes_per_second=1024)
 
 
 class HeldTranslator(Translator):
@@ -82,6 +84,7 @@ def scripted_app(
     default_pair: LanguagePair = LanguagePair(None, None),
     cors_origins: tuple[str, ...] = (),
     access_log: AccessLog | None = None,
+    body_pace: BodyPace = QUICK_ENOUGH,
 ) -> ScriptedApp:
     model = bundled_model()
     info = CheckpointInfo(
@@ -114,6 +117,7 @@ def scripted_app(
         render_metrics=metrics.render,
         limits=limits,
         max_body_bytes=MAX_BODY_BYTES,
+        body_pace=body_pace,
         version="0",
         default_pair=default_pair,
         api_keys=parse_list(api_keys) if api_keys else ApiKeys(),

@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from service.api import body_limit
 from service.api.access_log import AccessLog
-from service.api.body_limit import BodyLimit
+from service.api.body_limit import BodyLimit, BodyPace
 from service.api.errors import install_error_handlers
 from service.api.middleware import RequestRecorder
 from service.api.record import RequestRecord
@@ -62,7 +62,7 @@ def work() -> Work:
 def server(ends: Ends, work: Work) -> Iterator[HttpServer]:
     app = FastAPI()
     install_error_handlers(app)
-    app.add_middleware(BodyLimit, max_bytes=MAX_BYTES)
+    app.add_middleware(BodyLimit, max_bytes=MAX_BYTES, pace=BodyPace(arrival_seconds=20.0, min_bytes_per_second=1024))
     app.add_middleware(RequestRecorder, observer=RequestTelemetry(Metrics()), access_log=ends)
 
     @app.api_route("/read", methods=["GET", "POST"])

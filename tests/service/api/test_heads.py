@@ -1,0 +1,94 @@
+"""Laws of heads, bodies and connections that cost more than they should, on real sockets."""
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from service.api.body_limit import BodyPace
+from service.api.connections import NUM_RESERVED, ConnectionLimits
+from tests.support.http_server import HttpServer, read_all, serving
+from tests.support.scripted_app import ScriptedApp, scripted_app
+
+LIMITS = ConnectionLimits(max_connections=4, max_head_bytes=10_000, max_headers=20, arrival_seconds=0.3)
+GET = b"GET /v1/languages HTTP/1.1\r\nHost: x\r\n"
+LIVE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.fixture
+def scripted() -> ScriptedApp:
+    return scripted_app(body_pace=BodyPace(arrival_seconds=0.2, min_bytes_per_second=1000))
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def server(request: pytest.FixtureRequest, scripted: ScriptedApp) -> Iterator[HttpServer]:
+    with serving(scripted.app, loop=request.param, limits=LIMITS) as server:
+        yield server
+
+
+def problem(connection: socket.socket, status: int) -> str:
+    """The detail of the one answer, after which the connection ends."""
+    head, _, body = read_all(connection).partition(b"\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {status} ".encode()), head
+    assert b"\r\nconnection: close" in head.lower()
+    assert b"\r\nx-request-id: req-" in head.lower()
+    content = json.loads(body)
+    assert content["status"] == status
+    return str(content["detail"])
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "detail"),
+    [
+        (GET + b"a: " + b"x" * 20_000, 431, "longer than 10000 bytes"),
+        (GET + b"a: " + b"x" * 20_000 + b"\r\n\r\n", 431, "longer than 10000 bytes"),
+        (GET + b"a: b\r\n" * 20 + b"\r\n", 431, "more than 20 headers"),
+        (GET + b"a: ", 408, "longer than 0.3 s"),
+        (b"no HTTP\r\n\r\n", 400, "not HTTP/1.1"),
+    ],
+    ids=["endless", "large", "many", "slow", "garbage"],
+)
+def test_a_bad_head_is_a_problem_and_the_end(server: HttpServer, sent: bytes, status: int, detail: str) -> None:
+    with server.connect(sent) as connection:
+        assert detail in problem(connection, status)
+
+
+def test_a_refused_head_is_counted(server: HttpServer, scripted: ScriptedApp) -> None:
+    with server.connect(GET + b"a: ") as connection:
+        problem(connection, 408)
+    assert b'kakehashi_requests_total{endpoint="unmatched",outcome="invalid"} 1.0' in scripted.metrics.render()
+
+
+def test_a_body_that_stops_coming_is_a_problem_and_the_end(server: HttpServer) -> None:
+    head = b"POST /v1/translations HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+    with server.connect(head, b"x" * 100) as connection:
+        assert problem(connection, 408).startswith("100 bytes of the body came in time")
+
+
+@pytest.mark.parametrize("sent", [b"", b"\r\n\r\n"])
+def test_a_connection_without_a_request_is_closed(server: HttpServer, sent: bytes) -> None:
+    with server.connect(sent) as connection:
+        assert read_all(connection) == b""
+
+
+def test_beyond_the_limit_only_health_and_metrics_are_served(server: HttpServer, scripted: ScriptedApp) -> None:
+    with ExitStack() as stack:
+        for _ in range(LIMITS.max_connections):
+            other = stack.enter_context(server.connect(LIVE))
+            assert other.recv(1)
+        refused = stack.enter_context(server.connect(GET + b"\r\n"))
+        assert "4 connections are open" in problem(refused, 503)
+        probe = stack.enter_context(server.connect(LIVE))
+        assert read_all(probe).startswith(b"HTTP/1.1 200 ")
+    assert b'kakehashi_refused_total{reason="too-many-connections"} 1.0' in scripted.metrics.render()
+
+
+def test_beyond_the_reserve_connections_are_closed_at_once(server: HttpServer) -> None:
+    with ExitStack() as stack:
+        for _ in range(LIMITS.max_connections + NUM_RESERVED):
+            stack.enter_context(server.connect())
+        one_more = stack.enter_context(server.connect())
+        with pytest.raises(ConnectionResetError):
+            read_all(one_more)
