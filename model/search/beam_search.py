@@ -51,8 +51,8 @@ class Finished(NamedTuple):
     reason: FinishReason
     target: Target
 
-    def hypothesis(self) -> Hypothesis:
-        return self.target.finished(self.score, self.reason)
+    def hypothesis(self, *, with_details: bool) -> Hypothesis:
+        return self.target.finished(self.score, self.reason, with_details=with_details)
 
 
 class Copy(NamedTuple):
@@ -145,7 +145,10 @@ class BeamSearch:
         """The last progress: the tokens that were not certain yet, and the hypotheses."""
         best = self.finished[0].target
         rest = [best.token(index) for index in range(self.num_certain, len(best.token_ids))]
-        hypotheses = [finished.hypothesis() for finished in self.finished[: self.spec.num_hypotheses]]
+        hypotheses = [
+            finished.hypothesis(with_details=rank > 0)
+            for rank, finished in enumerate(self.finished[: self.spec.num_hypotheses])
+        ]
         return Progress(self.decode_id, rest, tuple(hypotheses))
 
     def _newly_certain(self) -> list[Token]:

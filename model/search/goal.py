@@ -35,8 +35,9 @@ class Target:
         details = self.details[index] if self.details else NO_DETAILS
         return Token(self.token_ids[index], self.logprobs[index], details)
 
-    def finished(self, score: float, reason: FinishReason) -> Hypothesis:
-        return Hypothesis(tuple(self.token_ids), tuple(self.logprobs), score, reason)
+    def finished(self, score: float, reason: FinishReason, *, with_details: bool = False) -> Hypothesis:
+        details = tuple(self.details) if with_details else ()
+        return Hypothesis(tuple(self.token_ids), tuple(self.logprobs), score, reason, details)
 
 
 class Goal:

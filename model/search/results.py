@@ -30,12 +30,14 @@ class Hypothesis(NamedTuple):
     """A finished target: the tokens after the decoder prompt, including the end token if there is one.
 
     `score` equals that of `transformers` for a beam; otherwise it is the sum of `logprobs` under the length penalty.
+    `details`, if the spec wants some, are those of each token. Those of the best hypothesis come with the tokens.
     """
 
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     score: float
     finish_reason: FinishReason
+    details: tuple[Details, ...] = ()
 
 
 class Progress(NamedTuple):
