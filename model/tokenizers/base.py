@@ -11,6 +11,7 @@ from typing import Any
 import sentencepiece
 
 from model.checkpoint.config import Checkpoint, CheckpointError
+from model.tokenizers.alphabet import Alphabet
 from model.tokenizers.detokenizer import IncrementalDetokenizer, PieceTable, decode
 from model.tokenizers.files import check_ids
 from model.tokenizers.languages import match_code
@@ -42,6 +43,8 @@ class Tokenizer:
     source_names: Mapping[int, str]
     """Every source token as spelled in the vocabulary, including special tokens."""
     target_names: Mapping[int, str]
+    alphabet: Alphabet
+    """Of sources."""
     target_piece_ids: PieceIds | None = None
     """Tokenizes text of the target language; None: as for the source."""
 

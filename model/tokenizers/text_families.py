@@ -15,6 +15,7 @@ from typing import Any
 
 from model.checkpoint.config import Checkpoint, CheckpointError
 from model.checkpoint.fields import Fields
+from model.tokenizers.alphabet import Alphabet
 from model.tokenizers.base import (
     PieceIds,
     SourceFrame,
@@ -47,6 +48,7 @@ def bart(checkpoint: Checkpoint) -> Tokenizer:
         piece_ids,
         PieceTable.build_byte_level(shown.items(), size=checkpoint.config.decoder_vocab_size),
         names,
+        unk_token_id=None,
     )
 
 
@@ -62,6 +64,7 @@ def pegasus(checkpoint: Checkpoint) -> Tokenizer:
         piece_ids,
         word_start_table(shown, checkpoint),
         names,
+        unk_token_id=source.unk_token_id,
     )
 
 
@@ -72,7 +75,13 @@ def _load_spiece(their_class: Any, checkpoint: Checkpoint, *names: str) -> tuple
 
 
 def _with_one_target(
-    checkpoint: Checkpoint, frame: SourceFrame, piece_ids: PieceIds, pieces: PieceTable, names: dict[int, str]
+    checkpoint: Checkpoint,
+    frame: SourceFrame,
+    piece_ids: PieceIds,
+    pieces: PieceTable,
+    names: dict[int, str],
+    *,
+    unk_token_id: int | None,
 ) -> Tokenizer:
     *sources, target = _sources_and_target(checkpoint)
     pivot_lang = pivot_language(checkpoint, [*sources, target])
@@ -89,6 +98,7 @@ def _with_one_target(
         pieces=pieces,
         source_names=names,
         target_names=names,
+        alphabet=Alphabet(piece_ids, unk_token_id=unk_token_id),
     )
 
 
@@ -122,6 +132,7 @@ def t5(checkpoint: Checkpoint) -> Tokenizer:
         pieces=word_start_table(shown, checkpoint),
         source_names=names,
         target_names=names,
+        alphabet=Alphabet(piece_ids, unk_token_id=source.unk_token_id),
     )
 
 

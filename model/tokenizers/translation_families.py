@@ -6,6 +6,7 @@ from typing import Any
 import sentencepiece
 
 from model.checkpoint.config import Checkpoint, CheckpointError
+from model.tokenizers.alphabet import Alphabet
 from model.tokenizers.base import (
     SourceFrame,
     Tokenizer,
@@ -43,14 +44,16 @@ def _m2m_100(checkpoint: Checkpoint) -> Tokenizer:
     check_ids((*vocab.values(), *ids.values()), size=checkpoint.config.vocab_size, file="vocab.json")
     pivot_lang = pivot_language(checkpoint, ids)
     frames = {code: SourceFrame((token_id,), eos) for code, token_id in ids.items()}
+    piece_ids = sentencepiece_ids(spm, vocab, unk_token_id=source.unk_token_id)
     return Tokenizer(
         frames=direct_frames(frames, dict.fromkeys(ids, ()), pivot_lang=pivot_lang),
         decoder_prompts={code: (checkpoint.config.decoder_start_token_id, token_id) for code, token_id in ids.items()},
         pivot_lang=pivot_lang,
-        piece_ids=sentencepiece_ids(spm, vocab, unk_token_id=source.unk_token_id),
+        piece_ids=piece_ids,
         pieces=sentencepiece_table(spm, vocab, size=checkpoint.config.decoder_vocab_size),
         source_names=names,
         target_names=names,
+        alphabet=Alphabet(piece_ids, unk_token_id=source.unk_token_id),
     )
 
 
@@ -82,6 +85,7 @@ def _nllb(checkpoint: Checkpoint) -> Tokenizer:
         pieces=word_start_table(shown, checkpoint),
         source_names=names,
         target_names=names,
+        alphabet=Alphabet(piece_ids, unk_token_id=source.unk_token_id),
     )
 
 
@@ -122,6 +126,7 @@ def mbart(checkpoint: Checkpoint) -> Tokenizer:
         pieces=word_start_table(shown, checkpoint),
         source_names=names,
         target_names=names,
+        alphabet=Alphabet(piece_ids, unk_token_id=source.unk_token_id),
     )
 
 
@@ -163,16 +168,18 @@ def marian(checkpoint: Checkpoint) -> Tokenizer:
         tags = dict.fromkeys(public_codes(_marian_languages(checkpoint, "target_lang")), ())
     pivot_lang = pivot_language(checkpoint, tags)
     frame = SourceFrame(after=(source.eos_token_id,))
+    piece_ids = sentencepiece_ids(source.spm_source, vocab, unk_token_id=source.unk_token_id)
     return Tokenizer(
         frames=direct_frames(dict.fromkeys(public_codes(sources), frame), tags, pivot_lang=pivot_lang),
         decoder_prompts=dict.fromkeys(tags, (config.decoder_start_token_id,)),
         pivot_lang=pivot_lang,
-        piece_ids=sentencepiece_ids(source.spm_source, vocab, unk_token_id=source.unk_token_id),
+        piece_ids=piece_ids,
         pieces=sentencepiece_table(
             source.spm_target if source.separate_vocabs else source.spm_source, shown, size=config.decoder_vocab_size
         ),
         source_names={token_id: piece for piece, token_id in source.encoder.items()},
         target_names=dict(source.decoder),
+        alphabet=Alphabet(piece_ids, unk_token_id=source.unk_token_id),
         target_piece_ids=sentencepiece_ids(source.spm_target, shown, unk_token_id=source.unk_token_id),
     )
 
