@@ -4,22 +4,28 @@
 and sentences it is always the original text.
 
 - Lines are not joined: line breaks, indentation and empty lines stay as they are. Other values of `SplitSentences` than
-  the default join lines first, and everything here is about the joined text.
-- A stretch without a letter or digit (`---`, `…`, an emoji alone) is not a sentence, and neither is the number of a
-  list item at the start of a line (`1.`, `2.3.`, `IV.`): they stay as they are.
+  the default join lines first, and everything here is about the joined text. Tabs and wide spaces stay, too, and the
+  cells between them are read like lines.
+- A stretch without words (`---`, `12:30`, an address or emoji alone) is not a sentence, and neither is the number of a
+  list item at the start of a line (`1.`, `2.3.`, `IV.`): they stay as they are. So does what is not language at the
+  edges of a sentence: list marks, quotation marks of mail, rulers, tags, emoji, placeholders.
 - Between two sentences on one line the source's whitespace stays; a translation into a language that sets no space
   between sentences drops plain spaces there, and one from such a language gets a space.
 - A sentence longer than the model allows is cut by `splitting`, and its pieces are sentences like all others.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from service.text import boundaries
+from service.text.marked_text import MarkedText, normal
+from service.text.span import Span
 from service.text.splitting import split_long
 from service.text.unwrapping import join_all_lines, join_lines
+from service.text.verbatim import Lacking, find_spans
+from service.text.wording import Wording
 
 SplitSentences = Literal["newlines", "punctuation", "none"]
 """What ends a sentence besides its punctuation: a line break, or only a blank line. `none`: nothing but the limit."""
@@ -29,6 +35,7 @@ _NO_SPACE_BETWEEN_SENTENCES = frozenset({"ja", "zh", "yue", "wuu", "lzh"})
 _NO_SPACE_BETWEEN_WORDS = _NO_SPACE_BETWEEN_SENTENCES | {"th", "lo", "km", "my", "shn", "bo", "dz"}
 
 _LINE_BREAK = re.compile(r"\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+_CELL_BREAK = re.compile(r" *\t[ \t]*| {3,}")
 _LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 _ITEM_NUMBER = re.compile(r"(?:\d{1,3}[.．)])+|[IVX]{1,5}\.")
 
@@ -51,10 +58,15 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Segmented:
-    sentences: tuple[str, ...]
-    """Sentences without surrounding whitespace, with at least a letter or digit."""
+    wordings: tuple[Wording, ...]
+    """Of the sentences: each without whitespace around it, and with a word in it."""
     gaps: tuple[Gap, ...]
     """Gaps before every sentence and after the last one."""
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """As they are written."""
+        return tuple(wording.text for wording in self.wordings)
 
     def separators(self, target_lang: str) -> list[str]:
         """The text around the translated sentences, one more than there are sentences."""
@@ -68,28 +80,42 @@ def segment(
     split: SplitSentences = "newlines",
     max_tokens: int | None = None,
     count_tokens: Callable[[str], int] | None = None,
-    on_sentence: Callable[[str], None] | None = None,
+    on_sentence: Callable[[Wording], None] | None = None,
+    lacking: Lacking | None = None,
+    known: Sequence[Span] = (),
 ) -> Segmented:
     """Cut `text`, written in `language`, into sentences of at most `max_tokens` of `count_tokens`, if both are given.
 
     `on_sentence` is called with each sentence as soon as it is found, and may raise an exception to stop the work.
-    Control characters are text like any other. A lone surrogate in a sentence raises UnicodeEncodeError.
+    What a vocabulary is `lacking` and the `known` spans of the text are no language. Control characters are text like
+    any other. A lone surrogate in a sentence raises UnicodeEncodeError.
     """
-    joins_without_space = _primary(language) in _NO_SPACE_BETWEEN_WORDS
-    builder = _Builder(joins_without_space=joins_without_space, on_sentence=on_sentence)
-    for line, line_break in _lines(_joined(text, split, sets_spaces=not joins_without_space)):
-        for stretch in [line] if split == "none" else _stretches(line, _primary(language)):
-            sentence = stretch.strip()
-            if max_tokens is None or count_tokens is None or not _is_translated(sentence):
-                builder.add(stretch)
-                continue
-            before, _, after = stretch.partition(sentence)
-            builder.keep(before)
-            for piece in split_long(sentence, max_tokens=max_tokens, count_tokens=count_tokens):
-                builder.add(piece)
-            builder.keep(after)
-        builder.end_line(line_break)
+    builder = _Builder(joins_without_space=not sets_spaces(language), on_sentence=on_sentence)
+    for cell, cell_break in _cells(MarkedText(_joined(text, split, sets_spaces=sets_spaces(language)), known)):
+        marked = MarkedText(cell.text, find_spans(cell.text, known=cell.spans, lacking=lacking))
+        masked = marked.masked()
+        stretches = [masked] if split == "none" else _stretches(masked, _primary(language))
+        for stretch in marked.parts(map(len, stretches)):
+            before, core, after = stretch.peel(starts_line=builder.starts_line)
+            wording = core.wording()
+            if max_tokens is None or count_tokens is None or not core.has_words:
+                builder.add(before, wording, after, is_translated=core.has_words)
+            elif count_tokens(wording.words) <= max_tokens:
+                builder.add(before, wording, after, is_translated=True)
+            else:
+                builder.keep(before)
+                for piece in core.parts(_lengths(core, max_tokens=max_tokens, count_tokens=count_tokens)):
+                    front, part, back = piece.peel(starts_line=False)
+                    builder.add(front, part.wording(), back, is_translated=part.has_words)
+                builder.keep(after)
+        builder.end_line(cell_break)
     return builder.build()
+
+
+def _lengths(core: MarkedText, *, max_tokens: int, count_tokens: Callable[[str], int]) -> Iterator[int]:
+    """Of the pieces whose words fit."""
+    pieces = split_long(core.blanked(), max_tokens=max_tokens, count_tokens=lambda piece: count_tokens(normal(piece)))
+    return map(len, pieces)
 
 
 def _joined(text: str, split: SplitSentences, *, sets_spaces: bool) -> str:
@@ -106,31 +132,33 @@ def _is_translated(stretch: str) -> bool:
 class _Builder:
     """Collects sentences and what lies between them, in order."""
 
-    def __init__(self, *, joins_without_space: bool, on_sentence: Callable[[str], None] | None) -> None:
+    def __init__(self, *, joins_without_space: bool, on_sentence: Callable[[Wording], None] | None) -> None:
         self._joins_without_space = joins_without_space
         self._on_sentence = on_sentence
-        self._sentences: list[str] = []
+        self._wordings: list[Wording] = []
         self._gaps: list[Gap] = []
         self._kept: list[str] = []
-        self._continues_line = False  # whether this line already has a sentence
+        self._continues_line = False
 
-    def add(self, stretch: str) -> None:
-        """Add a sentence with surrounding whitespace, or a stretch that is not translated.
+    @property
+    def starts_line(self) -> bool:
+        """Whether this line has had no sentence."""
+        return not self._continues_line
+
+    def add(self, before: str, wording: Wording, after: str, *, is_translated: bool) -> None:
+        """Add a sentence and its edges, or text that is not translated.
 
         An empty gap joins two sentences only in languages without spaces; in others a word has been cut in two.
         """
-        sentence = stretch.strip()
-        is_item_number = not self._continues_line and _ITEM_NUMBER.fullmatch(sentence)
-        if is_item_number or not _is_translated(sentence):
-            self.keep(stretch)
+        if not is_translated or (self.starts_line and _ITEM_NUMBER.fullmatch(wording.text)):
+            self.keep(before + wording.text + after)
             return
-        before, _, after = stretch.partition(sentence)
         gap = self._take_gap() + before
         can_vary = not gap.strip() and (bool(gap) or self._joins_without_space)
         self._gaps.append(Gap(gap, is_joint=self._continues_line and can_vary))
-        self._sentences.append(sentence)
+        self._wordings.append(wording)
         if self._on_sentence is not None:
-            self._on_sentence(sentence)
+            self._on_sentence(wording)
         self.keep(after)
         self._continues_line = True
 
@@ -142,12 +170,25 @@ class _Builder:
         self._continues_line = False
 
     def build(self) -> Segmented:
-        return Segmented(sentences=tuple(self._sentences), gaps=(*self._gaps, Gap(self._take_gap(), is_joint=False)))
+        return Segmented(wordings=tuple(self._wordings), gaps=(*self._gaps, Gap(self._take_gap(), is_joint=False)))
 
     def _take_gap(self) -> str:
         gap = "".join(self._kept)
         self._kept.clear()
         return gap
+
+
+def _cells(text: MarkedText) -> Iterator[tuple[MarkedText, str]]:
+    """Each cell of each line, and the break after it."""
+    place = 0
+    for line, line_break in _lines(text.text):
+        start, end = place, place + len(line)
+        if "\t" in line or "   " in line:
+            for found in _CELL_BREAK.finditer(text.text, start, end):
+                yield text.part(start, found.start()), found[0]
+                start = found.end()
+        yield text.part(start, end), line_break
+        place = end + len(line_break)
 
 
 def _lines(text: str) -> Iterator[tuple[str, str]]:
@@ -162,6 +203,11 @@ def _lines(text: str) -> Iterator[tuple[str, str]]:
 def _stretches(line: str, language: str) -> Iterator[str]:
     """The sentences of a line with all whitespace: joined, they are the line."""
     return boundaries.stretches(line, language) if _is_translated(line) else iter((line,))
+
+
+def sets_spaces(language: str) -> bool:
+    """Whether its words are written with spaces between them."""
+    return _primary(language) not in _NO_SPACE_BETWEEN_WORDS
 
 
 def _primary(language: str) -> str:

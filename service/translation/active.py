@@ -26,6 +26,8 @@ from service.translation.results import TokenEvent, Translation, Usage
 SLICE_BYTES = 32_000
 FOLLOW_UP_BYTES = 4_000
 """Cutting, tokenizing and submitting the second leg of a sentence takes as long as making this many bytes of answer."""
+WEAVING_BYTES = 10
+"""The same for putting an inset among the tokens of a target, for each of them."""
 
 
 @dataclass(slots=True, eq=False)
@@ -138,7 +140,8 @@ class ActiveTranslation:
         num_following = self._follow_up(decoded, continuation)
         self._due.extend(self._waiting.pop(decoded, ()))
         token_bytes = self._passages.answer.token_bytes(len(decoded.spec.source_ids))
-        return EVENT_BYTES + num_tokens * token_bytes + num_following * FOLLOW_UP_BYTES
+        weaving = WEAVING_BYTES * decoded.take_weaving_work()
+        return EVENT_BYTES + num_tokens * token_bytes + num_following * FOLLOW_UP_BYTES + weaving
 
     def _follow_up(self, decoded: DecodedText, continuation: DecodeSpec | None) -> int:
         """Begin the decodes that follow on `decoded`: its continuation, or second legs. Returns how many there are."""
@@ -167,7 +170,7 @@ class ActiveTranslation:
                     if not item.is_over:
                         self._waiting[item].append(reading)
                         break
-                    work += EVENT_BYTES
+                    work += EVENT_BYTES + WEAVING_BYTES * item.take_weaving_work()
                 case Translation():
                     reading.translation = item
                     self._num_open -= 1

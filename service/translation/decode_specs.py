@@ -22,6 +22,7 @@ def decode_spec(
     *,
     prefix_ids: tuple[int, ...],
     is_last_leg: bool,
+    needs_alignment: bool,
 ) -> DecodeSpec:
     """Only the last leg uses the request's maximum length, hypotheses and extra fields."""
     tokenizer = leg.model.tokenizer
@@ -38,7 +39,7 @@ def decode_spec(
         sampling=request.sampling,
         repetition_guard=request.repetition_guard,
         num_top_tokens=request.num_top_tokens if is_last_leg else 0,
-        with_alignment=request.with_alignment and is_last_leg,
+        with_alignment=needs_alignment or (request.with_alignment and is_last_leg),
         # A beam is scored as transformers scores it; otherwise the score is the mean over the generated tokens.
         num_uncounted_tokens=1 if request.beam_size > 1 else len(prompt),
     )

@@ -7,6 +7,7 @@ import msgspec
 from model.search.results import Hypothesis, Progress, Token
 from model.search.spec import DecodeSpec
 from model.tokenizers.detokenizer import IncrementalDetokenizer
+from service.text.weaving import Woven
 from service.translation.continuation import joined, next_spec, runs_on
 from service.translation.results import TopToken
 from service.translation.routing import ServedModel
@@ -43,6 +44,7 @@ class DecodedText(msgspec.Struct, eq=False, gc=False):
     prefix_ids: tuple[int, ...]
     keeps_deltas: bool
     may_go_on: bool
+    shows_alignment: bool
     detokenizer: IncrementalDetokenizer | None
     """None once it is over."""
     num_sentences: int = 0
@@ -52,6 +54,12 @@ class DecodedText(msgspec.Struct, eq=False, gc=False):
     num_tokens: int = 0
     text: str = ""
     deltas: list[Delta] = []
+    alignments: list[tuple[float, ...]] = []
+    """Of each token, if the spec has them."""
+    woven: dict[tuple[object, int], Woven] = {}
+    """Its hypotheses, by rank, with the insets of its sentences."""
+    weaving_work: int = 0
+    """Target tokens times insets, since it was last taken."""
     hypotheses: tuple[Hypothesis, ...] = ()
     texts: tuple[str, ...] = ()
     last_token_at: float | None = None
@@ -65,9 +73,11 @@ class DecodedText(msgspec.Struct, eq=False, gc=False):
         prefix_ids: tuple[int, ...],
         keeps_deltas: bool,
         may_go_on: bool,
+        shows_alignment: bool,
     ) -> "DecodedText":
         """`prefix_ids` are the end of the decoder prompt: their text is not emitted, but later text continues it."""
-        return cls(spec, model, prefix_ids, keeps_deltas, may_go_on, _detokenizer(model, prefix_ids))
+        detokenizer = _detokenizer(model, prefix_ids)
+        return cls(spec, model, prefix_ids, keeps_deltas, may_go_on, shows_alignment, detokenizer)
 
     @property
     def is_over(self) -> bool:
@@ -94,6 +104,8 @@ class DecodedText(msgspec.Struct, eq=False, gc=False):
         if texts:
             texts[-1] += rest
         self.text += "".join(texts) or rest
+        if self.spec.with_alignment:
+            self.alignments += (token.details.alignment for token in progress.tokens)
         if self.keeps_deltas:
             self.deltas += map(self._delta, texts, progress.tokens)
             if rest and not texts:
@@ -124,6 +136,20 @@ class DecodedText(msgspec.Struct, eq=False, gc=False):
         self.head = whole[0]
         return ()
 
+    def take_weaving_work(self) -> int:
+        work, self.weaving_work = self.weaving_work, 0
+        return work
+
+    def aligned_deltas(self, rank: int) -> tuple[list[str], Sequence[Sequence[float]]]:
+        """The text of each token of a hypothesis, and its cross-attention, if the spec has it; once it is over."""
+        hypothesis = self.hypotheses[rank]
+        detokenizer = _detokenizer(self.model, self.prefix_ids)
+        deltas = [detokenizer.push(token_id) for token_id in hypothesis.token_ids]
+        if deltas:
+            deltas[-1] += detokenizer.finish()
+        own = [details.alignment for details in hypothesis.details]  # of its last decode, if it is not the best
+        return deltas, [*self.alignments[: len(deltas) - len(own)], *own]
+
     def token_name(self, token_id: int) -> str:
         return self.model.tokenizer.target_names.get(token_id, "")
 
@@ -133,7 +159,7 @@ class DecodedText(msgspec.Struct, eq=False, gc=False):
             for token_id, probability in token.details.top_tokens
         ]
         weights = token.details.alignment[: len(self.spec.source_ids)]
-        alignment = [round(weight, PROBABILITY_DIGITS) for weight in weights]
+        alignment = [round(weight, PROBABILITY_DIGITS) for weight in weights] if self.shows_alignment else []
         logprob = round(token.logprob, SCORE_DIGITS)
         return Delta(text, token.token_id, logprob, top_tokens or None, alignment or None)
 

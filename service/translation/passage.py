@@ -3,18 +3,21 @@
 import msgspec
 
 from service.translation.decoded_text import DecodedText
+from service.translation.insets import Insets
 from service.translation.routing import Leg
 
 
 class Sentence(msgspec.Struct, frozen=True, eq=False, gc=False):
     """One sentence on its way into one language. `before` precedes it in the translation.
 
-    With a `relay`, `decoded` is its text in the pivot language.
+        `insets` have yet to be put among the words of `decoded`. With a `relay`, `decoded` is its text in the pivot
+    language.
     """
 
     before: str
     decoded: DecodedText
     relay: "Relay | None" = None
+    insets: Insets | None = None
 
 
 class Passage(msgspec.Struct, frozen=True, eq=False, gc=False):
@@ -27,10 +30,12 @@ class Passage(msgspec.Struct, frozen=True, eq=False, gc=False):
 class Relay(msgspec.Struct, eq=False, gc=False):
     """The second leg of `num_sentences` sentences with the same first leg. `passage` is set when that ends.
 
-    `prefix` is the forced start of the translation, if it starts with these sentences.
+        `prefix` is the forced start of the translation, if it starts with these sentences. `insets` are put into the
+    text of the first leg.
     """
 
     leg: Leg
     prefix: str
+    insets: Insets | None
     num_sentences: int = 0
     passage: Passage | None = None

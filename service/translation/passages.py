@@ -5,10 +5,13 @@ from dataclasses import replace
 from functools import cache
 
 from model.search.spec import DecodeSpec
+from service.text.segmentation import sets_spaces
+from service.text.weaving import SourceInset
 from service.translation.answer_size import AnswerSize
 from service.translation.continuation import MIN_LIMIT
 from service.translation.decode_specs import decode_spec, encode_prefix
 from service.translation.decoded_text import DecodedText
+from service.translation.insets import Insets
 from service.translation.passage import Passage, Relay, Sentence
 from service.translation.request import TranslationRequest
 from service.translation.results import Usage
@@ -31,7 +34,7 @@ class Passages:
         self._by_spec: dict[DecodeSpec, DecodedText] = {}
         self._by_sentence: defaultdict[tuple[Leg, bool], dict[SourceSentence, DecodedText]] = defaultdict(dict)
         self._readers: dict[tuple[ServedModel, str], SourceReader] = {}
-        self._relays: defaultdict[DecodedText, dict[tuple[Leg, str], Relay]] = defaultdict(dict)
+        self._relays: defaultdict[DecodedText, dict[tuple[Leg, str, Insets | None], Relay]] = defaultdict(dict)
         self._new: list[DecodeSpec] = []
 
     def reader(self, model: ServedModel, source_lang: str) -> SourceReader:
@@ -53,17 +56,26 @@ class Passages:
         for place, (before, sentence) in enumerate(zip(separators, source.sentences, strict=True)):
             decoded = self._share(sentence, first, is_last_leg=False, prefix_ids=())
             self._use(decoded, num_uses=1, is_last_leg=False)
-            relay = self._relay(decoded, second, prefix=prefix if place == 0 else "")
+            insets = _insets(sentence, first)
+            relay = self._relay(decoded, second, prefix=prefix if place == 0 else "", insets=insets)
             relay.num_sentences += 1
             sentences.append(Sentence(before, decoded, relay))
         return Passage(sentences, after)
 
     def relay(self, decoded: DecodedText) -> int:
         """Continue with all second legs whose first leg, `decoded`, has ended. Returns their number."""
-        read = cache(lambda model, source_lang: self.reader(model, source_lang).read(decoded.texts[0]))
+
+        @cache
+        def read(model: ServedModel, source_lang: str, insets: Insets | None) -> SourceText:
+            reader = self.reader(model, source_lang)
+            if insets is None:
+                return reader.read(decoded.texts[0])
+            woven = insets.weave_into(decoded, rank=0)
+            return reader.read(woven.text, known=woven.spans)
+
         relays = self._relays.pop(decoded, {}).values()
         for relay in relays:
-            source = read(relay.leg.model, relay.leg.source_lang)
+            source = read(relay.leg.model, relay.leg.source_lang, relay.insets)
             relay.passage = self._last_passage(source, relay.leg, prefix=relay.prefix, num_uses=relay.num_sentences)
         return len(relays)
 
@@ -87,12 +99,13 @@ class Passages:
             forced = prefix if place == 0 else ""
             decoded = self._share(sentence, leg, is_last_leg=True, prefix_ids=encode_prefix(forced, leg))
             self._use(decoded, num_uses=num_uses, is_last_leg=True)
-            sentences.append(Sentence(before + forced, decoded))
+            sentences.append(Sentence(before + forced, decoded, insets=_insets(sentence, leg)))
         return Passage(sentences, after)
 
-    def _relay(self, decoded: DecodedText, leg: Leg, *, prefix: str) -> Relay:
+    def _relay(self, decoded: DecodedText, leg: Leg, *, prefix: str, insets: Insets | None) -> Relay:
         relays = self._relays[decoded]
-        return relays.get((leg, prefix)) or relays.setdefault((leg, prefix), Relay(leg, prefix))
+        key = (leg, prefix, insets)
+        return relays.get(key) or relays.setdefault(key, Relay(leg, prefix, insets))
 
     def _share(
         self, sentence: SourceSentence, leg: Leg, *, is_last_leg: bool, prefix_ids: tuple[int, ...]
@@ -101,7 +114,14 @@ class Passages:
         by_sentence = self._by_sentence[leg, is_last_leg]  # a reader returns the same SourceSentence for equal ones
         if not prefix_ids and (known := by_sentence.get(sentence)) is not None:
             return known
-        spec = decode_spec(self._request, sentence.piece_ids, leg, prefix_ids=prefix_ids, is_last_leg=is_last_leg)
+        spec = decode_spec(
+            self._request,
+            sentence.piece_ids,
+            leg,
+            prefix_ids=prefix_ids,
+            is_last_leg=is_last_leg,
+            needs_alignment=any(each.needs_attention for each in sentence.insets),
+        )
         decoded = self._by_spec.get(spec)
         if decoded is None:
             keeps_deltas = self._request.is_streamed or self._request.with_tokens
@@ -111,6 +131,7 @@ class Passages:
                 prefix_ids=prefix_ids,
                 keeps_deltas=keeps_deltas,
                 may_go_on=self._may_go_on(leg, is_last_leg=is_last_leg),
+                shows_alignment=self._request.with_alignment,
             )
             self._by_spec[spec] = decoded
             self.decoded.append(decoded)
@@ -135,3 +156,12 @@ class Passages:
             num_bytes = self.answer.token_bytes(num_source_tokens) * num_uses
             decoded.bytes_per_token += num_bytes
             self.answer.add(decoded.num_tokens * num_bytes)
+
+
+def _insets(sentence: SourceSentence, leg: Leg) -> Insets | None:
+    """Those of a sentence, counted in all the tokens of its source."""
+    if not sentence.insets:
+        return None
+    num_front_tokens = len(leg.model.tokenizer.frames[leg.source_lang][leg.target_lang].before)
+    insets = tuple(SourceInset(each.inset, each.num_tokens_before + num_front_tokens) for each in sentence.insets)
+    return Insets(insets, sets_spaces(leg.target_lang))

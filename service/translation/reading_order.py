@@ -4,8 +4,9 @@ Tokens are held back until it is their sentence's turn, so that the deltas of a 
 sent, are its translation.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from service.text.weaving import Woven
 from service.translation.decoded_text import DecodedText
 from service.translation.passage import Sentence
 from service.translation.results import TokenEvent, Translation
@@ -39,7 +40,7 @@ class ReadingOrder:
 
     def _read_sentence(self, index: int, sentence: Sentence, *, after: str) -> Iterator[Item]:
         if sentence.relay is None:
-            yield from self._read_decoded(index, sentence.before, sentence.decoded, after)
+            yield from self._read_last_leg(index, sentence.before, sentence, after)
             return
         while not sentence.decoded.is_over:
             yield sentence.decoded
@@ -48,31 +49,45 @@ class ReadingOrder:
         before, after = sentence.before, passage.after + after
         last = len(passage.sentences) - 1
         for place, part in enumerate(passage.sentences):
-            yield from self._read_decoded(index, before + part.before, part.decoded, after if place == last else "")
+            yield from self._read_last_leg(index, before + part.before, part, after if place == last else "")
             before = ""
         if not passage.sentences:  # the first leg produced no words
             yield from self._keep(index, before + after)
 
-    def _read_decoded(self, index: int, before: str, decoded: DecodedText, after: str) -> Iterator[Item]:
+    def _read_last_leg(self, index: int, before: str, sentence: Sentence, after: str) -> Iterator[Item]:
+        """A sentence with insets is held back until it is over: only then is it known where they go."""
+        decoded, insets = sentence.decoded, sentence.insets
+        woven: list[Woven] = []
+        if insets is not None:
+            while not decoded.is_over:
+                yield decoded
+            for rank in range(len(decoded.hypotheses)):
+                woven.append(insets.weave_into(decoded, rank=rank))
+                yield decoded
         if self._is_streamed:
-            yield from self._stream(index, before, decoded, after)
+            yield from self._stream(index, before, decoded, woven[0].deltas if woven else None, after)
         while not decoded.is_over:
             yield decoded
         if before:
             self._builder.keep(before)
-        self._builder.add(index, decoded)
+        self._builder.add(index, decoded, woven)
         if after:
             self._builder.keep(after)
         yield decoded
 
-    def _stream(self, index: int, before: str, decoded: DecodedText, after: str) -> Iterator[Item]:
-        """Deltas with their tokens; surrounding text is added to the first and the last one."""
+    def _stream(
+        self, index: int, before: str, decoded: DecodedText, woven: Sequence[str] | None, after: str
+    ) -> Iterator[Item]:
+        """Deltas with their tokens; surrounding text is added to the first and the last one.
+
+        `woven` are the texts of the tokens of a decode that is over, with insets among them.
+        """
         text_index, target_lang = self._target_text.text_index, self._target_text.target_lang
         unsaid, num_read = before, 0
         while True:
             for delta in decoded.deltas[num_read:]:
+                text = unsaid + (delta.text if woven is None else woven[num_read] if num_read < len(woven) else "")
                 num_read += 1
-                text = unsaid + delta.text
                 unsaid = ""
                 if decoded.is_over and num_read == len(decoded.deltas):
                     text, after = text + after, ""

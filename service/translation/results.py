@@ -60,8 +60,8 @@ class Translation(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_
     """One text in one language, with the requested code. `text` and `score` are those of the best hypothesis.
 
     `pivot_lang` is the third language that the translation went through. The detected language and its confidence, 0 to
-    1, are present if the request named no source language. `source_tokens` has the tokens of every sentence, if tokens
-    were requested.
+    1, are present if the request named no source language. `warnings` name what may not stand in its exact place.
+    `source_tokens` has the tokens of every sentence, if tokens were requested.
     """
 
     text_index: int
@@ -73,6 +73,7 @@ class Translation(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_
     detected_confidence: float | None = None
     finish_reason: FinishReason
     hypotheses: list[HypothesisText]
+    warnings: list[str] | None = None
     tokens: list[TokenEntry] | None = None
     source_tokens: list[list[str]] | None = None
 

@@ -1,6 +1,10 @@
 """Build the translation of one text into one language, sentence by sentence."""
 
+from collections.abc import Sequence
+
 from model.search.results import FinishReason
+from service.errors import quoted
+from service.text.weaving import Woven
 from service.translation.decoded_text import SCORE_DIGITS, DecodedText
 from service.translation.results import HypothesisText, TokenEntry, Translation
 from service.translation.target_text import TargetText
@@ -14,11 +18,11 @@ class _Ranked:
         self._num_tokens = 0
         self._weighted_score = 0.0
 
-    def add(self, decoded: DecodedText, *, rank: int) -> None:
+    def add(self, decoded: DecodedText, texts: Sequence[str], *, rank: int) -> None:
         """A sentence without a hypothesis of this rank contributes its last one."""
         place = min(rank, len(decoded.hypotheses) - 1)
         hypothesis = decoded.hypotheses[place]
-        self.pieces.append(decoded.texts[place])
+        self.pieces.append(texts[place])
         self._num_tokens += len(hypothesis.token_ids)
         self._weighted_score += hypothesis.score * len(hypothesis.token_ids)
 
@@ -37,15 +41,19 @@ class TranslationBuilder:
         self._finish_reasons: set[FinishReason] = set()
         self._tokens: list[TokenEntry] | None = [] if with_tokens else None
         self._source_tokens: list[list[str]] | None = [] if with_tokens else None
+        self._displaced: list[str] = []
 
     def keep(self, text: str) -> None:
         for ranked in self._ranks:
             ranked.pieces.append(text)
 
-    def add(self, sentence_index: int, decoded: DecodedText) -> None:
-        """Add a sentence, or a part of one, that has ended on its last leg."""
+    def add(self, sentence_index: int, decoded: DecodedText, woven: Sequence[Woven] = ()) -> None:
+        """Add a sentence, or a part of one, that has ended on its last leg. `woven` are its hypotheses with insets."""
+        texts = [each.text for each in woven] or decoded.texts
         for rank, ranked in enumerate(self._ranks):
-            ranked.add(decoded, rank=rank)
+            ranked.add(decoded, texts, rank=rank)
+        if woven:
+            self._displaced += woven[0].displaced
         self._num_ranks = max(self._num_ranks, len(decoded.hypotheses))
         self._finish_reasons.add(decoded.hypotheses[0].finish_reason)
         if self._tokens is not None and self._source_tokens is not None:
@@ -65,6 +73,7 @@ class TranslationBuilder:
             detected_confidence=detected.confidence if detected else None,
             finish_reason=self._finish_reason(),
             hypotheses=hypotheses,
+            warnings=[f"{quoted(text)} may not be in its exact place" for text in self._displaced] or None,
             tokens=self._tokens,
             source_tokens=self._source_tokens,
         )

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.text.segmentation import Segmented, segment
+from service.text.wording import Wording
 
 LANGUAGES = ["en", "de", "fr", "es", "ja", "zh-Hans", "th", "xx", "ROMANCE"]
 # Characters that end, join or break sentences and lines, words of several scripts, controls and combining characters.
@@ -50,7 +51,7 @@ def test_sentences_and_gaps_are_the_source(text: str, language: str) -> None:
 def test_pieces_of_long_sentences_and_gaps_are_the_source(text: str, language: str, max_tokens: int) -> None:
     segmented = segment(text, language=language, max_tokens=max_tokens, count_tokens=len)
     assert source_of(segmented) == text
-    assert all(len(sentence) <= max_tokens for sentence in segmented.sentences)
+    assert all(len(wording.words) <= max_tokens for wording in segmented.wordings)
 
 
 @pytest.mark.parametrize(
@@ -147,8 +148,8 @@ def test_control_characters_are_text_and_lone_surrogates_are_refused() -> None:
 def test_each_sentence_is_announced_when_it_is_found_and_the_work_can_be_stopped() -> None:
     found: list[str] = []
 
-    def stop_at_two(sentence: str) -> None:
-        found.append(sentence)
+    def stop_at_two(wording: Wording) -> None:
+        found.append(wording.words)
         if len(found) == 2:
             raise TimeoutError
 

@@ -63,7 +63,7 @@ async def test_a_plain_answer_of_equal_lines_leaves_the_loop_its_turns() -> None
 
 
 @pytest.mark.parametrize("source", TARGETS)
-@pytest.mark.parametrize("line", ["A", "A{}"], ids=["equal", "distinct"])
+@pytest.mark.parametrize("line", ["A", "A {}"], ids=["equal", "distinct"])
 async def test_work_grows_with_the_text_only(source: str, line: str) -> None:
     async def count_turns(num_lines: int) -> int:
         text = "\n".join(line.format(number) for number in range(num_lines))
@@ -83,3 +83,12 @@ async def test_a_slice_of_alignments_has_fewer_tokens() -> None:
     for batch in await batches(active):
         tokens = [event for event in batch if isinstance(event, TokenEvent)]
         assert len(msgspec.json.encode(tokens)) <= 2 * SLICE_BYTES
+
+
+async def test_sentences_full_of_insets_leave_the_loop_its_turns() -> None:
+    sentences = "\n".join(f"{number} word " + "a {x} " * 100 for number in range(10))
+    active = await Bench().start(sentences)
+    turns = Turns()
+    await active.drain()
+    turns.stop()
+    assert turns.count >= 10

@@ -1,0 +1,58 @@
+"""Requests translated as the service does it, without a server: its text handling around the engine in this process."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from model.decoding.generate import generate
+from model.search.results import Progress
+from model.transformer.transformer import Transformer
+from service.translation.answer_size import AnswerSize
+from service.translation.passages import Passages
+from service.translation.reading_order import ReadingOrder
+from service.translation.request import TranslationRequest
+from service.translation.results import Translation
+from service.translation.routing import Catalogue, ServedModel
+from service.translation.target_text import TargetText
+
+UNLIMITED_BYTES = 1 << 62
+
+
+class OfflineTranslator:
+    def __init__(self, model: ServedModel, transformer: Transformer) -> None:
+        self._model = model
+        self._transformer = transformer
+        self._catalogue = Catalogue([model])
+
+    def translate(self, texts: Sequence[str], source_lang: str, target_lang: str, **options: Any) -> list[Translation]:
+        """The translation of each text. `options` are those of `TranslationRequest`."""
+        request = TranslationRequest(tuple(texts), source_lang, (target_lang,), **options)
+        passages = Passages(request, AnswerSize(request, max_bytes=UNLIMITED_BYTES))
+        route = self._catalogue.route(source_lang, target_lang)
+        reader = passages.reader(self._model, route.legs[0].source_lang)
+        target_texts = [
+            TargetText(index, target_lang, route, passages.begin(reader.read(text), route, prefix=""))
+            for index, text in enumerate(texts)
+        ]
+        self._decode(passages)
+        return [self._read(target_text, request.num_hypotheses) for target_text in target_texts]
+
+    def _decode(self, passages: Passages) -> None:
+        """Both legs, and what goes on from decodes that were too short."""
+        while specs := passages.take_new():
+            decodes = passages.decoded[-len(specs) :]
+
+            def receive(step: list[Progress], decodes: Sequence[Any] = decodes) -> None:
+                for progress in step:
+                    decoded = decodes[progress.decode_id]
+                    if continuation := decoded.receive(progress):
+                        passages.go_on(decoded, continuation)
+
+            generate(self._transformer, self._model.checkpoint, specs, on_step=receive)
+            for decoded in decodes:
+                if decoded.is_over:
+                    passages.relay(decoded)
+
+    @staticmethod
+    def _read(target_text: TargetText, num_hypotheses: int) -> Translation:
+        order = ReadingOrder(target_text, num_hypotheses=num_hypotheses, with_tokens=False, is_streamed=False)
+        return next(item for item in order.read() if isinstance(item, Translation))

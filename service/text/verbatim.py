@@ -1,0 +1,70 @@
+"""A text with what in it is not language: known by the table of patterns, or by a vocabulary that lacks it."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from unicodedata import is_normalized, normalize
+
+import regex
+
+from service.text.patterns import known_things
+from service.text.span import Kind, Span
+
+Lacking = Callable[[str], Collection[str]]
+"""Those characters of a text that a vocabulary has no way to write."""
+
+# A word, an amount with its currency, or one other character, which is all of a word where no spaces are set.
+_UNIT = regex.compile(
+    r"""
+    (?:[[\p{L}\p{M}]--[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]]|\p{N})++
+    (?:['’-](?:[[\p{L}\p{M}]--[\p{Han}\p{Hiragana}\p{Katakana}]]|\p{N})++)*+
+    | \p{Sc}\p{N}++(?:[.,]\p{N}++)*+ | [\S--[\p{M}\p{Cf}]]\p{M}*+
+    """,
+    regex.VERBOSE | regex.VERSION1,
+)
+
+_BRACKETS = frozenset(
+    ("()", "[]", '""', "''", "“”", "„“", "„”", "‘’", "‚‘", "«»", "»«", "「」", "『』", "（）", "【】")
+)
+
+
+def find_spans(line: str, *, known: Sequence[Span] = (), lacking: Lacking | None = None) -> list[Span]:
+    """What in a line is not language, in order; two never overlap. `known` is, whatever it looks like."""
+    spans = [*known, *known_things(line)]
+    if lacking is not None and (characters := lacking(line if line.isascii() else normalize("NFC", line))):
+        spans += _unwritable(line, characters)
+    if not spans:
+        return spans
+    spans = _without_overlaps(spans)
+    ends = (0, *(span.end for span in spans))
+    starts = (*(span.start for span in spans[1:]), len(line))
+    return [
+        _with_brackets(line, span, least=least, most=most)
+        for span, least, most in zip(spans, ends, starts, strict=False)
+    ]
+
+
+def _with_brackets(line: str, span: Span, *, least: int, most: int) -> Span:
+    """A name in brackets or quotation marks of its own takes them along: the words could do nothing with them."""
+    start, end = span.start, span.end
+    if span.kind is Kind.NAME and least < start and end < most and line[start - 1] + line[end] in _BRACKETS:
+        return Span(start - 1, end + 1, span.kind)
+    return span
+
+
+def _unwritable(line: str, characters: Collection[str]) -> Iterator[Span]:
+    is_composed = is_normalized("NFC", line)
+    for unit in _UNIT.finditer(line):
+        if not set(unit[0] if is_composed else normalize("NFC", unit[0])).isdisjoint(characters):
+            kind = Kind.NAME if regex.search(r"[\p{L}\p{N}]", unit[0]) else Kind.MARK
+            yield Span(unit.start(), unit.end(), kind)
+
+
+def _without_overlaps(spans: list[Span]) -> list[Span]:
+    spans.sort(key=lambda span: (span.start, -span.end))
+    merged = spans[:1]
+    for span in spans[1:]:
+        last = merged[-1]
+        if span.start >= last.end:
+            merged.append(span)
+        elif span.end > last.end:
+            merged[-1] = Span(last.start, span.end, Kind.NAME)
+    return merged

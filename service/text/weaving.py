@@ -1,0 +1,215 @@
+"""Puts what was taken out of a sentence back into its translation, in the order of the source.
+
+Each inset goes after the target word that attends most to the source token on its left, or before the one that attends
+most to the token on its right: on the side that it is glued to, otherwise where attention is stronger. All places of a
+sentence are chosen at once, for the greatest sum of attention that keeps their order. One before all words of its
+sentence, or after them, needs no attention.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, groupby
+
+import regex
+
+from service.text.span import Span
+from service.text.wording import Inset, Position
+
+MIN_ATTENTION = 0.1
+"""With less, or with less than half of what another place has, a place is a guess."""
+_CERTAIN = 1e3
+_FINAL_MARKS = regex.compile(r"(?r)[\s\p{Po}\p{Pe}\p{Pf}\"']*")
+_FIRST_MARKS = regex.compile(r"[¿¡«“„「『(\"']*+\s*+")
+_LETTER = regex.compile(r"[[\p{L}\p{M}\p{N}'’-]--[\p{Han}\p{Hiragana}\p{Katakana}]]", regex.VERSION1)
+_NO_SPACE_AFTER = regex.compile(r"[\p{Ps}\p{Pi}¿¡„]")
+_OPENS = regex.compile(r"[\p{L}\p{N}\p{Ps}\p{Pi}¿¡{<$%@#:&`]")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInset:
+    """`num_tokens_before` are the tokens of its source that stand before it."""
+
+    inset: Inset
+    num_tokens_before: int
+
+    @property
+    def needs_attention(self) -> bool:
+        return self.inset.position is Position.INNER
+
+
+@dataclass(frozen=True, slots=True)
+class Woven:
+    """`deltas` are those of the target with the insets among them.
+
+    `spans` are the insets, without white space around them, in the text that the deltas make.
+    """
+
+    deltas: list[str]
+    spans: list[Span]
+    displaced: list[str]
+    """Those insets of which the place is a guess."""
+
+    @property
+    def text(self) -> str:
+        return "".join(self.deltas)
+
+
+def weave(
+    deltas: Sequence[str],
+    weights: Sequence[Sequence[float]],
+    insets: Sequence[SourceInset],
+    *,
+    sets_spaces: bool,
+) -> Woven:
+    """`deltas` are the texts of the target's tokens, `weights` their cross-attention over the source's tokens.
+
+    `weights` may be empty where no inset stands among words. `sets_spaces` is true of a target language with spaces
+    between words.
+    """
+    target = _Target("".join(deltas), deltas)
+    scores = [target.scores(each, weights) for each in insets]
+    places = _ordered_places(scores)
+    displaced = [
+        each.inset.text
+        for each, score, place in zip(insets, scores, places, strict=True)
+        if score.get(place, 0.0) < max(MIN_ATTENTION, max(score.values()) / 2)
+    ]
+    weaver = _Weaver(target.text, sets_spaces=sets_spaces)
+    for place, group in groupby(zip(places, insets, strict=True), key=lambda pair: pair[0]):
+        weaver.insert(place, [each.inset for _, each in group])
+    return Woven(weaver.deltas(target.ends), weaver.spans, displaced)
+
+
+class _Target:
+    """A target's text and where its tokens stand in it."""
+
+    def __init__(self, text: str, deltas: Sequence[str]) -> None:
+        self.text = text
+        self.ends = list(accumulate(map(len, deltas)))
+        self._sides: list[tuple[int, int] | None] = []
+        """Of each token with text: where the word before its own ends, and where its own does."""
+        start = 0
+        for end in self.ends:
+            shown = text[start:end].strip()
+            self._sides.append((self._end_before_word(start, end), self._end_of_word(start, end)) if shown else None)
+            start = end
+
+    def scores(self, source: SourceInset, weights: Sequence[Sequence[float]]) -> dict[int, float]:
+        """The attention that speaks for each place in the text, all of them ends of words."""
+        inset, before = source.inset, source.num_tokens_before
+        if inset.position is Position.FRONT:
+            return {_FIRST_MARKS.match(self.text).end(): _CERTAIN}
+        if inset.position is Position.BEFORE_MARK:
+            return {_FINAL_MARKS.match(self.text).start(): _CERTAIN}
+        if inset.position is Position.BACK:
+            return {len(self.text): _CERTAIN}
+        scores: dict[int, float] = {}
+        for sides, row in zip(self._sides, weights, strict=False):
+            if sides is None or before >= len(row):
+                continue
+            left, right = sides
+            if inset.is_glued_before or not inset.is_glued_after:
+                scores[right] = max(scores.get(right, 0.0), row[before - 1])
+            if not inset.is_glued_before:
+                scores[left] = max(scores.get(left, 0.0), row[before])
+        return scores or {len(self.text): 0.0}
+
+    def _end_of_word(self, start: int, end: int) -> int:
+        text = self.text
+        end = start + len(text[start:end].rstrip())
+        while end < len(text) and _LETTER.match(text, end - 1) and _LETTER.match(text, end):
+            end += 1
+        return end
+
+    def _end_before_word(self, start: int, end: int) -> int:
+        text = self.text
+        start = end - len(text[start:end].lstrip())
+        while start > 0 and _LETTER.match(text, start - 1) and _LETTER.match(text, start):
+            start -= 1
+        return len(text[:start].rstrip())
+
+
+def _ordered_places(scores: Sequence[dict[int, float]]) -> list[int]:
+    """A place for each inset, none before that of the one before it, with the greatest sum of scores."""
+    places = sorted({place for score in scores for place in score})
+    totals = [0.0] * len(places)
+    """Of the best choice for all insets so far, if the last of them has this place."""
+    best_up_to: list[list[int]] = []
+    """For each inset, and each place, the best index for the inset before it."""
+    for score in scores:
+        best, indices = 0, []
+        for index, total in enumerate(totals):
+            best = index if total > totals[best] else best
+            indices.append(best)
+        best_up_to.append(indices)
+        totals = [totals[best] + score.get(place, 0.0) for best, place in zip(indices, places, strict=True)]
+    index = max(range(len(places)), key=totals.__getitem__, default=0)
+    chosen: list[int] = []
+    for indices in reversed(best_up_to):
+        chosen.append(places[index])
+        index = indices[index]
+    return chosen[::-1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Edit:
+    """At `place` of a target: `text` goes in, and `num_removed` spaces after it go out."""
+
+    place: int
+    text: str
+    num_removed: int
+
+
+class _Weaver:
+    """Collects the edits of a target, from left to right."""
+
+    def __init__(self, text: str, *, sets_spaces: bool) -> None:
+        self.spans: list[Span] = []
+        self._text = text
+        self._sets_spaces = sets_spaces
+        self._edits: list[_Edit] = []
+        self._shift = 0
+        """How much longer the text has become so far."""
+
+    def insert(self, place: int, insets: Sequence[Inset]) -> None:
+        """Insets that have the same place, after a word or at the front."""
+        before, rest = self._text[place - 1 : place], self._text[place:]
+        text = ""
+        for inset in insets:
+            if not inset.is_glued_before and self._needs_space((text or before)[-1:], inset.text):
+                text += " "
+            shown = inset.text.strip()
+            start = place + self._shift + len(text) + inset.text.index(shown)
+            text += inset.text
+            if shown:
+                self.spans.append(Span(start, start + len(shown), inset.kind))
+        num_removed = 0
+        if insets[-1].is_glued_after and not insets[-1].is_glued_before:
+            num_removed = len(rest) - len(rest.lstrip(" "))
+        elif _OPENS.match(rest) and self._needs_space(text[-1], rest):
+            text += " "
+        self._edits.append(_Edit(place, text, num_removed))
+        self._shift += len(text) - num_removed
+
+    def deltas(self, ends: Sequence[int]) -> list[str]:
+        """The new text, cut where the tokens of the old one end; what goes in at an end goes with that token."""
+        edits = deque(self._edits)
+        deltas: list[str] = []
+        start = 0
+        for end in ends:
+            delta = ""
+            while edits and edits[0].place <= end:
+                edit = edits.popleft()
+                delta += self._text[start : edit.place] + edit.text
+                start = max(start, edit.place + edit.num_removed)
+            deltas.append(delta + self._text[start:end])
+            start = max(start, end)
+        rest = "".join(edit.text for edit in edits)
+        return [*deltas[:-1], deltas[-1] + rest] if deltas else [rest]
+
+    def _needs_space(self, left: str, right: str) -> bool:
+        """Whether `right` would run into `left`; where words are not set apart, only two in Latin letters would."""
+        if not left or left.isspace() or _NO_SPACE_AFTER.match(left):
+            return False
+        return self._sets_spaces or (left.isascii() and left.isalnum() and right[0].isascii() and right[0].isalnum())
