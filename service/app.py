@@ -38,6 +38,7 @@ from service.lifecycle import Lifecycle
 from service.observability.cache_telemetry import CacheTelemetry
 from service.observability.engine_telemetry import EngineTelemetry
 from service.observability.log import take_over
+from service.observability.log_writer import LogWriter
 from service.observability.metrics import Metrics
 from service.observability.request_telemetry import RequestTelemetry
 from service.observability.tracing import TracingError, start_tracing
@@ -73,7 +74,9 @@ class Service:
     lifecycle: Lifecycle
 
 
-def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Service:
+def build_service(
+    settings: Settings, *, on_fatal: Callable[[str], None], log_writer: LogWriter | None = None
+) -> Service:
     """Read the checkpoints' configurations and tokenizers; the workers load the weights, when the app starts.
 
     Raises CheckpointError and SettingsError. `on_fatal` is called with the cause when the workers' first start fails.
@@ -84,6 +87,8 @@ def build_service(settings: Settings, *, on_fatal: Callable[[str], None]) -> Ser
     # A time stamp for each series would double the page.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     metrics = Metrics()
+    if log_writer is not None:
+        log_writer.observe_drops(metrics.log_lines_dropped.inc)
     tracing = _start_tracing()
     cache_telemetry = CacheTelemetry(metrics)
     redis = _connect_redis(settings, cache_telemetry)

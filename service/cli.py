@@ -112,8 +112,10 @@ def _serve(flags: dict[str, str]) -> int:
 
     try:
         settings = load_settings(flags=flags)
-        configure_logging(log_format=settings.log_format, log_level=settings.log_level, with_texts=settings.log_texts)
-        server = Server(settings)
+        log_writer = configure_logging(
+            log_format=settings.log_format, log_level=settings.log_level, with_texts=settings.log_texts
+        )
+        server = Server(settings, log_writer=log_writer)
     except SettingsError as error:
         print(f"kakehashi: {error}", file=sys.stderr)
         return 2

@@ -13,6 +13,7 @@ import uvicorn
 from service.api.connection import Connection
 from service.api.connections import Connections
 from service.app import build_service
+from service.observability.log_writer import LogWriter
 from service.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -28,8 +29,8 @@ GC_THRESHOLD = 10_000
 class Server(uvicorn.Server):
     """Raises CheckpointError when built with a checkpoint that cannot be served."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._service = build_service(settings, on_fatal=self._fail)
+    def __init__(self, settings: Settings, *, log_writer: LogWriter | None = None) -> None:
+        self._service = build_service(settings, on_fatal=self._fail, log_writer=log_writer)
         self._grace_seconds = settings.grace_seconds
         self._event_loop: asyncio.AbstractEventLoop | None = None
         self._draining: asyncio.Task[None] | None = None

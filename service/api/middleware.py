@@ -100,9 +100,7 @@ class RequestRecorder:
     ) -> "RequestTrace | None":
         if record.is_probe:
             return None
-        headers = Headers(scope=scope)
-        joined = {name: ",".join(headers.getlist(name)) for name in headers}  # there may be several `tracestate`
-        return tracing.start(joined, method=scope["method"], request_id=record.request_id, began=began)
+        return tracing.start(scope["headers"], method=scope["method"], request_id=record.request_id, began=began)
 
 
 def _outcome_of(status: int | None) -> str:

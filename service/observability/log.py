@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Literal
 
+from service.observability.log_writer import LogWriter
+
 LogFormat = Literal["auto", "text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -65,13 +67,14 @@ class TextFormatter(_Formatter):
         return super().formatMessage(record) + "".join(fields)
 
 
-def configure_logging(*, log_format: LogFormat, log_level: LogLevel, with_texts: bool = False) -> None:
+def configure_logging(*, log_format: LogFormat, log_level: LogLevel, with_texts: bool = False) -> LogWriter:
     """Send all logging of this process to standard error in this format; `auto` is text on a terminal, else JSON."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = LogWriter(sys.stderr.fileno())
     is_json = log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
     handler.setFormatter(JsonFormatter(with_texts=with_texts) if is_json else TextFormatter(with_texts=with_texts))
     logging.basicConfig(handlers=[handler], level=log_level.upper(), force=True)
     logging.captureWarnings(True)
+    return handler
 
 
 def take_over(library: str) -> None:

@@ -123,6 +123,11 @@ class Metrics:
             buckets=REDIS_SECONDS,
             registry=registry,
         )
+        self.log_lines_dropped = Counter(
+            "kakehashi_log_lines_dropped",
+            "Lines of the log that were dropped because standard error was not read fast enough",
+            registry=registry,
+        )
         self.build_info = Gauge(
             "kakehashi_build_info",
             "Version and configuration of the server",

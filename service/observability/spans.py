@@ -7,7 +7,7 @@ spans in batches. Attributes are routes, counts and kinds, never texts.
 import asyncio
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -41,12 +41,26 @@ class Tracing:
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer(DEFAULT_NAME, version)
+        self._fields = {field.lower().encode(): field for field in propagate.get_global_textmap().fields}
 
-    def start(self, headers: Mapping[str, str], *, method: str, request_id: str, began: float) -> "RequestTrace":
+    def start(
+        self, headers: Iterable[tuple[bytes, bytes]], *, method: str, request_id: str, began: float
+    ) -> "RequestTrace":
         """Start the trace of this task's request, with the parent named in `headers`. `began` is monotonic time."""
-        request_trace = RequestTrace(self._tracer, headers, method=method, request_id=request_id, began=began)
+        request_trace = RequestTrace(
+            self._tracer, self._read(headers), method=method, request_id=request_id, began=began
+        )
         set_current_trace(request_trace)
         return request_trace
+
+    def _read(self, headers: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
+        """The headers that the propagators need; there may be several `tracestate`."""
+        found: dict[str, str] = {}
+        for name, value in headers:
+            if (field := self._fields.get(name)) is not None:
+                text = value.decode("latin-1")
+                found[field] = f"{found[field]},{text}" if field in found else text
+        return found
 
     async def aclose(self) -> None:
         """Send the remaining spans, for at most FLUSH_SECONDS."""
