@@ -10,6 +10,7 @@ from model.checkpoint.config import CheckpointError
 from model.search.spec import MAX_BEAM_SIZE
 from model.transformer.compute_types import ComputeType
 from service.commandline.arguments import add_bench, add_detect, add_languages, add_translate
+from service.listeners import ListenError, listening
 from service.observability.log import configure_logging
 from service.settings import BUNDLED_MODEL, Settings, SettingsError, load_settings, variable_name
 
@@ -115,14 +116,18 @@ def _serve(flags: dict[str, str]) -> int:
         log_writer = configure_logging(
             log_format=settings.log_format, log_level=settings.log_level, with_texts=settings.log_texts
         )
-        server = Server(settings, log_writer=log_writer)
+        with listening(settings.host, settings.port) as listeners:
+            server = Server(settings, log_writer=log_writer)
+            server.run(listeners)
     except SettingsError as error:
         print(f"kakehashi: {error}", file=sys.stderr)
         return 2
     except CheckpointError as error:
         print(f"kakehashi: {error}", file=sys.stderr)
         return 1
-    server.run()
+    except ListenError as error:
+        print(f"kakehashi: {error}", file=sys.stderr)
+        return 3
     return server.exit_code
 
 

@@ -22,6 +22,9 @@ EXIT_SECONDS = 4.0
 """The part of the grace period for ending the workers, sending the last errors and closing."""
 
 
+LAST_WORDS_SECONDS = 0.5
+"""After a second signal, the time for telling clients that their requests failed."""
+ENDED_BY_SECOND_SIGNAL = 4
 GC_THRESHOLD = 10_000
 """New objects before a collection: a step of a full batch creates thousands, and reference counts free them."""
 
@@ -34,6 +37,7 @@ class Server(uvicorn.Server):
         self._grace_seconds = settings.grace_seconds
         self._event_loop: asyncio.AbstractEventLoop | None = None
         self._draining: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
         self.exit_code = 0
         connection: Any = partial(Connection, connections=Connections(self._service.connection_limits))
         super().__init__(
@@ -57,17 +61,36 @@ class Server(uvicorn.Server):
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)
         await super().startup(sockets)
+        for listener in sockets or ():
+            host, port = listener.getsockname()[:2]
+            logger.info("listening on %s port %d", host, port)
 
     def handle_exit(self, _sig: int, _frame: FrameType | None) -> None:
         """The first signal starts draining, the second ends the server at once. The signal is not raised again."""
-        if self._event_loop is None or self._service.lifecycle.is_draining:
+        if self._event_loop is None:
             self.should_exit = self.force_exit = True
+            return
+        if self._service.lifecycle.is_draining:
+            self._event_loop.call_soon_threadsafe(self._start_ending)
             return
         self._service.lifecycle.start_draining()
         self._event_loop.call_soon_threadsafe(self._start_draining)
 
     def _start_draining(self) -> None:
         self._draining = asyncio.create_task(self._drain())
+
+    def _start_ending(self) -> None:
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._end_now())
+
+    async def _end_now(self) -> None:
+        """Fail what is still running, so that each stream ends with an `error` event."""
+        logger.warning("a second signal: the remaining requests fail")
+        self.exit_code = ENDED_BY_SECOND_SIGNAL
+        closing = asyncio.create_task(self._service.engine.aclose())
+        await self._service.lifecycle.wait_idle(LAST_WORDS_SECONDS)
+        closing.cancel()
+        self.should_exit = self.force_exit = True
 
     async def _drain(self) -> None:
         logger.info("draining: finishing running requests, for at most %g s", self._grace_seconds)

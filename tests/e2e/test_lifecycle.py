@@ -203,7 +203,8 @@ def test_a_second_signal_ends_at_once_what_the_first_let_finish(take: Take) -> N
         assert next(stream).name == "start"
         start_draining(server)
         server.signal(signal.SIGTERM)
-        server.wait_exit()
+        assert [event.name for event in stream] == ["error"]
+        assert server.wait_exit() == 4
         wait_ended(workers)
 
 
