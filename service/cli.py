@@ -19,10 +19,10 @@ _EVALUATE_EXTRA = "sacrebleu"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Exit status: 0 when done, 2 for a wrong setting or bad data, 3 for an address in use.
+    """Exit status: 0 when done, 2 for a wrong setting or bad data, 3 for an address that cannot be listened on.
 
-    1 is for a checkpoint that cannot be served, or a compute type that this machine does not have. Those of the client
-    commands are in their help.
+    4 is for running requests that a second signal ended, 1 for a checkpoint that cannot be served, or a compute type
+    that this machine does not have. Those of the client commands are in their help.
     """
     parser = argparse.ArgumentParser(
         prog="kakehashi",

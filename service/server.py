@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import socket
+from dataclasses import replace
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -13,6 +14,7 @@ import uvicorn
 from service.api.connection import Connection
 from service.api.connections import Connections
 from service.app import build_service
+from service.descriptors import fit_connections
 from service.observability.log_writer import LogWriter
 from service.settings import Settings
 
@@ -39,7 +41,9 @@ class Server(uvicorn.Server):
         self._draining: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
         self.exit_code = 0
-        connection: Any = partial(Connection, connections=Connections(self._service.connection_limits))
+        limits = self._service.connection_limits
+        limits = replace(limits, max_connections=fit_connections(limits.max_connections))
+        connection: Any = partial(Connection, connections=Connections(limits))
         super().__init__(
             uvicorn.Config(
                 self._service.app,

@@ -1,0 +1,22 @@
+"""File descriptors: there are as many as the system allows, and connections leave some for everything else."""
+
+import logging
+import resource
+
+from service.api.connections import NUM_RESERVED
+
+logger = logging.getLogger(__name__)
+
+NUM_OTHERS = 128
+"""Descriptors for the listeners, workers, Redis, the log and files."""
+
+
+def fit_connections(max_connections: int) -> int:
+    """Raise the process's own limit to that of the system; the number of connections that then fit, logged if lower."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    room = max(1, hard - NUM_OTHERS - NUM_RESERVED)
+    if hard == resource.RLIM_INFINITY or room >= max_connections:
+        return max_connections
+    logger.warning("%d descriptors may be open: at most %d connections, not %d", hard, room, max_connections)
+    return room
