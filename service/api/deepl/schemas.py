@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import msgspec
-from pydantic import BaseModel, BeforeValidator, FailFast, Field
+from pydantic import BaseModel, BeforeValidator, FailFast, Field, model_validator
 
 from service.api.admission import Work
 from service.api.deepl.errors import not_supported
@@ -33,7 +33,7 @@ NotServed = Annotated[Any, Field(description="not served")]
 
 
 class DeepLTranslateBody(BaseModel):
-    """Unknown fields are ignored, and so are hints and fields that only matter with tags."""
+    """Unknown fields are ignored, and so are hints, fields that only matter with tags, and fields that are null."""
 
     text: Annotated[
         list[UnicodeText], FailFast(), BeforeValidator(lambda text: [text] if isinstance(text, str) else text)
@@ -53,6 +53,12 @@ class DeepLTranslateBody(BaseModel):
     style_id: NotServed = None
     translation_memory_id: NotServed = None
     custom_instructions: NotServed = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Some JSON libraries write every field of an object, whether it is set or not."""
+        return {name: value for name, value in values.items() if value is not None}
 
     def to_work(self) -> Work:
         """Raises InvalidRequestError."""

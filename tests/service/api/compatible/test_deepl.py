@@ -42,6 +42,7 @@ async def test_a_target_is_a_language_or_a_region_of_one(scripted: ScriptedApp, 
         {"split_sentences": "nonewlines"},
         {"split_sentences": 1, "outline_detection": "0", "non_splitting_tags": ["b"], "tag_handling_version": "v2"},
         {"glossary_id": "", "glossary_ids": [], "style_id": None, "enable_beta_languages": True},
+        {"formality": None, "split_sentences": None, "preserve_formatting": None, "model_type": None},
     ],
 )
 async def test_hints_and_unknown_fields_pass(scripted: ScriptedApp, ignored: dict[str, Any]):
@@ -65,7 +66,8 @@ async def test_a_model_type_that_was_asked_for_is_said_to_be_used(scripted: Scri
     [
         ({"text": []}, "Parameter 'text' not specified."),
         ({"text": [1]}, "Value for 'text' not supported."),
-        ({"target_lang": None}, "Value for 'target_lang' not supported."),
+        ({"text": None}, "Parameter 'text' not specified."),
+        ({"target_lang": None}, "Parameter 'target_lang' not specified."),
         ({"target_lang": ""}, "Parameter 'target_lang' not specified."),
         ({"target_lang": "PT-BR"}, "Value for 'target_lang' not supported."),
         ({"target_lang": "X" * 1_000}, "Value for 'target_lang' not supported."),
