@@ -18,9 +18,9 @@ from deploy.ray.checkpoint_host import CheckpointHost, ModelUnavailableError
 from deploy.ray.exchange import AppRequest
 from deploy.ray.held_answer import HeldAnswer
 from service.api.encoding import encode_json
-from service.api.errors import problem_body, record_failure
+from service.api.errors import NATIVE, record_failure, refusal_of
 from service.api.record import RequestRecord
-from service.api.sse import encode_event
+from service.api.sse import encode_data, encode_event
 from service.errors import EngineFailedError, NotReadyError, QueueFullError
 
 logger = logging.getLogger(__name__)
@@ -90,7 +90,9 @@ class Forwarder:
 async def _end(answer: HeldAnswer, error: Exception, record: RequestRecord) -> None:
     """End the answer with an error event, whatever the error."""
     record_failure(error, record)
-    await answer.end_with(encode_event(b"error", encode_json(problem_body(error, request_id=record.request_id))))
+    data = encode_json(record.dialect.body(refusal_of(error, request_id=record.request_id)))
+    # Hugging Face's streams, the only ones of a compatible API, have events without names.
+    await answer.end_with(encode_event(b"error", data) if record.dialect is NATIVE else encode_data(data))
 
 
 def _refusal(error: Exception, model: str) -> Exception:

@@ -3,7 +3,8 @@
 API keys are checked here and, where the request goes on, again by the app.
 
 It answers `/v1/languages`, `/v1/models`, `/health/…` and `/metrics` for the whole deployment. The app answers all else,
-including problems; requests that name no languages go to the first listed checkpoint.
+including problems; requests that name no languages go to the first listed checkpoint, and so do those to compatible
+APIs, whose dialects the ingress uses for its own refusals.
 400 for a pair that no listed checkpoint has, 429 when too many requests wait, 503 when no replica is ready.
 """
 
@@ -26,9 +27,14 @@ from deploy.ray.forwarding import Forwarder
 from service.api.answers import HealthAnswer
 from service.api.body_limit import BodyLimit
 from service.api.cors import Cors
+from service.api.deepl.errors import DIALECT as DEEPL
+from service.api.dialect import Dialect
+from service.api.dialect_index import DialectIndex
 from service.api.encoding import JsonResponse
 from service.api.errors import ClientGoneError, install_error_handlers
 from service.api.header_keys import HeaderKeys
+from service.api.huggingface.errors import DIALECT as HUGGINGFACE
+from service.api.libretranslate.errors import DIALECT as LIBRETRANSLATE
 from service.api.listings import languages_answer
 from service.api.middleware import RequestRecorder
 from service.api.openapi import App
@@ -42,6 +48,9 @@ from service.observability.metrics import CONTENT_TYPE, Metrics
 from service.observability.request_telemetry import RequestTelemetry
 from service.settings import load_settings
 
+COMPATIBLE = DialectIndex(
+    (), {"/v2/": DEEPL, "/translate": LIBRETRANSLATE, "/detect": LIBRETRANSLATE, "/generate": HUGGINGFACE}
+)
 CHECKPOINT_HOST = "CheckpointHost"
 LOOK_SECONDS = 5.0
 """The time that replicas have to return their metrics."""
@@ -83,7 +92,7 @@ class Ingress:
         app.add_middleware(BodyLimit, max_bytes=self._settings.max_body_bytes, pace=body_pace(self._settings))
         if origins := self._settings.cors_origin_list:
             app.add_middleware(Cors, origins=origins)
-        app.add_middleware(RequestRecorder, observer=RequestTelemetry(Metrics()))
+        app.add_middleware(RequestRecorder, observer=RequestTelemetry(Metrics()), dialect_of=_dialect_of)
         app.add_middleware(OneRequestId)
         return app
 
@@ -137,6 +146,10 @@ class Ingress:
         except ClientGoneError:
             if record.status is None:  # otherwise the answer has begun, and no status can be sent
                 raise
+
+
+def _dialect_of(path: str) -> Dialect:
+    return HUGGINGFACE if path == "/" else COMPATIBLE(path)
 
 
 class OneRequestId:

@@ -100,11 +100,6 @@ def refusal_of(error: Exception, *, request_id: str) -> Refusal:
     return Refusal(problem, str(error), request_id, error)
 
 
-def problem_body(error: Exception, *, request_id: str) -> ProblemDetails:
-    """The native body."""
-    return _problem_details(refusal_of(error, request_id=request_id))
-
-
 def record_failure(error: Exception, record: RequestRecord) -> None:
     """Set the request's outcome, and log the error if it is the server's fault."""
     problem = problem_of(error)

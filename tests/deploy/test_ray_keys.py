@@ -1,4 +1,4 @@
-"""API keys and CORS at the ingress of a Ray deployment, which refuses before it looks for a checkpoint."""
+"""Keys, CORS and refusals of the ingress of a Ray deployment, before it looks for a checkpoint."""
 
 import warnings
 from typing import Any
@@ -48,3 +48,19 @@ async def test_a_key_opens_the_native_api_of_a_deployment(app: ASGIApp) -> None:
     assert (await post(app, "/v1/translations", unknown)).status == 401
     assert (await post(app, "/v1/translations", unknown, **key)).status == 400
     assert (await call(app, "GET", "/health/live")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "fields"),
+    [
+        ("/translate", 400, {"error"}),
+        ("/v2/translate", 413, {"message"}),
+        ("/", 422, {"error", "error_type"}),
+        ("/generate_stream", 422, {"error", "error_type"}),
+    ],
+)
+async def test_what_a_deployment_refuses_itself_has_the_shape_of_each_api(
+    app: ASGIApp, path: str, status: int, fields: set[str]
+) -> None:
+    answer = await call(app, "POST", path, headers={"content-length": str(2 << 20)})
+    assert (answer.status, answer.json.keys()) == (status, fields)
