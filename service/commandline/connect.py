@@ -29,5 +29,10 @@ async def connect(
             )
         except httpx2.InvalidURL as error:
             raise CommandError(f"--url {url}: {error}", status=ExitStatus.USAGE) from error
+        if http.base_url.scheme not in ("http", "https") or not http.base_url.host:
+            raise CommandError(
+                f"--url {url!r} is not the address of a server, such as localhost:8000 or https://example.com",
+                status=ExitStatus.USAGE,
+            )
         async with http:
             yield http
