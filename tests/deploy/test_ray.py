@@ -55,7 +55,7 @@ def expected(checkpoints: Path) -> dict[tuple[str, str], dict[str, str]]:
     found = {}
     for source, target in PAIRS:
         oracle = Oracle(checkpoints / f"opus-mt-{source}-{target}")
-        texts = sentences(source, most=4)
+        texts = oracle.sentences(source, most=4)
         found[source, target] = {text: oracle.translate(text, source, target, max_new_tokens=20) for text in texts}
     return found
 

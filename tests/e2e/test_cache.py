@@ -28,6 +28,7 @@ ONE_WORKER = {"WORKERS": 1}
 ALL_LENGTHS = {"REDIS_MIN_TOKENS": 1}
 NO_MEMORY_TIER = {"CACHE_BYTES": 0, "REDIS_TIMEOUT_MILLISECONDS": 1000, **ALL_LENGTHS}
 TTL_SECONDS = 1000
+MAX_NEW_TOKENS = 40
 SHORT = "Yes."
 """Too short for either tier of `tiered`, as `MIDDLE` is for Redis; the sentences of the other tests are as long."""
 MIDDLE = "The ship is in the harbour."
@@ -76,7 +77,9 @@ def tiered(
 
 
 def answers(server: RunningServer, texts: list[str], headers: Mapping[str, str] | None = None) -> list[Any]:
-    return list(server.translate(texts, "en", TARGETS, headers=headers)["translations"])
+    """With a limit, at which the translations of a random checkpoint end instead of going on in further decodes."""
+    answer = server.translate(texts, "en", TARGETS, max_new_tokens=MAX_NEW_TOKENS, headers=headers)
+    return list(answer["translations"])
 
 
 def num_answered(server: RunningServer) -> float:
@@ -208,11 +211,12 @@ def test_a_request_that_forbids_storing_leaves_nothing_behind(tiered: RunningSer
     before = counts()
     secret = "The old woman went to the market and sold some of her bread."
     for cache_control in ("no-store", "max-age=0, No-Store"):
-        usage = tiered.translate(secret, "en", "de", headers={"Cache-Control": cache_control})["usage"]
+        headers = {"Cache-Control": cache_control}
+        usage = tiered.translate(secret, "en", "de", max_new_tokens=8, headers=headers)["usage"]
         assert usage["encoder_cache_misses"] == 1
     answer = tiered.client.post("/v1/explain", json=request_body(secret, "en", "de"), headers=NO_STORE)
     assert answer.status_code == 200
-    tiered.translate("The young man went to the market and sold some of his bread.", "en", "de")
+    tiered.translate("The young man went to the market and sold some of his bread.", "en", "de", max_new_tokens=8)
     wait_written(tiered, before[0] + 1)
     assert empty_redis.ask("DBSIZE") == 1
     assert [after - then for after, then in zip(counts(), before, strict=True)] == [1, 1, 1]
@@ -221,7 +225,7 @@ def test_a_request_that_forbids_storing_leaves_nothing_behind(tiered: RunningSer
 def test_short_sources_stay_out_of_a_tier(tiered: RunningServer) -> None:
     before = look_ups(tiered, "miss", "memory"), look_ups(tiered, "miss")
     written = num_written(tiered)
-    tiered.translate([SHORT, MIDDLE, LONG], "en", "de")
+    tiered.translate([SHORT, MIDDLE, LONG], "en", "de", max_new_tokens=8)
     wait_written(tiered, written + 1)
     assert (look_ups(tiered, "miss", "memory"), look_ups(tiered, "miss")) == (before[0] + 2, before[1] + 1)
 

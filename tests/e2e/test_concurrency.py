@@ -14,7 +14,7 @@ from tests.support.server import RunningServer
 NUM_CLIENTS = 64
 MAX_WORDS = 200
 TARGETS = {"en": ("de", "fr", "es", "ja"), "de": ("en",), "fr": ("en",), "es": ("en",), "ja": ("en",)}
-BAD = ({"target_lang": "zz"}, {"text": ""}, {"format": "html"}, {"zz": 1}, {"text": ["x"] * 1000}, {"timeout_s": 1e-6})
+BAD = ({"target_lang": "zz"}, {"text": 7}, {"format": "rtf"}, {"zz": 1}, {"text": ["x"] * 1000}, {"timeout_s": 1e-6})
 
 
 def words_of(language: str) -> list[str]:

@@ -73,7 +73,7 @@ async def test_what_waits_is_forgotten_when_its_client_hangs_up(one_row_server: 
         async with raw_request(server.port, request_body(["Good morning.", "Good night."], "en", "de")):
             await wait_waiting(2)
             async with raw_request(
-                server.port, request_body([f"{number}!" for number in range(100)], "en", ["fr", "de"])
+                server.port, request_body([f"Room {number}." for number in range(100)], "en", ["fr", "de"])
             ):
                 await wait_waiting(202)
             await wait_waiting(2)

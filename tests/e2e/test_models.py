@@ -75,7 +75,7 @@ def test_a_request_goes_to_the_checkpoint_that_it_names(models: Models, server: 
 
 def test_each_checkpoint_answers_as_its_oracle(models: Models) -> None:
     oracle = Oracle(Path(models.en_de))
-    texts = [text for text in sentences("en", most=40) if oracle.tokenizer.count_tokens(text) < 30][:8]
+    texts = [text for text in oracle.sentences("en", most=40) if oracle.tokenizer.count_tokens(text) < 30][:8]
     expected = [oracle.translate(text, "en", "de", max_new_tokens=30) for text in texts]
     answer = models.server.translate(texts, "en", "de", **OPTIONS)
     assert [each["text"] for each in answer["translations"]] == expected

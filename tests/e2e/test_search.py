@@ -53,7 +53,7 @@ def test_beams_equal_the_oracles(server: RunningServer, oracle: Oracle, pair: tu
 
 def test_beams_of_a_random_checkpoint_equal_the_oracles(looping_server: RunningServer, random_checkpoint: Path) -> None:
     oracle = Oracle(random_checkpoint)
-    texts = [text for text in sentences("en", most=40) if oracle.tokenizer.count_tokens(text) < 30][:8]
+    texts = [text for text in oracle.sentences("en", most=40) if oracle.tokenizer.count_tokens(text) < 30][:8]
     expected = oracle.search(texts, "en", "de", max_new_tokens=30, beam_size=2)
     options: dict[str, Any] = {"max_new_tokens": 30, "repetition_guard": False, "num_hypotheses": 2, "beam_size": 2}
     answer = looping_server.translate(texts, "en", "de", **options)

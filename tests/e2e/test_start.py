@@ -17,7 +17,7 @@ from model.kernels import libraries
 from model.transformer.compute_types import ComputeType
 from tests.support.checkpoints import random_m2m100, random_marian
 from tests.support.client import deltas, is_whole
-from tests.support.oracle import Oracle, sentences
+from tests.support.oracle import Oracle
 from tests.support.server import RunningServer, running_server
 from tests.support.server_starter import ServerStarter
 
@@ -102,7 +102,7 @@ def test_another_checkpoint_is_served_as_the_oracle_translates(
 ) -> None:
     for checkpoint in others:
         oracle = Oracle(checkpoint, compute_type)
-        texts = [text for text in sentences("en", most=60) if oracle.tokenizer.count_tokens(text) < 30][:16]
+        texts = [text for text in oracle.sentences("en", most=60) if oracle.tokenizer.count_tokens(text) < 30][:16]
         expected = [oracle.translate(text, "en", "de", max_new_tokens=40) for text in texts]
         assert len(set(expected)) > 10
         options: dict[str, Any] = {"max_new_tokens": 40, "repetition_guard": False, "model": str(checkpoint)}

@@ -37,6 +37,10 @@ class Oracle:
         self._transformer = load_transformer(self._checkpoint, compute_type=self._compute_type, device=CPU)
         self.tokenizer = load_tokenizer(self._checkpoint)
 
+    def sentences(self, language: str, *, most: int) -> list[str]:
+        """Those that the vocabulary has all characters of: a server keeps others out of the model."""
+        return [text for text in sentences(language, most=1000) if not self.tokenizer.alphabet.lacking(text)][:most]
+
     def direct_pairs(self) -> list[tuple[str, str]]:
         sources = self.tokenizer.source_languages
         return [(source, target) for source in sources for target in self.tokenizer.targets_of(source)]
