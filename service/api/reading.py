@@ -78,7 +78,7 @@ def read_query(model: type[M], scope: Scope) -> M:
 
 
 def _validate(model: type[M], fields: Mapping[str, Any], *, place: str) -> M:
-    """Lists in the models fail at their first error, so only unknown fields can be many."""
+    """Lists in the models fail at their first error, so only unknown fields, and terms of a glossary, can be many."""
     names = {field.alias or name for name, field in model.model_fields.items()}
     unknown = [name for name in fields if name not in names]
     found: list[FieldError] = []

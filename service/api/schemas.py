@@ -1,7 +1,7 @@
 """Bodies and queries, with the names of the contract. Numbers are finite and bounded; lists fail at the first error."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from secrets import randbits
 from typing import Annotated, Literal
 
@@ -12,6 +12,7 @@ from model.search.spec import MAX_TEMPERATURE, MIN_TEMPERATURE, Sampling
 from service.api.admission import Work
 from service.engine.types import Priority
 from service.errors import UnsupportedOptionError
+from service.text.glossary import MAX_TERM_CHARACTERS, MAX_TERMS, Glossary
 from service.text.segmentation import SplitSentences
 from service.translation.request import TranslationRequest
 
@@ -37,6 +38,12 @@ def _has_text(text: str) -> str:
     return text
 
 
+def _has_characters(term: str) -> str:
+    if not term.strip():
+        raise ValueError("a term is not blank")
+    return term
+
+
 def _one_or_many(value: object) -> object:
     if not isinstance(value, str | list):
         raise ValueError("a string or a list of strings is needed")
@@ -50,6 +57,9 @@ LookedUpCode = Annotated[UnicodeText, AfterValidator(lambda code: code[: MAX_LAN
 """For APIs that call a code of any length unsupported: one that is too long is cut, and is no language either way."""
 ModelName = Annotated[str, Field(max_length=MAX_MODEL_CHARACTERS), AfterValidator(_is_unicode)]
 Seconds = Annotated[float, Field(gt=0)]
+Term = Annotated[
+    str, Field(max_length=MAX_TERM_CHARACTERS), AfterValidator(_is_unicode), AfterValidator(_has_characters)
+]
 Extra = Literal["tokens", "alignment", "top_tokens", "timings"]
 
 
@@ -110,6 +120,10 @@ class TranslationQuery(BaseModel):
         return True
 
     @property
+    def terms(self) -> Mapping[str, str] | None:
+        return None
+
+    @property
     def nulls(self) -> frozenset[int]:
         """The places of texts that are null. They are translated as blanks, and come back as null."""
         return frozenset(index for index, text in enumerate(self.text) if text is None)
@@ -122,6 +136,8 @@ class TranslationQuery(BaseModel):
             raise UnsupportedOptionError(f"num_hypotheses is {self.num_hypotheses}, over beam_size {self.beam_size}")
         if self.prefix is not None and len(self.text) * len(self.target_lang) > 1:
             raise UnsupportedOptionError("prefix needs exactly one text and one target_lang")
+        if self.terms and len(set(self.target_lang)) > 1:
+            raise UnsupportedOptionError("glossary needs exactly one target_lang, the language of its translations")
         sampling = self._sampling()
         request = TranslationRequest(
             texts=tuple(text or "" for text in self.text),
@@ -136,6 +152,7 @@ class TranslationQuery(BaseModel):
             split_sentences=self.split_sentences,
             sampling=sampling,
             prefix=(self.prefix or "").strip(),
+            glossary=Glossary(self.terms) if self.terms else None,
             with_tokens=bool(self.extras),
             num_top_tokens=NUM_TOP_TOKENS if "top_tokens" in self.extras else 0,
             with_alignment="alignment" in self.extras,
@@ -165,11 +182,16 @@ class TranslationBody(TranslationQuery):
 
     model_config = ConfigDict(strict=True)
 
+    glossary: dict[Term, Term] | None = Field(None, max_length=MAX_TERMS, examples=[{"dog": "Hündin"}])
     stream: bool = False
 
     @property
     def is_streamed(self) -> bool:
         return self.stream
+
+    @property
+    def terms(self) -> Mapping[str, str] | None:
+        return self.glossary
 
 
 class ExplainBody(BaseModel):

@@ -6,13 +6,13 @@ sentence are chosen at once, for the greatest sum of attention that keeps their 
 sentence, or after them, needs no attention.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 
 import regex
 
+from service.text.edits import Edit, edited
 from service.text.span import Span
 from service.text.wording import Inset, Position
 
@@ -78,7 +78,7 @@ def weave(
     weaver = _Weaver(target.text, sets_spaces=sets_spaces)
     for place, group in groupby(zip(places, insets, strict=True), key=lambda pair: pair[0]):
         weaver.insert(place, [each.inset for _, each in group])
-    return Woven(weaver.deltas(target.ends), weaver.spans, displaced)
+    return Woven(edited(deltas, weaver.edits), weaver.spans, displaced)
 
 
 class _Target:
@@ -152,15 +152,6 @@ def _ordered_places(scores: Sequence[dict[int, float]]) -> list[int]:
     return chosen[::-1]
 
 
-@dataclass(frozen=True, slots=True)
-class _Edit:
-    """At `place` of a target: `text` goes in, and `num_removed` spaces after it go out."""
-
-    place: int
-    text: str
-    num_removed: int
-
-
 class _Weaver:
     """Collects the edits of a target, from left to right."""
 
@@ -168,7 +159,7 @@ class _Weaver:
         self.spans: list[Span] = []
         self._text = text
         self._sets_spaces = sets_spaces
-        self._edits: list[_Edit] = []
+        self.edits: list[Edit] = []
         self._shift = 0
         """How much longer the text has become so far."""
 
@@ -189,24 +180,8 @@ class _Weaver:
             num_removed = len(rest) - len(rest.lstrip(" "))
         elif _OPENS.match(rest) and self._needs_space(text[-1], rest):
             text += " "
-        self._edits.append(_Edit(place, text, num_removed))
+        self.edits.append(Edit(place, text, num_removed))
         self._shift += len(text) - num_removed
-
-    def deltas(self, ends: Sequence[int]) -> list[str]:
-        """The new text, cut where the tokens of the old one end; what goes in at an end goes with that token."""
-        edits = deque(self._edits)
-        deltas: list[str] = []
-        start = 0
-        for end in ends:
-            delta = ""
-            while edits and edits[0].place <= end:
-                edit = edits.popleft()
-                delta += self._text[start : edit.place] + edit.text
-                start = max(start, edit.place + edit.num_removed)
-            deltas.append(delta + self._text[start:end])
-            start = max(start, end)
-        rest = "".join(edit.text for edit in edits)
-        return [*deltas[:-1], deltas[-1] + rest] if deltas else [rest]
 
     def _needs_space(self, left: str, right: str) -> bool:
         """Whether `right` would run into `left`; where words are not set apart, only two in Latin letters would."""

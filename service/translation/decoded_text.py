@@ -59,7 +59,7 @@ class DecodedText(msgspec.Struct, eq=False, gc=False):
     woven: dict[tuple[object, int], Woven] = {}
     """Its hypotheses, by rank, with the insets of its sentences."""
     weaving_work: int = 0
-    """Target tokens times insets, since it was last taken."""
+    """Target tokens times insets and terms, since it was last taken."""
     hypotheses: tuple[Hypothesis, ...] = ()
     texts: tuple[str, ...] = ()
     last_token_at: float | None = None

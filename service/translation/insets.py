@@ -1,25 +1,44 @@
-"""What was taken out of a sentence, on its way into one language."""
+"""What was taken out of a sentence, and the terms of a glossary in it, on its way into one language."""
 
 import msgspec
 
+from service.text.glossary import Glossary
+from service.text.terms import SourceTerm, find_translated, put_terms
 from service.text.weaving import SourceInset, Woven, weave
 from service.translation.decoded_text import DecodedText
 
 
 class Insets(msgspec.Struct, frozen=True, gc=False):
-    """`sets_spaces` is true of a target language with spaces between words.
+    """`sets_spaces` is true of a target language with spaces between words. Terms are put in on the last leg only.
 
     Sentences that share a decode mostly have equal insets: what they become is kept with the decode.
     """
 
     insets: tuple[SourceInset, ...]
+    terms: tuple[SourceTerm, ...]
     sets_spaces: bool
+    is_last_leg: bool
 
     def weave_into(self, decoded: DecodedText, *, rank: int) -> Woven:
         """The hypothesis of that rank with the insets in it; `decoded` is over."""
         woven = decoded.woven.get((self, rank))
         if woven is None:
-            deltas, weights = decoded.aligned_deltas(rank)
-            decoded.weaving_work += len(deltas) * len(self.insets)
-            woven = decoded.woven[self, rank] = weave(deltas, weights, self.insets, sets_spaces=self.sets_spaces)
+            woven = decoded.woven[self, rank] = self._weave(decoded, rank)
         return woven
+
+    def glossary_of(self, decoded: DecodedText) -> Glossary | None:
+        """For the second leg: the words that translate the terms on the first, and what the terms become."""
+        deltas, weights = decoded.aligned_deltas(0)
+        text = "".join(deltas)
+        terms = {text[each.start : each.end]: each.target for each in find_translated(deltas, weights, self.terms)}
+        terms.pop("", None)
+        return Glossary(terms) if terms else None
+
+    def _weave(self, decoded: DecodedText, rank: int) -> Woven:
+        deltas, weights = decoded.aligned_deltas(rank)
+        decoded.weaving_work += len(deltas) * (len(self.insets) + len(self.terms))
+        displaced: list[str] = []
+        if self.terms and self.is_last_leg:
+            deltas, displaced = put_terms(deltas, weights, self.terms)
+        woven = weave(deltas, weights, self.insets, sets_spaces=self.sets_spaces)
+        return Woven(woven.deltas, woven.spans, [*displaced, *woven.displaced])

@@ -6,6 +6,7 @@ from functools import cache
 
 from model.search.spec import DecodeSpec
 from service.text.segmentation import sets_spaces
+from service.text.terms import SourceTerm
 from service.text.weaving import SourceInset
 from service.translation.answer_size import AnswerSize
 from service.translation.continuation import MIN_LIMIT
@@ -56,7 +57,7 @@ class Passages:
         for place, (before, sentence) in enumerate(zip(separators, source.sentences, strict=True)):
             decoded = self._share(sentence, first, is_last_leg=False, prefix_ids=())
             self._use(decoded, num_uses=1, is_last_leg=False)
-            insets = _insets(sentence, first)
+            insets = _insets(sentence, first, is_last_leg=False)
             relay = self._relay(decoded, second, prefix=prefix if place == 0 else "", insets=insets)
             relay.num_sentences += 1
             sentences.append(Sentence(before, decoded, relay))
@@ -71,7 +72,7 @@ class Passages:
             if insets is None:
                 return reader.read(decoded.texts[0])
             woven = insets.weave_into(decoded, rank=0)
-            return reader.read(woven.text, known=woven.spans)
+            return reader.read(woven.text, known=woven.spans, glossary=insets.glossary_of(decoded))
 
         relays = self._relays.pop(decoded, {}).values()
         for relay in relays:
@@ -99,7 +100,7 @@ class Passages:
             forced = prefix if place == 0 else ""
             decoded = self._share(sentence, leg, is_last_leg=True, prefix_ids=encode_prefix(forced, leg))
             self._use(decoded, num_uses=num_uses, is_last_leg=True)
-            sentences.append(Sentence(before + forced, decoded, insets=_insets(sentence, leg)))
+            sentences.append(Sentence(before + forced, decoded, insets=_insets(sentence, leg, is_last_leg=True)))
         return Passage(sentences, after)
 
     def _relay(self, decoded: DecodedText, leg: Leg, *, prefix: str, insets: Insets | None) -> Relay:
@@ -120,7 +121,7 @@ class Passages:
             leg,
             prefix_ids=prefix_ids,
             is_last_leg=is_last_leg,
-            needs_alignment=any(each.needs_attention for each in sentence.insets),
+            needs_alignment=sentence.needs_alignment,
         )
         decoded = self._by_spec.get(spec)
         if decoded is None:
@@ -158,10 +159,11 @@ class Passages:
             self.answer.add(decoded.num_tokens * num_bytes)
 
 
-def _insets(sentence: SourceSentence, leg: Leg) -> Insets | None:
-    """Those of a sentence, counted in all the tokens of its source."""
-    if not sentence.insets:
+def _insets(sentence: SourceSentence, leg: Leg, *, is_last_leg: bool) -> Insets | None:
+    """Those of a sentence, and its terms, counted in all the tokens of its source."""
+    if not sentence.insets and not sentence.terms:
         return None
-    num_front_tokens = len(leg.model.tokenizer.frames[leg.source_lang][leg.target_lang].before)
-    insets = tuple(SourceInset(each.inset, each.num_tokens_before + num_front_tokens) for each in sentence.insets)
-    return Insets(insets, sets_spaces(leg.target_lang))
+    num_front = len(leg.model.tokenizer.frames[leg.source_lang][leg.target_lang].before)
+    insets = [SourceInset(each.inset, each.num_tokens_before + num_front) for each in sentence.insets]
+    terms = [SourceTerm(each.start + num_front, each.end + num_front, each.target) for each in sentence.terms]
+    return Insets(tuple(insets), tuple(terms), sets_spaces(leg.target_lang), is_last_leg)

@@ -161,7 +161,7 @@ class Preparation:
                 self._expected.add(expected * num_targets)
             self._check_tokens(self._num_tokens)
 
-        source = reader.read(text, on_measured=on_measured, on_sentence=on_sentence)
+        source = reader.read(text, glossary=self._request.glossary, on_measured=on_measured, on_sentence=on_sentence)
         self._expected.add(self._expected.kept_bytes(source.num_kept_characters) * len(routes))
         return source
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from model.search.spec import Sampling
 from service.engine.types import Priority
+from service.text.glossary import Glossary
 from service.text.segmentation import SplitSentences
 
 
@@ -16,7 +17,8 @@ class TranslationRequest:
 
     `format` is that of the native API; the translator refuses values that it does not support.
     `max_new_tokens` is per sentence; None, also for the length penalty, leaves it to the server. With `prefix`, which
-    needs a single text and target, the translation of the first sentence starts with it.
+    needs a single text and target, the translation of the first sentence starts with it. A `glossary` needs a single
+    target, too.
     """
 
     texts: tuple[str, ...]
@@ -31,6 +33,7 @@ class TranslationRequest:
     split_sentences: SplitSentences = "newlines"
     sampling: Sampling | None = None
     prefix: str = ""
+    glossary: Glossary | None = None
     with_tokens: bool = False
     num_top_tokens: int = 0
     with_alignment: bool = False

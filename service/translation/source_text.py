@@ -1,23 +1,30 @@
 """A text, cut into sentences and tokenized once for all its targets."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import msgspec
 
+from service.text.glossary import Glossary
 from service.text.segmentation import Segmented, SplitSentences, segment
 from service.text.span import Span
+from service.text.terms import SourceTerm
 from service.text.weaving import SourceInset
-from service.text.wording import Wording
+from service.text.wording import Inset, Wording
 from service.translation.routing import ServedModel
 
 
 class SourceSentence(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """`piece_ids` and the counts in `insets` are without special tokens, which may depend on the target."""
+    """`piece_ids` and the places of `insets` and `terms` are without special tokens, which may depend on the target."""
 
     piece_ids: tuple[int, ...]
     insets: tuple[SourceInset, ...] = ()
+    terms: tuple[SourceTerm, ...] = ()
+
+    @property
+    def needs_alignment(self) -> bool:
+        return bool(self.terms) or any(each.needs_attention for each in self.insets)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,8 +36,10 @@ class SourceText:
 
     @property
     def num_kept_characters(self) -> int:
+        """Those of the translation that no model writes."""
         gaps = sum(len(gap.text) for gap in self.segmented.gaps)
-        return gaps + sum(len(inset.text) for wording in self.segmented.wordings for inset in wording.insets)
+        insets = sum(len(each.inset.text) for sentence in self.sentences for each in sentence.insets)
+        return gaps + insets + sum(len(each.target) for sentence in self.sentences for each in sentence.terms)
 
 
 class SourceReader:
@@ -50,6 +59,7 @@ class SourceReader:
         text: str,
         *,
         known: Sequence[Span] = (),
+        glossary: Glossary | None = None,
         on_measured: Callable[[int], None] | None = None,
         on_sentence: Callable[[int], None] | None = None,
     ) -> SourceText:
@@ -67,7 +77,7 @@ class SourceReader:
             return num_tokens
 
         def add(wording: Wording) -> None:
-            sentences.append(self._read_sentence(wording))
+            sentences.append(self._read_sentence(wording, glossary))
             if on_sentence is not None:
                 on_sentence(len(sentences[-1].piece_ids))
 
@@ -83,10 +93,25 @@ class SourceReader:
         )
         return SourceText(segmented, sentences)
 
-    def _read(self, wording: Wording) -> SourceSentence:
+    def _read(self, wording: Wording, glossary: Glossary | None) -> SourceSentence:
         words = wording.words
-        insets = [SourceInset(each, len(self._tokenize(words[: each.offset].rstrip()))) for each in wording.insets]
-        return SourceSentence(self._piece_ids(words), tuple(insets))
+
+        def count_before(place: int) -> int:
+            return len(self._tokenize(words[:place].rstrip()))
+
+        insets = [SourceInset(_in(glossary, each), count_before(each.offset)) for each in wording.insets]
+        piece_ids = self._piece_ids(words)
+        terms: list[SourceTerm] = []
+        for found in glossary.find(words) if glossary is not None else ():
+            start = min(count_before(found.start), len(piece_ids) - 1)
+            terms.append(SourceTerm(start, max(start + 1, count_before(found.end)), found.target))
+        return SourceSentence(piece_ids, tuple(insets), tuple(terms))
 
     def _tokenize(self, text: str) -> tuple[int, ...]:
         return tuple(self._model.tokenizer.piece_ids(text))
+
+
+def _in(glossary: Glossary | None, inset: Inset) -> Inset:
+    """An inset that is a term becomes what the glossary has for it."""
+    target = glossary.target_of(inset.text) if glossary is not None else None
+    return inset if target is None else replace(inset, text=target)

@@ -36,6 +36,8 @@ def values(schema: Schema) -> st.SearchStrategy[Any]:
         case "array":
             num_items = schema.get("minItems", 0), min(schema.get("maxItems", MAX_ITEMS), MAX_ITEMS)
             return st.lists(values(schema["items"]), min_size=num_items[0], max_size=num_items[1])
+        case "object" if isinstance(schema.get("additionalProperties"), Mapping):
+            return _mappings(schema)
         case "object":
             return objects(schema)
         case None:
@@ -51,6 +53,11 @@ def objects(schema: Schema, **known: st.SearchStrategy[Any]) -> st.SearchStrateg
         {name: fields[name] for name in fields if name in required},
         optional={name: fields[name] for name in fields if name not in required},
     )
+
+
+def _mappings(schema: Schema) -> st.SearchStrategy[dict[str, Any]]:
+    keys = values({"type": "string", **schema.get("propertyNames", {})})
+    return st.dictionaries(keys, values(schema["additionalProperties"]), max_size=MAX_ITEMS)
 
 
 def _numbers(schema: Schema) -> st.SearchStrategy[float]:

@@ -169,6 +169,7 @@ async def test_an_unknown_path_is_a_problem(scripted: ScriptedApp, path: str):
         ({"num_hypotheses": 5, "beam_size": 4}, "num_hypotheses is 5, over beam_size 4"),
         ({"prefix": "Ich", "text": ["I see.", "I hear."]}, "prefix needs exactly one text"),
         ({"prefix": "Ich", "target_lang": ["de", "fr"]}, "prefix needs exactly one text and one target_lang"),
+        ({"glossary": {"dog": "Hund"}, "target_lang": ["de", "fr"]}, "glossary needs exactly one target_lang"),
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])

@@ -1,0 +1,30 @@
+"""Where words begin and end, in scripts with spaces between words and in scripts without."""
+
+import regex
+
+_WITHOUT_SPACES = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+_LETTER = rf"[[\p{{L}}\p{{M}}\p{{N}}]--[{_WITHOUT_SPACES}]]"
+_INSIDE = regex.compile(rf"(?<={_LETTER}){_LETTER}", regex.VERSION1)
+_INSIDE_COMPOUND = regex.compile(rf"(?<={_LETTER}-?){_LETTER}|(?<={_LETTER})-(?={_LETTER})", regex.VERSION1)
+_LETTERS = regex.compile(r"[\p{L}\p{M}\p{N}](?:.*[\p{L}\p{M}\p{N}])?", regex.DOTALL)
+
+
+def is_inside_word(text: str, place: int) -> bool:
+    """Whether letters or digits of one word stand on both sides; never in a script without spaces."""
+    return _INSIDE.match(text, place) is not None
+
+
+def words_around(text: str, start: int, end: int) -> tuple[int, int] | None:
+    """The whole words, with hyphens, of the letters and digits from `start` to `end`; None if there are none.
+
+    In a script without spaces, just these letters and digits.
+    """
+    found = _LETTERS.search(text, start, end)
+    if found is None:
+        return None
+    start, end = found.span()
+    while _INSIDE_COMPOUND.match(text, start):
+        start -= 1
+    while _INSIDE_COMPOUND.match(text, end):
+        end += 1
+    return start, end
