@@ -29,9 +29,10 @@ class OfflineTranslator:
         passages = Passages(request, AnswerSize(request, max_bytes=UNLIMITED_BYTES))
         route = self._catalogue.route(source_lang, target_lang)
         reader = passages.reader(self._model, route.legs[0].source_lang)
+        sources = [reader.read(text, glossary=request.glossary) for text in texts]
         target_texts = [
-            TargetText(index, target_lang, route, passages.begin(reader.read(text), route, prefix=""))
-            for index, text in enumerate(texts)
+            TargetText(index, target_lang, route, passages.begin(source, route, prefix=""))
+            for index, source in enumerate(sources)
         ]
         self._decode(passages)
         return [self._read(target_text, request.num_hypotheses) for target_text in target_texts]

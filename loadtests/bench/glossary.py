@@ -1,0 +1,141 @@
+"""Glossaries of one term: how often it is in the translation, and what that costs.
+
+    python -m loadtests.bench.glossary DATA_DIR
+
+DATA_DIR has `NAME.en-XX.tsv`, one pair a line: English, tab, other. A term is a word of a sentence whose counterpart in
+the reference is known by how often the two are together. It is given with that counterpart, and with a word that is
+made up, which the reference then has in its place. BLEU is the mean over all pairs of languages; pairs
+through English have no reference.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from statistics import mean
+
+import sacrebleu
+import torch
+from tqdm import tqdm
+
+from loadtests.bench.offline_translation import OfflineTranslator
+from loadtests.bench.terminology import SEED, Pair, TermInSentence, draw_terms, made_up
+from model.checkpoint.loading import load_transformer
+from model.evaluation.markdown import markdown_table
+from service.app import read_model
+from service.settings import BUNDLED_MODEL, Settings
+from service.text.glossary import Glossary
+from service.text.segmentation import sets_spaces
+
+KINDS = ("from the reference", "made up", "made up, through English")
+HEAD = ["target terms", "search", "sentences", "in the translation", "without a glossary", "with a warning"]
+PIVOT = "en"
+BLEU_HEAD = ["BLEU", "BLEU without"]
+
+
+@dataclass(slots=True)
+class Count:
+    num_sentences: int = 0
+    num_right: int = 0
+    num_without_glossary: int = 0
+    num_warned: int = 0
+    bleu: list[float] = field(default_factory=list)
+    bleu_without: list[float] = field(default_factory=list)
+
+    def row(self) -> list[str]:
+        numbers = (self.num_right, self.num_without_glossary, self.num_warned)
+        shares = [f"{number / self.num_sentences:.1%}" for number in numbers]
+        means = [f"{mean(each):.2f}" if each else "–" for each in (self.bleu, self.bleu_without)]
+        return [f"{self.num_sentences:,}", *shares, *means]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--sentences", type=int, default=63, help="of each pair")
+    parser.add_argument("--beam-sizes", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--failures", action="store_true", help="print translations without their term")
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    model = read_model(str(BUNDLED_MODEL), Settings())
+    translator = OfflineTranslator(
+        model, load_transformer(model.checkpoint, compute_type="int8", device=torch.device("cpu"))
+    )
+    drawn = draw_terms(arguments.data, num_sentences=arguments.sentences)
+    body = []
+    for kind in KINDS:
+        for beam_size in arguments.beam_sizes:
+            count = Count()
+            for (source, target), terms in tqdm(_pairs(drawn, kind), unit="pair", desc=f"{kind}, beam {beam_size}"):
+                _measure(
+                    count,
+                    translator,
+                    terms,
+                    (source, target),
+                    kind,
+                    beam_size=beam_size,
+                    prints_failures=arguments.failures,
+                )
+            body.append([kind, "greedy" if beam_size == 1 else f"beam {beam_size}", *count.row()])
+    print(markdown_table([*HEAD, *BLEU_HEAD], body))
+
+
+def _pairs(drawn: dict[Pair, list[TermInSentence]], kind: str) -> list[tuple[Pair, list[TermInSentence]]]:
+    if kind != KINDS[2]:
+        return list(drawn.items())
+    others = sorted({source for source, _ in drawn} - {PIVOT})
+    return [
+        ((source, target), drawn[source, PIVOT][:: len(others) - 1])
+        for source in others
+        for target in others
+        if source != target
+    ]
+
+
+def _measure(
+    count: Count,
+    translator: OfflineTranslator,
+    terms: Sequence[TermInSentence],
+    pair: Pair,
+    kind: str,
+    *,
+    beam_size: int,
+    prints_failures: bool,
+) -> None:
+    random = Random(f"{SEED} {pair}")
+    targets = [each.translation if kind == KINDS[0] else made_up(each, pair[1], random) for each in terms]
+    plain = [each.text for each in translator.translate([each.sentence for each in terms], *pair, beam_size=beam_size)]
+    texts = []
+    for term, target, without in zip(terms, targets, plain, strict=True):
+        glossary = Glossary({term.source: target})
+        (translation,) = translator.translate([term.sentence], *pair, beam_size=beam_size, glossary=glossary)
+        texts.append(translation.text)
+        is_right = _has(translation.text, target)
+        count.num_sentences += 1
+        count.num_right += is_right
+        count.num_without_glossary += _has(without, target)
+        count.num_warned += translation.warnings is not None
+        if prints_failures and not is_right:
+            print(f"{pair} {term.source} -> {target}\n  {term.sentence}\n  {without}\n  {translation.text}")
+    if kind != KINDS[2]:
+        references = [each.reference for each in terms]
+        with_terms = [
+            each.reference.replace(each.translation, target) for each, target in zip(terms, targets, strict=True)
+        ]
+        count.bleu.append(_bleu(texts, with_terms, pair[1]))
+        count.bleu_without.append(_bleu(plain, references, pair[1]))
+
+
+def _has(text: str, term: str) -> bool:
+    return term.casefold() in text.casefold()
+
+
+def _bleu(texts: Sequence[str], references: Sequence[str], language: str) -> float:
+    tokenize = "13a" if sets_spaces(language) else "char"
+    return sacrebleu.corpus_bleu(texts, [references], tokenize=tokenize).score
+
+
+if __name__ == "__main__":
+    main()
