@@ -34,6 +34,7 @@ from service.engine.machine import count_usable_cores, count_visible_gpus, find_
 from service.engine.placement import Placement, place_workers
 from service.engine.types import CheckpointInfo, CheckpointSpec, WorkerSpec
 from service.errors import UnsupportedLanguageError
+from service.glossaries.memory_store import MemoryGlossaries
 from service.lifecycle import Lifecycle
 from service.observability.cache_telemetry import CacheTelemetry
 from service.observability.engine_telemetry import EngineTelemetry
@@ -50,7 +51,9 @@ from service.translation.routing import Catalogue, ServedModel
 from service.translation.translator import Translator
 
 if TYPE_CHECKING:
+    from service.cache.redis_client import RedisClient
     from service.cache.redis_tier import RedisTier
+    from service.glossaries.redis_store import RedisGlossaries
     from service.observability.spans import Tracing
 
 logger = logging.getLogger(__name__)
@@ -93,6 +96,7 @@ def build_service(
     cache_telemetry = CacheTelemetry(metrics)
     redis = _connect_redis(settings, cache_telemetry)
     cache = _build_cache(settings, redis, cache_telemetry)
+    redis_glossaries = _connect_glossaries(settings)
 
     def describe(infos: Sequence[CheckpointInfo]) -> None:
         by_name = {info.name: info for info in infos}
@@ -140,7 +144,7 @@ def build_service(
         yield
         translator.close()
         # side by side: each may take a second or two of what is left of the grace period
-        others = [each.aclose() for each in (redis, tracing) if each is not None]
+        others = [each.aclose() for each in (redis, redis_glossaries, tracing) if each is not None]
         await asyncio.gather(engine.aclose(), *others)
 
     app = create_app(
@@ -156,6 +160,7 @@ def build_service(
         version=version(),
         default_pair=default_pair,
         api_keys=api_keys,
+        glossaries=redis_glossaries or MemoryGlossaries(max_glossaries=settings.max_glossaries),
         cors_origins=settings.cors_origin_list,
         lifespan=lifespan,
         access_log=AccessLog(with_texts=settings.log_texts) if settings.access_log else None,
@@ -270,21 +275,35 @@ def _connect_redis(settings: Settings, observer: CacheObserver) -> "RedisTier | 
     """Raises SettingsError for an unusable URL. Does not connect yet."""
     if not settings.redis_url:
         return None
-    from service.cache.redis_client import connect  # imported only if used: it takes memory
-    from service.cache.redis_tier import RedisTier
+    from service.cache.redis_tier import RedisTier  # imported only if used: it takes memory
 
     timeout_seconds = settings.redis_timeout_milliseconds / 1000
-    try:
-        client = connect(settings.redis_url, timeout_seconds=timeout_seconds)
-    except ValueError as error:
-        raise SettingsError(f"{variable_name('redis_url')}: {error}") from error
     return RedisTier(
-        client,
+        _redis_client(settings, timeout_seconds=timeout_seconds),
         ttl_seconds=settings.cache_ttl_seconds,
         timeout_seconds=timeout_seconds,
         max_pending_bytes=MAX_PENDING_REDIS_BYTES,
         observer=observer,
     )
+
+
+def _connect_glossaries(settings: Settings) -> "RedisGlossaries | None":
+    """Raises SettingsError for an unusable URL. Does not connect yet."""
+    if not settings.redis_url:
+        return None
+    from service.glossaries.redis_store import TIMEOUT_SECONDS, RedisGlossaries
+
+    client = _redis_client(settings, timeout_seconds=TIMEOUT_SECONDS)
+    return RedisGlossaries(client, max_glossaries=settings.max_glossaries)
+
+
+def _redis_client(settings: Settings, *, timeout_seconds: float) -> "RedisClient":
+    from service.cache.redis_client import connect
+
+    try:
+        return connect(settings.redis_url, timeout_seconds=timeout_seconds)
+    except ValueError as error:
+        raise SettingsError(f"{variable_name('redis_url')}: {error}") from error
 
 
 def _start_tracing() -> "Tracing | None":

@@ -150,6 +150,11 @@ class Settings(BaseModel):
     )
     redis_timeout_milliseconds: float = Field(50.0, gt=0, description="longest time for a look-up in Redis")
     redis_min_tokens: PositiveInt = Field(16, description="source tokens from which an encoder output is kept in Redis")
+    max_glossaries: PositiveInt = Field(
+        100,
+        description="glossaries kept for each key, or for all clients where no key is needed: in Redis, or without "
+        "one in memory",
+    )
     log_format: LogFormat = Field("auto", description="`text`, `json`; auto: text on a terminal")
     log_level: LogLevel = Field("info", description="`debug`, `info`, `warning`, `error`")
     access_log: bool = Field(True, description="a line in the log for each request; for health and metrics at `debug`")

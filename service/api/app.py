@@ -25,6 +25,7 @@ from service.api.listings import LoadedCheckpoints
 from service.api.middleware import RequestObserver, RequestRecorder
 from service.api.openapi import App
 from service.api.refused_head import HeadRefusals
+from service.glossaries.store import GlossaryStore
 from service.lifecycle import Lifecycle
 from service.translation.language_pair import LanguagePair
 from service.translation.routing import Catalogue
@@ -56,6 +57,7 @@ def create_app(
     version: str,
     default_pair: LanguagePair,
     api_keys: ApiKeys,
+    glossaries: GlossaryStore,
     cors_origins: Collection[str] = (),
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
     access_log: AccessLog | None = None,
@@ -76,7 +78,9 @@ def create_app(
             api_keys,
             partial(health.check_ready, engine, lifecycle),
         ),
-        *behind_keys(deepl.create_routes(admission, catalogue), api_keys, scheme=deepl.SCHEME, prefix=deepl.PREFIX),
+        *behind_keys(
+            deepl.create_routes(admission, catalogue, glossaries), api_keys, scheme=deepl.SCHEME, prefix=deepl.PREFIX
+        ),
         *behind_keys(huggingface.create_routes(admission, default_pair), api_keys),
         huggingface.create_info_route(catalogue, max_requests=limits.max_requests, version=version),
     ]

@@ -4,6 +4,7 @@ FastAPI's way to an endpoint (exit stacks, a dependency graph for one body) take
 tokenizing a short text. Request models are pydantic's, answers are msgspec's.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -51,6 +52,8 @@ class Operation:
     answer: type | None = None
     stream: str = ""
     media_type: str | None = None
+    status: int = 200
+    """Of an answer."""
     problems: tuple[int, ...] = ()
     """The native statuses of what can be refused; the dialect puts them into its own."""
     dialect: Dialect = NATIVE
@@ -145,7 +148,7 @@ def _describe(operation: Operation, guard: Guard | None) -> dict[str, Any]:
         "tags": [operation.tag],
         "summary": operation.summary,
         "operationId": "_".join(part for part in name.replace("/", " ").replace("-", "_").split()),
-        "responses": {"200": _answer(operation)},
+        "responses": {str(operation.status): _answer(operation)},
     }
     if operation.description:
         described["description"] = operation.description
@@ -153,8 +156,8 @@ def _describe(operation: Operation, guard: Guard | None) -> dict[str, Any]:
         schema = {"$ref": SCHEMAS + operation.body.__name__}
         content = {media_type: {"schema": schema} for media_type in operation.body_types}
         described["requestBody"] = {"required": True, "content": content}
-    if operation.query is not None:
-        described["parameters"] = _parameters(operation.query)
+    if parameters := [*_path_parameters(operation.path), *_query_parameters(operation.query)]:
+        described["parameters"] = parameters
     if guard is not None:
         described["security"] = [{guard.scheme_name: []}]
     for status in operation.error_statuses(has_key=guard is not None):
@@ -171,7 +174,8 @@ def _answer(operation: Operation) -> dict[str, Any]:
         content["text/event-stream"] = {"schema": {"type": "string", "description": operation.stream}}
     if operation.media_type is not None:
         content[operation.media_type] = {"schema": {"type": "string"}}
-    return {"description": "OK", "content": content, "headers": _headers(200)}
+    described = {"description": HTTPStatus(operation.status).phrase, "headers": _headers(operation.status)}
+    return described | ({"content": content} if content else {})
 
 
 def _problem(status: int, dialect: Dialect) -> dict[str, Any]:
@@ -193,7 +197,14 @@ def _headers(status: int) -> dict[str, Any]:
     return headers
 
 
-def _parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
+def _path_parameters(path: str) -> list[dict[str, Any]]:
+    names = re.findall(r"{(\w+)}", path)
+    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+
+
+def _query_parameters(query: type[BaseModel] | None) -> list[dict[str, Any]]:
+    if query is None:
+        return []
     schema = query.model_json_schema()
     required = schema.get("required", [])
     return [

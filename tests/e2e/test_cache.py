@@ -288,3 +288,15 @@ def test_a_redis_that_was_never_there_does_not_stop_the_start(
 ) -> None:
     server = start_server({"MODEL": random_checkpoint, "REDIS_URL": f"unix://{tmp_path}/nobody", **ONE_WORKER})
     assert server.text("The ship is in the harbour.", "en", "de")
+
+
+def test_glossaries_are_in_redis_while_they_are_kept(sharing: RunningServer, redis: RedisServer) -> None:
+    pairs = sharing.client.get("/v2/glossary-language-pairs").json()["supported_languages"]
+    body = {"name": "Animals", "entries": "dog\tHund", **pairs[0]}
+    glossary = sharing.client.post("/v2/glossaries", json=body).json()
+    path = f"/v2/glossaries/{glossary['glossary_id']}"
+    assert redis.ask("HLEN", "kakehashi:glossaries::infos") == 1
+    assert sharing.client.get(path).json() == glossary
+    assert sharing.client.get(f"{path}/entries").text == "dog\tHund"
+    assert sharing.client.delete(path).status_code == 204
+    assert redis.ask("HLEN", "kakehashi:glossaries::terms") == 0

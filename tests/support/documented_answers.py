@@ -16,7 +16,7 @@ from tests.support.json_schemas import objects
 
 TRANSLATE, STREAM, EXPLAIN = "/v1/translations", "/v1/translations/stream", "/v1/explain"
 DETECT = "/v1/detect"
-STATUSES = frozenset({200, 400, 413, 422, 429, 503, 504})
+STATUSES = frozenset({200, 201, 400, 404, 413, 422, 429, 503, 504})
 PROBLEM = "application/problem+json"
 
 

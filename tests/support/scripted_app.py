@@ -13,6 +13,7 @@ from service.api.body_limit import BodyPace
 from service.api.openapi import App
 from service.app import read_model
 from service.engine.types import CheckpointInfo
+from service.glossaries.memory_store import MemoryGlossaries
 from service.lifecycle import Lifecycle
 from service.observability.metrics import Metrics
 from service.observability.request_telemetry import RequestTelemetry
@@ -121,6 +122,7 @@ def scripted_app(
         version="0",
         default_pair=default_pair,
         api_keys=parse_list(api_keys) if api_keys else ApiKeys(),
+        glossaries=MemoryGlossaries(max_glossaries=3),
         cors_origins=cors_origins,
         access_log=access_log,
     )

@@ -4,6 +4,7 @@ from starlette.types import Receive, Scope, Send
 
 from service.api.admission import Admission, Entry
 from service.api.deepl.errors import not_supported
+from service.api.deepl.glossaries import Glossaries
 from service.api.deepl.languages import source_entries, target_entries
 from service.api.deepl.schemas import (
     MODEL_TYPES,
@@ -26,18 +27,25 @@ from service.translation.routing import Catalogue
 class TranslateEndpoint:
     """ASGI."""
 
-    def __init__(self, admission: Admission, usage: CharacterUsage) -> None:
+    def __init__(self, admission: Admission, usage: CharacterUsage, glossaries: Glossaries) -> None:
         self._admission = admission
         self._usage = usage
+        self._glossaries = glossaries
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._admission.entered(scope) as entry:
             fields = await read_fields(scope, await read_body(receive), lists=frozenset({"text"}))
             body = validated(DeepLTranslateBody, fields, phrase=_phrase)
-            answer = await until_gone(receive, _answer(entry, body))
+            answer = await until_gone(receive, self._answer(scope, entry, body))
             num_billed = sum(each.billed_characters for each in answer.translations)
             self._usage.add(record_of(scope).key, num_billed)
             await JsonResponse(answer)(scope, receive, send)
+
+    async def _answer(self, scope: Scope, entry: Entry, body: DeepLTranslateBody) -> DeepLTranslateAnswer:
+        terms = await self._glossaries.terms_for(scope, body)
+        translations = await entry.translate(body.to_work(terms))
+        entries = [_entry(text, each, body) for text, each in zip(body.text, translations, strict=True)]
+        return DeepLTranslateAnswer(entries)
 
 
 class LanguagesEndpoint:
@@ -61,11 +69,6 @@ class UsageEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = DeepLUsage(self._usage.count(record_of(scope).key))
         await JsonResponse(answer)(scope, receive, send)
-
-
-async def _answer(entry: Entry, body: DeepLTranslateBody) -> DeepLTranslateAnswer:
-    translations = await entry.translate(body.to_work())
-    return DeepLTranslateAnswer([_entry(text, each, body) for text, each in zip(body.text, translations, strict=True)])
 
 
 def _entry(text: str, translation: Translation, body: DeepLTranslateBody) -> DeepLTranslation:

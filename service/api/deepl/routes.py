@@ -1,11 +1,13 @@
-"""DeepL: `POST /v2/translate`, `GET /v2/languages`, `GET|POST /v2/usage`.
+"""DeepL: `POST /v2/translate`, `GET /v2/languages`, `GET|POST /v2/usage`; glossaries are in `glossary_routes`.
 
 200, or refused with 400, 413, 429, 500, 503, 504. With keys set, everything under `/v2` needs one (403).
 """
 
 from service.api.admission import Admission
+from service.api.deepl import glossary_routes
 from service.api.deepl.endpoints import LanguagesEndpoint, TranslateEndpoint, UsageEndpoint
 from service.api.deepl.errors import DIALECT
+from service.api.deepl.glossaries import Glossaries
 from service.api.deepl.schemas import (
     DeepLLanguage,
     DeepLLanguagesQuery,
@@ -17,14 +19,16 @@ from service.api.deepl.usage import CharacterUsage
 from service.api.fields import URL_ENCODED
 from service.api.header_keys import Scheme
 from service.api.openapi import JSON, WORK_PROBLEMS, DocumentedRoute, Operation
+from service.glossaries.store import GlossaryStore
 from service.translation.routing import Catalogue
 
-TAG = "DeepL"
+TAG = glossary_routes.TAG
 PREFIX = "/v2"
 SCHEME = Scheme("DeepL-Auth-Key", {"type": "apiKey", "in": "header", "name": "Authorization"})
 
 
-def create_routes(admission: Admission, catalogue: Catalogue) -> list[DocumentedRoute]:
+def create_routes(admission: Admission, catalogue: Catalogue, store: GlossaryStore) -> list[DocumentedRoute]:
+    glossaries = Glossaries(store, catalogue)
     usage = CharacterUsage()
     show_usage = UsageEndpoint(usage)
     return [
@@ -37,10 +41,10 @@ def create_routes(admission: Admission, catalogue: Catalogue) -> list[Documented
                 body=DeepLTranslateBody,
                 body_types=(JSON, URL_ENCODED),
                 answer=DeepLTranslateAnswer,
-                problems=WORK_PROBLEMS,
+                problems=(*WORK_PROBLEMS, 404),
                 dialect=DIALECT,
             ),
-            TranslateEndpoint(admission, usage),
+            TranslateEndpoint(admission, usage, glossaries),
         ),
         DocumentedRoute(
             Operation(
@@ -64,4 +68,5 @@ def create_routes(admission: Admission, catalogue: Catalogue) -> list[Documented
             )
             for method in ("GET", "POST")
         ),
+        *glossary_routes.create_routes(admission, catalogue, glossaries),
     ]

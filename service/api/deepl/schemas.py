@@ -11,6 +11,7 @@ from service.api.admission import Work
 from service.api.deepl.errors import not_supported
 from service.api.errors import InvalidRequestError
 from service.api.schemas import LookedUpCode, UnicodeText
+from service.text.glossary import Glossary
 from service.text.segmentation import SplitSentences
 from service.translation.request import TranslationRequest
 
@@ -25,7 +26,7 @@ MODEL_TYPES = MappingProxyType(
     }
 )
 """Requested type -> reported type. One model serves both."""
-NOT_SERVED = ("glossary_id", "glossary_ids", "style_id", "translation_memory_id", "custom_instructions")
+NOT_SERVED = ("glossary_ids", "style_id", "translation_memory_id", "custom_instructions")
 CHARACTER_LIMIT = 10**12
 """There are no quotas, but without a limit DeepL's client shows the usage as unknown."""
 
@@ -48,7 +49,7 @@ class DeepLTranslateBody(BaseModel):
     tag_handling: UnicodeText | None = None
     model_type: Literal["quality_optimized", "prefer_quality_optimized", "latency_optimized"] | None = None
     show_billed_characters: bool = False
-    glossary_id: NotServed = None
+    glossary_id: UnicodeText | None = None
     glossary_ids: NotServed = None
     style_id: NotServed = None
     translation_memory_id: NotServed = None
@@ -60,8 +61,8 @@ class DeepLTranslateBody(BaseModel):
         """Some JSON libraries write every field of an object, whether it is set or not."""
         return {name: value for name, value in values.items() if value is not None}
 
-    def to_work(self) -> Work:
-        """Raises InvalidRequestError."""
+    def to_work(self, terms: Mapping[str, str] | None) -> Work:
+        """`terms` are those of the glossary. Raises InvalidRequestError."""
         if not self.text:
             raise InvalidRequestError("Parameter 'text' not specified.")
         if not self.target_lang:
@@ -80,6 +81,7 @@ class DeepLTranslateBody(BaseModel):
             target_langs=(self.target_lang,),
             format=self.tag_handling or "text",
             split_sentences=SPLIT_SENTENCES[self.split_sentences],
+            glossary=Glossary(terms) if terms else None,
         )
         return Work(request, timeout_seconds=None, is_repeatable=True)
 

@@ -77,7 +77,7 @@ async def test_a_model_type_that_was_asked_for_is_said_to_be_used(scripted: Scri
         ({"tag_handling": "xml"}, "Value for 'tag_handling' not supported."),
         ({"formality": "rude"}, "Value for 'formality' not supported."),
         ({"model_type": "best"}, "Value for 'model_type' not supported."),
-        ({"glossary_id": "1"}, "Value for 'glossary_id' not supported."),
+        ({"glossary_id": 1}, "Value for 'glossary_id' not supported."),
         ({"glossary_ids": ["1"]}, "Value for 'glossary_ids' not supported."),
         ({"style_id": "1"}, "Value for 'style_id' not supported."),
         ({"translation_memory_id": "1"}, "Value for 'translation_memory_id' not supported."),

@@ -33,6 +33,12 @@ DEEPL: dict[str, st.SearchStrategy[Any]] = {
     "tag_handling": NONE,
     **dict.fromkeys(("glossary_id", "glossary_ids", "style_id", "translation_memory_id", "custom_instructions"), NONE),
 }
+GLOSSARY: dict[str, st.SearchStrategy[Any]] = {
+    "name": st.sampled_from(["Animals", ""]),
+    "source_lang": st.sampled_from(["EN", "de"]),
+    "target_lang": LANGUAGE,
+    "entries": st.sampled_from(["dog\tHund", "dog,Hund", "", '"']),
+}
 HUGGINGFACE: dict[str, st.SearchStrategy[Any]] = {
     "inputs": TEXTS,
     "parameters": st.fixed_dictionaries(
@@ -58,6 +64,13 @@ async def test_every_libretranslate_body_gets_a_documented_answer(body: dict[str
 @given(body=requests("/v2/translate", DEEPL))
 async def test_every_deepl_body_gets_a_documented_answer(body: dict[str, Any]):
     event(str((await check_body(SERVED.app, "/v2/translate", body)).status))
+    assert SERVED.is_idle()
+
+
+@LIMITS
+@given(body=requests("/v2/glossaries", GLOSSARY))
+async def test_every_deepl_glossary_gets_a_documented_answer(body: dict[str, Any]):
+    event(str((await check_body(SERVED.app, "/v2/glossaries", body)).status))
     assert SERVED.is_idle()
 
 

@@ -177,7 +177,7 @@ async def test_refusals_are_counted_by_their_outcome():
         ("POST", "/languages", 405, {"error": "Method Not Allowed"}),
         ("POST", "/health", 405, {"error": "Method Not Allowed"}),
         ("GET", "/v2/translate", 405, {"message": "Method Not Allowed"}),
-        ("GET", "/v2/glossaries", 404, {"message": "Not Found"}),
+        ("GET", "/v2/document", 404, {"message": "Not Found"}),
         ("POST", "/v2/write/rephrase", 404, {"message": "Not Found"}),
         ("GET", "/generate", 405, {"error": "Method Not Allowed"}),
     ],

@@ -1,0 +1,1 @@
+"""Glossaries that clients keep on the server."""
