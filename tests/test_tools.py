@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parent / "tools.sh"
-PROGRAMS = ("redis-server", "prometheus", "promtool", "nginx", "aarch64-linux-gnu-g++", "qemu-aarch64")
-BASICS = ("sh", "cat", "chmod", "dirname", "find", "id", "mkdir", "paste", "rm", "uname")
+BROWSER = "chromium-headless-shell"
+PROGRAMS = ("redis-server", "prometheus", "promtool", "nginx", BROWSER, "aarch64-linux-gnu-g++", "qemu-aarch64")
+BASICS = ("sh", "cat", "chmod", "dirname", "find", "id", "mkdir", "mv", "paste", "rm", "uname")
 FAKE_APT = """#!/bin/sh
 echo apt-get "$@" >>"$LOG"
 echo fetching
@@ -28,6 +29,11 @@ for program in {" ".join(PROGRAMS)}; do
     printf '#!/bin/sh\\necho "%s runs"\\n' "$program" >"$3/usr/bin/$program"
     chmod 755 "$3/usr/bin/$program"
 done
+# Of the browser, that is a script that runs another file of its package by its place on the machine.
+mkdir -p "$3/usr/lib/chromium"
+mv "$3/usr/bin/{BROWSER}" "$3/usr/lib/chromium"
+printf '#!/bin/sh\\nexec /usr/lib/chromium/{BROWSER} "$@"\\n' >"$3/usr/bin/{BROWSER}"
+chmod 755 "$3/usr/bin/{BROWSER}"
 """
 FAKE = '#!/bin/sh\necho "$0" "$@" >>"$LOG"\n'
 

@@ -1,5 +1,6 @@
 #!/bin/sh
-# The programs that the tests need: Redis, Prometheus and nginx, and a compiler and an emulator for Arm for the kernels.
+# The programs that the tests need: Redis, Prometheus and nginx, a browser, and a compiler and an emulator for Arm for the
+# kernels.
 # Programs that PATH lacks are unpacked from Debian's packages into .tools, which needs no root: no package is
 # installed, and no service is started or enabled.
 set -eu
@@ -23,6 +24,7 @@ need() { # PACKAGES PROGRAM...
 need "redis-server redis-tools" redis-server
 need "prometheus" prometheus promtool
 need "nginx" nginx
+need "chromium-headless-shell" chromium-headless-shell
 test "$(uname -m)" = aarch64 || {
     need "g++-aarch64-linux-gnu" aarch64-linux-gnu-g++
     need "qemu-user" qemu-aarch64
@@ -52,9 +54,12 @@ for package in "$fetched"/cache/archives/*.deb; do
 done
 rm -rf "$fetched"
 
-libraries="$(find "$tools/root/usr/lib" "$tools/root/lib" -maxdepth 1 -type d -name '*-linux-*' 2>/dev/null | paste -sd: -)"
+# Pulseaudio has one of its libraries in a directory of its own.
+libraries="$(find "$tools/root/usr/lib" "$tools/root/lib" -maxdepth 2 -type d \( -name '*-linux-*' -o -name pulseaudio \) \
+    2>/dev/null | paste -sd: -)"
 for program in $programs; do
-    for path in "$tools/root/usr/bin/$program" "$tools/root/usr/sbin/$program"; do
+    # Chromium's own program last: what it has in bin is a script that expects it to be installed.
+    for path in "$tools/root"/usr/bin/"$program" "$tools/root"/usr/sbin/"$program" "$tools/root"/usr/lib/chromium/"$program"; do
         test -x "$path" || continue
         printf '#!/bin/sh\nLD_LIBRARY_PATH="%s" exec "%s" "$@"\n' "$libraries" "$path" >"$tools/bin/$program"
         chmod 755 "$tools/bin/$program"
