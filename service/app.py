@@ -162,6 +162,7 @@ def build_service(
         api_keys=api_keys,
         glossaries=redis_glossaries or MemoryGlossaries(max_glossaries=settings.max_glossaries),
         cors_origins=settings.cors_origin_list,
+        has_playground=settings.playground,
         lifespan=lifespan,
         access_log=AccessLog(with_texts=settings.log_texts) if settings.access_log else None,
         tracing=tracing,

@@ -58,6 +58,7 @@ class Settings(BaseModel):
         description="origins whose pages may use the API from a browser, separated by commas "
         "(`https://example.org`), or `*`",
     )
+    playground: bool = Field(True, description="serve the page to try translation with, at `/`")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="`cpu`, `cuda`, `cuda:1`")
     compute_type: ComputeTypeChoice = Field(
         "auto",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from fastapi import FastAPI
 
-from service.api import detect, explain, health, listings, translations
+from service.api import detect, explain, health, listings, playground, translations
 from service.api.access_log import AccessLog
 from service.api.admission import Admission, Limits, RefusalObserver, RoomCheck
 from service.api.api_keys import ApiKeys
@@ -59,6 +59,7 @@ def create_app(
     api_keys: ApiKeys,
     glossaries: GlossaryStore,
     cors_origins: Collection[str] = (),
+    has_playground: bool = True,
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
     access_log: AccessLog | None = None,
     tracing: "Tracing | None" = None,
@@ -70,6 +71,7 @@ def create_app(
         detect.create_route(admission),
         *listings.create_routes(catalogue, engine),
     ]
+    page = playground.create_routes(max_text_characters=limits.max_text_characters, version=version)
     compatible = [
         *libretranslate.create_routes(
             admission,
@@ -87,6 +89,9 @@ def create_app(
     routes = [
         *behind_keys(native, api_keys, prefix="/v1"),
         *health.create_routes(engine, lifecycle, render_metrics=render_metrics),
+        *(
+            page if has_playground else ()
+        ),  # before Hugging Face's POST /, so that refusals of the path are in its words
         *compatible,
     ]
     app = App(

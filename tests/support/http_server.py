@@ -48,9 +48,12 @@ class HttpServer:
 
 
 @contextmanager
-def serving(app: ASGIApp, *, loop: LoopName = "uvloop", limits: ConnectionLimits | None = None) -> Iterator[HttpServer]:
+def serving(
+    app: ASGIApp, *, loop: LoopName = "uvloop", limits: ConnectionLimits | None = None, port: int = 0
+) -> Iterator[HttpServer]:
+    """On `port`, or on any."""
     connection: Any = partial(Connection, connections=Connections(limits or ConnectionLimits()))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", port)) as listener:
         config = uvicorn.Config(
             app, loop=loop, http=connection, ws="none", log_config=None, timeout_graceful_shutdown=1
         )

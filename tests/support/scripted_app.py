@@ -84,6 +84,7 @@ def scripted_app(
     api_keys: str = "",
     default_pair: LanguagePair = LanguagePair(None, None),
     cors_origins: tuple[str, ...] = (),
+    has_playground: bool = True,
     access_log: AccessLog | None = None,
     body_pace: BodyPace = QUICK_ENOUGH,
 ) -> ScriptedApp:
@@ -124,6 +125,7 @@ def scripted_app(
         api_keys=parse_list(api_keys) if api_keys else ApiKeys(),
         glossaries=MemoryGlossaries(max_glossaries=3),
         cors_origins=cors_origins,
+        has_playground=has_playground,
         access_log=access_log,
     )
     return ScriptedApp(app, scripted, translator, lifecycle, metrics)

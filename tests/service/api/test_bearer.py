@@ -121,9 +121,9 @@ async def test_the_log_has_the_name_of_the_key_and_no_more(keyed: ScriptedApp, c
 def test_openapi_names_the_key_where_one_is_needed(keyed: ScriptedApp):
     document = keyed.app.openapi()
     assert document["components"]["securitySchemes"]["bearer"] == {"type": "http", "scheme": "bearer"}
-    operations = {path: next(iter(methods.values())) for path, methods in document["paths"].items()}
-    keyed_paths = {path for path, operation in operations.items() if operation.get("security") == [{"bearer": []}]}
-    native = {path for path in operations if path.startswith("/v1/")}
+    operations = [(path, each) for path, methods in document["paths"].items() for each in methods.values()]
+    keyed_paths = {path for path, operation in operations if operation.get("security") == [{"bearer": []}]}
+    native = {path for path, _ in operations if path.startswith("/v1/")}
     assert keyed_paths == {*native, "/", "/generate", "/generate_stream"}
-    assert {path for path, operation in operations.items() if "401" in operation["responses"]} == keyed_paths
+    assert {path for path, operation in operations if "401" in operation["responses"]} == keyed_paths
     assert "securitySchemes" not in scripted_app().app.openapi()["components"]

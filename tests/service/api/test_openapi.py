@@ -112,6 +112,7 @@ def test_all_routes_are_described(document: dict[str, Any]):
         ("POST", "/generate"),
         ("POST", "/generate_stream"),
         ("GET", "/info"),
+        ("GET", "/"),
     }
 
 

@@ -1,0 +1,20 @@
+// Asks for an API key, for all requests that were refused without one.
+
+import { keepKey } from "./api.js";
+import { byId } from "./dom.js";
+
+let asking = null;
+
+/** One dialog, however many requests were refused. Resolves when a key was given, or the dialog closed. */
+export function askForKey() {
+  asking ??= new Promise((resolve) => {
+    byId("key").value = "";
+    byId("key-dialog").showModal();
+    byId("key-dialog").addEventListener("close", () => {
+      asking = null;
+      if (byId("key").value) keepKey(byId("key").value);
+      resolve();
+    }, { once: true });
+  });
+  return asking;
+}
