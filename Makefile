@@ -7,7 +7,7 @@ TOOLS := .tools
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test tools lint format docs hooks ci bench load clean
+.PHONY: help install serve test tools lint format docs picture hooks ci bench load clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -43,6 +43,9 @@ format: install ## reformat the code
 
 docs: install ## regenerate docs/configuration.md
 	$(BIN)/python -m service.configuration_page > docs/configuration.md
+
+picture: install tools ## take the README's picture of the playground anew
+	$(BIN)/python -m tests.support.playground_picture docs/images/playground.png
 
 hooks: install ## install git hooks: lint at each commit, test before each push
 	$(BIN)/pre-commit install
