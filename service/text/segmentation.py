@@ -87,11 +87,13 @@ def segment(
     """Cut `text`, written in `language`, into sentences of at most `max_tokens` of `count_tokens`, if both are given.
 
     `on_sentence` is called with each sentence as soon as it is found, and may raise an exception to stop the work.
-    What a vocabulary is `lacking` and the `known` spans of the text are no language. Control characters are text like
-    any other. A lone surrogate in a sentence raises UnicodeEncodeError.
+    What a vocabulary is `lacking` and the `known` spans of the text are no language. A text with known spans keeps its
+    lines, whatever the split. Control characters are text like any other. A lone surrogate in a sentence raises
+    UnicodeEncodeError.
     """
     builder = _Builder(joins_without_space=not sets_spaces(language), on_sentence=on_sentence)
-    for cell, cell_break in _cells(MarkedText(_joined(text, split, sets_spaces=sets_spaces(language)), known)):
+    joined = text if known else _joined(text, split, sets_spaces=sets_spaces(language))
+    for cell, cell_break in _cells(MarkedText(joined, known)):
         marked = MarkedText(cell.text, find_spans(cell.text, known=cell.spans, lacking=lacking))
         masked = marked.masked()
         stretches = [masked] if split == "none" else _stretches(masked, _primary(language))

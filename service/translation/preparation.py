@@ -13,6 +13,8 @@ import msgspec
 from service.engine.engine import Engine
 from service.errors import TooLargeError, UnsupportedOptionError, shown
 from service.text.language_detector import DetectedLanguage, LanguageDetector
+from service.text.markup.marked_up import MarkedUpText
+from service.text.markup.reading import MARKUP
 from service.translation.answer_size import TRANSLATION_BYTES, AnswerSize
 from service.translation.decode_specs import encode_prefix
 from service.translation.passage import Passage
@@ -22,8 +24,6 @@ from service.translation.request import TranslationRequest
 from service.translation.routing import Catalogue, Route, ServedModel
 from service.translation.source_text import SourceReader, SourceText
 from service.translation.target_text import TargetText
-
-FORMATS = ("text",)
 
 _Reading = tuple[ServedModel, str]
 """The checkpoint that reads a text, and the language that it is in."""
@@ -35,6 +35,7 @@ class _Text(msgspec.Struct, frozen=True, eq=False, gc=False):
     text: str
     ways: list[tuple[str, Route]]
     detected: DetectedLanguage | None = None
+    markup: MarkedUpText | None = None
 
 
 class PreparationCancelledError(Exception):
@@ -81,10 +82,11 @@ class Preparation:
             for target_lang, route in text.ways:
                 self._check_cancelled()
                 if route.legs:
+                    markup = text.markup
                     passage = passages.begin(source_by_reading[_reading(route)], route, prefix=request.prefix)
                 else:
-                    passage = Passage([], after=text.text)
-                target_texts.append(TargetText(text_index, target_lang, route, passage, text.detected))
+                    markup, passage = None, Passage([], after=text.text)
+                target_texts.append(TargetText(text_index, target_lang, route, passage, text.detected, markup))
         decodes = self._engine.prepare(passages.take_new(), is_cacheable=request.is_cacheable)
         models = list(self._models) or [self._catalogue.select(request.model)[0].name]
         return PreparedTranslation(request, target_texts, models, passages, decodes, self._began_at)
@@ -92,17 +94,20 @@ class Preparation:
     def _find_ways(self) -> list[_Text]:
         """Each text with its source language and its routes."""
         request = self._request
-        if request.source_lang is not None:
-            ways = self._ways(request.source_lang)
-            return [_Text(text, ways) for text in request.texts]
+        language = MARKUP.get(request.format) if request.format in request.formats else None
         ways_from = cache(self._ways)
-        among = self._catalogue.source_languages(model=request.model)
         texts = []
         for text in request.texts:
             self._check_cancelled()
-            detected = self._detector.detect(text, among=among)
-            texts.append(_Text(text, ways_from(detected.code), detected))
+            markup = language.read(text) if language is not None else None
+            detected = self._detect(text if markup is None else markup.words) if request.source_lang is None else None
+            source_lang = detected.code if detected is not None else request.source_lang
+            assert source_lang is not None
+            texts.append(_Text(text, ways_from(source_lang), detected, markup))
         return texts
+
+    def _detect(self, text: str) -> DetectedLanguage:
+        return self._detector.detect(text, among=self._catalogue.source_languages(model=self._request.model))
 
     def _ways(self, source_lang: str) -> list[tuple[str, Route]]:
         request = self._request
@@ -127,10 +132,12 @@ class Preparation:
 
     def _check_options(self) -> None:
         """After the languages: APIs that name one thing wrong with a request name those first."""
-        value = self._request.format
-        if value not in FORMATS:
+        request = self._request
+        if request.format not in request.formats:
             raise UnsupportedOptionError(
-                f"format {shown(value)} is not supported by this server yet", option="format", value=value
+                f"format {shown(request.format)} is not supported by this server yet",
+                option="format",
+                value=request.format,
             )
 
     def _read(self, text: _Text, passages: Passages) -> dict[_Reading, SourceText]:
@@ -142,11 +149,11 @@ class Preparation:
             else:
                 self._expected.add(self._expected.kept_bytes(len(text.text)))
         return {
-            reading: self._read_for(text.text, passages.reader(*reading), group)
+            reading: self._read_for(text, passages.reader(*reading), group)
             for reading, group in routes_by_reading.items()
         }
 
-    def _read_for(self, text: str, reader: SourceReader, routes: list[Route]) -> SourceText:
+    def _read_for(self, text: _Text, reader: SourceReader, routes: list[Route]) -> SourceText:
         shapes = Counter(map(self._shape, routes))
 
         def on_measured(num_pieces: int) -> None:
@@ -161,8 +168,17 @@ class Preparation:
                 self._expected.add(expected * num_targets)
             self._check_tokens(self._num_tokens)
 
-        source = reader.read(text, glossary=self._request.glossary, on_measured=on_measured, on_sentence=on_sentence)
-        self._expected.add(self._expected.kept_bytes(source.num_kept_characters) * len(routes))
+        glossary = self._request.glossary
+        if text.markup is None:
+            source = reader.read(text.text, glossary=glossary, on_measured=on_measured, on_sentence=on_sentence)
+            num_kept = source.num_kept_characters
+        else:
+            plain, known = text.markup.text, text.markup.spans
+            source = reader.read(
+                plain, known=known, glossary=glossary, on_measured=on_measured, on_sentence=on_sentence
+            )
+            num_kept = source.num_kept_characters + len(text.text) - len(plain)
+        self._expected.add(self._expected.kept_bytes(num_kept) * len(routes))
         return source
 
     def _shape(self, route: Route) -> tuple[int, int]:

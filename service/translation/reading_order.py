@@ -22,6 +22,7 @@ class ReadingOrder:
     def __init__(self, target_text: TargetText, *, num_hypotheses: int, with_tokens: bool, is_streamed: bool) -> None:
         self._target_text = target_text
         self._is_streamed = is_streamed
+        self._render = target_text.renderer()
         self._builder = TranslationBuilder(target_text, num_hypotheses=num_hypotheses, with_tokens=with_tokens)
 
     def read(self) -> Iterator[Item]:
@@ -95,7 +96,7 @@ class ReadingOrder:
                     text_index,
                     target_lang,
                     index,
-                    text,
+                    self._render(text),
                     delta.token_id,
                     delta.logprob,
                     delta.top_tokens,
@@ -107,10 +108,11 @@ class ReadingOrder:
                 break
             yield decoded
         if unsaid or after:
-            yield TokenEvent(text_index, target_lang, index, unsaid + after, None, None)
+            yield TokenEvent(text_index, target_lang, index, self._render(unsaid + after), None, None)
 
     def _keep(self, index: int, text: str) -> Iterator[Item]:
         """Text without a word."""
         self._builder.keep(text)
         if self._is_streamed and text:
-            yield TokenEvent(self._target_text.text_index, self._target_text.target_lang, index, text, None, None)
+            text_index, target_lang = self._target_text.text_index, self._target_text.target_lang
+            yield TokenEvent(text_index, target_lang, index, self._render(text), None, None)

@@ -15,7 +15,7 @@ class TranslationRequest:
     If `source_lang` is None, the language of every text is detected separately. Without `target_langs`, a text is
     translated into the first language that is not its own.
 
-    `format` is that of the native API; the translator refuses values that it does not support.
+    `format` is that of the native API; the translator refuses all but the `formats` of the client's API.
     `max_new_tokens` is per sentence; None, also for the length penalty, leaves it to the server. With `prefix`, which
     needs a single text and target, the translation of the first sentence starts with it. A `glossary` needs a single
     target, too.
@@ -26,6 +26,7 @@ class TranslationRequest:
     target_langs: tuple[str, ...]
     model: str | None = None
     format: str = "text"
+    formats: tuple[str, ...] = ("text", "html")
     beam_size: int = 1
     num_hypotheses: int = 1
     max_new_tokens: int | None = None

@@ -1,6 +1,6 @@
 """Build the translation of one text into one language, sentence by sentence."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from model.search.results import FinishReason
 from service.errors import quoted
@@ -26,9 +26,9 @@ class _Ranked:
         self._num_tokens += len(hypothesis.token_ids)
         self._weighted_score += hypothesis.score * len(hypothesis.token_ids)
 
-    def build(self) -> HypothesisText:
+    def build(self, render: Callable[[str], str]) -> HypothesisText:
         score = round(self._weighted_score / self._num_tokens, SCORE_DIGITS) if self._num_tokens else 0.0
-        return HypothesisText("".join(self.pieces), score)
+        return HypothesisText(render("".join(self.pieces)), score)
 
 
 class TranslationBuilder:
@@ -61,7 +61,8 @@ class TranslationBuilder:
             self._source_tokens.append(decoded.source_tokens)
 
     def build(self) -> Translation:
-        hypotheses = [ranked.build() for ranked in self._ranks[: self._num_ranks]]
+        renderers = [self._target_text.renderer() for _ in self._ranks[: self._num_ranks]]
+        hypotheses = [ranked.build(render) for ranked, render in zip(self._ranks, renderers, strict=False)]
         detected = self._target_text.detected
         return Translation(
             text_index=self._target_text.text_index,
@@ -73,7 +74,7 @@ class TranslationBuilder:
             detected_confidence=detected.confidence if detected else None,
             finish_reason=self._finish_reason(),
             hypotheses=hypotheses,
-            warnings=[f"{quoted(text)} may not be in its exact place" for text in self._displaced] or None,
+            warnings=[_warning(renderers[0](text)) for text in self._displaced] or None,
             tokens=self._tokens,
             source_tokens=self._source_tokens,
         )
@@ -83,6 +84,10 @@ class TranslationBuilder:
         if "length" in self._finish_reasons:
             return "length"
         return "repetition" if "repetition" in self._finish_reasons else "stop"
+
+
+def _warning(displaced: str) -> str:
+    return f"{quoted(displaced)} may not be in its exact place"
 
 
 def _entries(sentence_index: int, decoded: DecodedText) -> list[TokenEntry]:

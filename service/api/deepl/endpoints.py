@@ -1,5 +1,7 @@
 """The endpoints of DeepL's API. A guard in front of them checks keys."""
 
+from asyncio import to_thread
+
 from starlette.types import Receive, Scope, Send
 
 from service.api.admission import Admission, Entry
@@ -44,8 +46,8 @@ class TranslateEndpoint:
     async def _answer(self, scope: Scope, entry: Entry, body: DeepLTranslateBody) -> DeepLTranslateAnswer:
         terms = await self._glossaries.terms_for(scope, body)
         translations = await entry.translate(body.to_work(terms))
-        entries = [_entry(text, each, body) for text, each in zip(body.text, translations, strict=True)]
-        return DeepLTranslateAnswer(entries)
+        num_billed = await to_thread(body.num_billed) if body.tag_handling else body.num_billed()
+        return DeepLTranslateAnswer([_entry(*each, body) for each in zip(num_billed, translations, strict=True)])
 
 
 class LanguagesEndpoint:
@@ -71,12 +73,12 @@ class UsageEndpoint:
         await JsonResponse(answer)(scope, receive, send)
 
 
-def _entry(text: str, translation: Translation, body: DeepLTranslateBody) -> DeepLTranslation:
+def _entry(num_billed: int, translation: Translation, body: DeepLTranslateBody) -> DeepLTranslation:
     source_lang = body.source_lang or translation.detected_source_lang or ""
     return DeepLTranslation(
         detected_source_language=source_lang.upper(),
         text=translation.text,
-        billed_characters=len(text),
+        billed_characters=num_billed,
         model_type_used=MODEL_TYPES[body.model_type] if body.model_type else None,
     )
 

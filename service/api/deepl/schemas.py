@@ -12,6 +12,7 @@ from service.api.deepl.errors import not_supported
 from service.api.errors import InvalidRequestError
 from service.api.schemas import LookedUpCode, UnicodeText
 from service.text.glossary import Glossary
+from service.text.markup.reading import MARKUP
 from service.text.segmentation import SplitSentences
 from service.translation.request import TranslationRequest
 
@@ -26,6 +27,7 @@ MODEL_TYPES = MappingProxyType(
     }
 )
 """Requested type -> reported type. One model serves both."""
+NOT_SERVED_WITH_TAGS = ("ignore_tags", "splitting_tags", "non_splitting_tags")
 NOT_SERVED = ("glossary_ids", "style_id", "translation_memory_id", "custom_instructions")
 CHARACTER_LIMIT = 10**12
 """There are no quotas, but without a limit DeepL's client shows the usage as unknown."""
@@ -34,7 +36,7 @@ NotServed = Annotated[Any, Field(description="not served")]
 
 
 class DeepLTranslateBody(BaseModel):
-    """Unknown fields are ignored, and so are hints, fields that only matter with tags, and fields that are null."""
+    """Unknown fields, hints, null, and fields for tags without `tag_handling` are ignored."""
 
     text: Annotated[
         list[UnicodeText], FailFast(), BeforeValidator(lambda text: [text] if isinstance(text, str) else text)
@@ -47,6 +49,9 @@ class DeepLTranslateBody(BaseModel):
     preserve_formatting: bool = False
     formality: Literal["default", "more", "less", "prefer_more", "prefer_less"] = "default"
     tag_handling: UnicodeText | None = None
+    ignore_tags: NotServed = None
+    splitting_tags: NotServed = None
+    non_splitting_tags: NotServed = None
     model_type: Literal["quality_optimized", "prefer_quality_optimized", "latency_optimized"] | None = None
     show_billed_characters: bool = False
     glossary_id: UnicodeText | None = None
@@ -61,13 +66,18 @@ class DeepLTranslateBody(BaseModel):
         """Some JSON libraries write every field of an object, whether it is set or not."""
         return {name: value for name, value in values.items() if value is not None}
 
+    def num_billed(self) -> list[int]:
+        """The characters of each text, without markup, which it can take a while to read."""
+        language = MARKUP.get(self.tag_handling or "")
+        return [len(text) if language is None else language.num_characters(text) for text in self.text]
+
     def to_work(self, terms: Mapping[str, str] | None) -> Work:
         """`terms` are those of the glossary. Raises InvalidRequestError."""
         if not self.text:
             raise InvalidRequestError("Parameter 'text' not specified.")
         if not self.target_lang:
             raise InvalidRequestError("Parameter 'target_lang' not specified.")
-        for field in NOT_SERVED:
+        for field in (*NOT_SERVED, *(NOT_SERVED_WITH_TAGS if self.tag_handling else ())):
             if getattr(self, field):
                 raise InvalidRequestError(not_supported(field))
         if self.formality in ("more", "less"):
@@ -80,6 +90,7 @@ class DeepLTranslateBody(BaseModel):
             source_lang=self.source_lang or None,
             target_langs=(self.target_lang,),
             format=self.tag_handling or "text",
+            formats=("text", *MARKUP),
             split_sentences=SPLIT_SENTENCES[self.split_sentences],
             glossary=Glossary(terms) if terms else None,
         )
@@ -91,7 +102,7 @@ class DeepLLanguagesQuery(BaseModel):
 
 
 class DeepLTranslation(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`billed_characters` counts Unicode code points of the source. Nothing is charged."""
+    """`billed_characters` counts Unicode code points of the source without its markup. Nothing is charged."""
 
     detected_source_language: str
     text: str

@@ -161,7 +161,6 @@ async def test_an_unknown_path_is_a_problem(scripted: ScriptedApp, path: str):
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"format": "html"}, "format html is not supported"),
         ({"return": ["tokens", "timings"]}, "return timings is not supported"),
         ({"seed": 1, "beam_size": 2}, "seed need a beam_size of 1"),
         ({"temperature": 0.5, "beam_size": 8}, "temperature, top_k"),

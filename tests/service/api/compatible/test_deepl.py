@@ -73,8 +73,9 @@ async def test_a_model_type_that_was_asked_for_is_said_to_be_used(scripted: Scri
         ({"target_lang": "X" * 1_000}, "Value for 'target_lang' not supported."),
         ({"source_lang": "XX"}, "Value for 'source_lang' not supported."),
         ({"split_sentences": "2"}, "Value for 'split_sentences' not supported."),
-        ({"tag_handling": "html"}, "Value for 'tag_handling' not supported."),
-        ({"tag_handling": "xml"}, "Value for 'tag_handling' not supported."),
+        ({"tag_handling": "markdown"}, "Value for 'tag_handling' not supported."),
+        ({"tag_handling": "xml", "ignore_tags": ["x"]}, "Value for 'ignore_tags' not supported."),
+        ({"tag_handling": "xml", "text": ["<a>b"]}, "the text is not well-formed XML: mismatched tag"),
         ({"formality": "rude"}, "Value for 'formality' not supported."),
         ({"model_type": "best"}, "Value for 'model_type' not supported."),
         ({"glossary_id": 1}, "Value for 'glossary_id' not supported."),
@@ -130,3 +131,11 @@ async def test_a_key_under_another_scheme_is_refused(credentials: str):
     served = scripted_app(api_keys="alice:a-key")
     for path in ("/v2/usage", "/v2/languages", "/v2/glossaries"):
         assert (await call(served.app, "GET", path, headers={"authorization": credentials})).status == 403
+
+
+@pytest.mark.parametrize("tag_handling", ["html", "xml"])
+async def test_tags_are_kept_and_not_billed(scripted: ScriptedApp, tag_handling: str):
+    text = '<p><x id="1">Good morning</x> &amp;</p>'
+    answer = await post(scripted.app, "/v2/translate", GOOD | {"text": [text], "tag_handling": tag_handling})
+    (translation,) = answer.json["translations"]
+    assert (translation["text"], translation["billed_characters"]) == (text, len("Good morning &"))

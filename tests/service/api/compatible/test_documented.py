@@ -22,7 +22,7 @@ LIBRETRANSLATE: dict[str, st.SearchStrategy[Any]] = {
     "q": st.one_of(TEXTS, st.lists(TEXTS, max_size=3)),
     "source": st.sampled_from(["auto", "en"]),
     "target": LANGUAGE,
-    "format": st.sampled_from(["text", None]),
+    "format": st.sampled_from(["text", "html", None]),
 }
 DEEPL: dict[str, st.SearchStrategy[Any]] = {
     "text": st.lists(TEXTS, max_size=3),
@@ -30,7 +30,7 @@ DEEPL: dict[str, st.SearchStrategy[Any]] = {
     "source_lang": st.sampled_from([None, "EN"]),
     "split_sentences": st.sampled_from(["0", "1", "nonewlines"]),
     "formality": st.sampled_from(["default", "prefer_less"]),
-    "tag_handling": NONE,
+    "tag_handling": st.sampled_from([None, "html", "xml"]),
     **dict.fromkeys(("glossary_id", "glossary_ids", "style_id", "translation_memory_id", "custom_instructions"), NONE),
 }
 GLOSSARY: dict[str, st.SearchStrategy[Any]] = {

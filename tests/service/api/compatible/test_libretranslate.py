@@ -43,8 +43,7 @@ CHECKS: list[tuple[dict[str, Any], str]] = [
     ({"q": ["x"] * 17}, "Invalid request: request (17) exceeds text limit (16)"),
     ({"source": "ZZ"}, "zz is not supported"),
     ({"target": "z" * 1_000}, f"{'z' * 36} is not supported"),
-    ({"format": "xml"}, "xml format is not supported"),
-    ({"format": "html"}, "html format is not supported"),
+    ({"format": "xml", "q": "a & b"}, "xml format is not supported"),
 ]
 
 
@@ -162,3 +161,9 @@ async def test_health_is_that_of_the_server(scripted: ScriptedApp):
     assert (await call(scripted.app, "GET", "/health", body=b"{}")).json == {"status": "ok"}
     scripted.engine.is_ready = False
     assert (await Exchange(scripted.app, "GET", "/health").wait()).status == 503
+
+
+async def test_html_keeps_its_tags_and_has_no_alternatives(scripted: ScriptedApp):
+    answer = await translate(scripted, q='<p><a href="x">Good morning</a></p>', format="html", alternatives=2)
+    assert answer["translatedText"] == '<p><a href="x">Good morning</a></p>'
+    assert answer["alternatives"] == []

@@ -1,0 +1,1 @@
+"""HTML and XML: the words of a text, and its markup, which comes through."""
