@@ -8,17 +8,19 @@ sentence, or after them, needs no attention.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, groupby
+from itertools import accumulate, groupby, pairwise, starmap
 
 import regex
 
 from service.text.edits import Edit, edited
-from service.text.span import Span
+from service.text.span import Kind, Span
 from service.text.wording import Inset, Position
 
 MIN_ATTENTION = 0.1
 """With less, or with less than half of what another place has, a place is a guess."""
 _CERTAIN = 1e3
+EMPTY_COST = 0.5
+"""Attention that a pair of tags gives up to have a word in it."""
 _FINAL_MARKS = regex.compile(r"(?r)[\s\p{Po}\p{Pe}\p{Pf}\"']*")
 _FIRST_MARKS = regex.compile(r"[¿¡«“„「『(\"']*+\s*+")
 _LETTER = regex.compile(r"[[\p{L}\p{M}\p{N}'’-]--[\p{Han}\p{Hiragana}\p{Katakana}]]", regex.VERSION1)
@@ -69,7 +71,7 @@ def weave(
     """
     target = _Target("".join(deltas), deltas)
     scores = [target.scores(each, weights) for each in insets]
-    places = _ordered_places(scores)
+    places = _ordered_places(scores, [0.0, *starmap(_cost_of_one_place, pairwise(insets))])
     displaced = [
         each.inset.text
         for each, score, place in zip(insets, scores, places, strict=True)
@@ -87,6 +89,7 @@ class _Target:
     def __init__(self, text: str, deltas: Sequence[str]) -> None:
         self.text = text
         self.ends = list(accumulate(map(len, deltas)))
+        self._end_of_words = _FINAL_MARKS.match(text).start()
         self._sides: list[tuple[int, int] | None] = []
         """Of each token with text: where the word before its own ends, and where its own does."""
         start = 0
@@ -111,7 +114,7 @@ class _Target:
             left, right = sides
             if inset.is_glued_before or not inset.is_glued_after:
                 scores[right] = max(scores.get(right, 0.0), row[before - 1])
-            if not inset.is_glued_before:
+            if not inset.is_glued_before and not (inset.kind is Kind.OPENING and left >= self._end_of_words):
                 scores[left] = max(scores.get(left, 0.0), row[before])
         return scores or {len(self.text): 0.0}
 
@@ -130,20 +133,31 @@ class _Target:
         return len(text[:start].rstrip())
 
 
-def _ordered_places(scores: Sequence[dict[int, float]]) -> list[int]:
-    """A place for each inset, none before that of the one before it, with the greatest sum of scores."""
+def _cost_of_one_place(left: SourceInset, right: SourceInset) -> float:
+    """If both have it: there is a word between a tag and the end of its element, or what else is in it."""
+    has_word = left.inset.kind is Kind.OPENING or right.inset.kind is Kind.CLOSING
+    return EMPTY_COST if has_word else 0.0
+
+
+def _ordered_places(scores: Sequence[dict[int, float]], costs: Sequence[float]) -> list[int]:
+    """A place for each inset, none before that of the one before it, with the greatest sum of scores.
+
+    `costs` are what it costs each of them to have the place of the one before it.
+    """
     places = sorted({place for score in scores for place in score})
     totals = [0.0] * len(places)
     """Of the best choice for all insets so far, if the last of them has this place."""
     best_up_to: list[list[int]] = []
     """For each inset, and each place, the best index for the inset before it."""
-    for score in scores:
-        best, indices = 0, []
+    for score, cost in zip(scores, costs, strict=False):
+        best, indices, sums = 0, [], []
         for index, total in enumerate(totals):
+            stays = index == 0 or total - cost > totals[best]
+            indices.append(index if stays else best)
+            sums.append((total - cost if stays else totals[best]) + score.get(places[index], 0.0))
             best = index if total > totals[best] else best
-            indices.append(best)
         best_up_to.append(indices)
-        totals = [totals[best] + score.get(place, 0.0) for best, place in zip(indices, places, strict=True)]
+        totals = sums
     index = max(range(len(places)), key=totals.__getitem__, default=0)
     chosen: list[int] = []
     for indices in reversed(best_up_to):

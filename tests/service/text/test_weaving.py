@@ -47,6 +47,13 @@ def test_an_inset_goes_with_the_word_it_stood_beside(
     assert woven(source, target, order=order).text == expected
 
 
+def test_a_pair_of_tags_keeps_a_word_where_attention_would_leave_none() -> None:
+    result = woven("one <b>two</b> three", "eins zwei drei", order=[1, 0, 2])
+    assert result.text == "<b>eins</b> zwei drei"
+    result = woven("one <b>two</b> three", "drei eins zwei", order=[2, 1, 0])
+    assert result.text == "drei <b>eins</b> zwei"
+
+
 def test_a_target_without_spaces_gets_none() -> None:
     assert woven("Hello {name} there", "やあ そこ", sets_spaces=False).text == "やあ{name}そこ"
 
