@@ -6,6 +6,7 @@ from typing import Any
 from model.decoding.generate import generate
 from model.search.results import Progress
 from model.transformer.transformer import Transformer
+from service.text.markup.reading import MARKUP
 from service.translation.answer_size import AnswerSize
 from service.translation.passages import Passages
 from service.translation.reading_order import ReadingOrder
@@ -29,11 +30,14 @@ class OfflineTranslator:
         passages = Passages(request, AnswerSize(request, max_bytes=UNLIMITED_BYTES))
         route = self._catalogue.route(source_lang, target_lang)
         reader = passages.reader(self._model, route.legs[0].source_lang)
-        sources = [reader.read(text, glossary=request.glossary) for text in texts]
-        target_texts = [
-            TargetText(index, target_lang, route, passages.begin(source, route, prefix=""))
-            for index, source in enumerate(sources)
-        ]
+        language = MARKUP.get(request.format)
+        target_texts = []
+        for index, text in enumerate(texts):
+            markup = language.read(text) if language is not None else None
+            plain, known = (text, ()) if markup is None else (markup.text, markup.spans)
+            source = reader.read(plain, known=known, glossary=request.glossary)
+            passage = passages.begin(source, route, prefix="")
+            target_texts.append(TargetText(index, target_lang, route, passage, markup=markup))
         self._decode(passages)
         return [self._read(target_text, request.num_hypotheses) for target_text in target_texts]
 

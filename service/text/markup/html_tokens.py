@@ -21,7 +21,7 @@ _BLOCKS = frozenset(
     """.split()  # noqa: SIM905
 )
 _UNTRANSLATED = frozenset(
-    "code iframe kbd math noembed noframes plaintext pre samp script style svg textarea var xmp".split()  # noqa: SIM905
+    "code iframe kbd math noembed noframes plaintext pre samp script style sub sup svg textarea var xmp".split()  # noqa: SIM905
 )
 _CELL_ENDS = frozenset({"td", "th", "tr", "tbody", "tfoot"})
 _DESCRIPTION_ENDS = frozenset({"dt", "dd"})

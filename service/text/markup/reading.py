@@ -12,7 +12,8 @@ from service.text.markup.xml_tokens import xml_tokens
 from service.text.span import Kind
 
 _ATTRIBUTES = frozenset({"alt", "title", "placeholder", "aria-label"})
-_WITHOUT_WORDS = frozenset({"script", "style", "svg", "math"})
+_MARKS = frozenset({"math", "script", "style", "sub", "sup", "svg"})
+"""Elements that stand after a word, not as one."""
 _ESCAPES = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;"}
 
 
@@ -78,5 +79,5 @@ def _keep(writer: Writer, tokens: Sequence[Token], end: int) -> None:
     if not tokens:
         return
     first = tokens[0]
-    stands_as_word = first.name not in _WITHOUT_WORDS and any(token.text.strip() for token in tokens)
+    stands_as_word = first.name not in _MARKS and any(token.text.strip() for token in tokens)
     writer.mark(first.start, end, Kind.NAME if stands_as_word else Kind.MARK, is_block=first.is_block)

@@ -87,6 +87,7 @@ def test_blocks_end_sentences_and_line_breaks_do_not(source: str, found: list[st
     [
         "<code>dogs <b>x</b></code>",
         "<kbd>dogs</kbd>",
+        "<sup><a href=x>dogs</a></sup>",
         "<pre>dogs\n  cats</pre>",
         "<script>if (a < b && c) { dogs }</script>",
         "<style>dogs > p { }</style>",
