@@ -28,7 +28,7 @@ _BRACKETS = frozenset(
 
 def find_spans(line: str, *, known: Sequence[Span] = (), lacking: Lacking | None = None) -> list[Span]:
     """What in a line is not language, in order; two never overlap. `known` is, whatever it looks like."""
-    spans = [*known, *known_things(line)]
+    spans = [*known, *known_things(line), *_around_tags(line, known)]
     if lacking is not None and (characters := lacking(line if line.isascii() else normalize("NFC", line))):
         spans += _unwritable(line, characters)
     if not spans:
@@ -40,6 +40,22 @@ def find_spans(line: str, *, known: Sequence[Span] = (), lacking: Lacking | None
         _with_brackets(line, span, least=least, most=most)
         for span, least, most in zip(spans, ends, starts, strict=False)
     ]
+
+
+def _around_tags(line: str, known: Sequence[Span]) -> Iterator[Span]:
+    """Things with known tags among their characters: `#<b>name</b>`."""
+    tags = [span for span in known if span.kind in (Kind.OPENING, Kind.CLOSING)]
+    if not tags:
+        return
+    places = [place for start, end in _between(tags, len(line)) for place in range(start, end)]
+    for thing in known_things("".join(map(line.__getitem__, places))):
+        start, end = places[thing.start], places[thing.end - 1] + 1
+        if end - start > thing.end - thing.start and thing.kind is not Kind.SPACE:
+            yield Span(start, end, thing.kind)
+
+
+def _between(spans: Sequence[Span], end: int) -> Iterator[tuple[int, int]]:
+    return zip((0, *(span.end for span in spans)), (*(span.start for span in spans), end), strict=True)
 
 
 def _with_brackets(line: str, span: Span, *, least: int, most: int) -> Span:

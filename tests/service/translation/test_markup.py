@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser, LexborNode
@@ -88,6 +89,12 @@ async def test_a_sentence_is_translated_whole_with_its_tags() -> None:
     marked, plain = Bench(), bench.engine
     await marked.plain("My big dog", "My big dog & cat")
     assert [spec.source_ids for spec in plain.specs] == [spec.source_ids for spec in marked.engine.specs]
+
+
+@pytest.mark.parametrize("name", ["#<b>dogs</b>", '<a href="x"><i>https://</i>a.org/dogs<i>and</i></a>'])
+async def test_a_name_with_tags_among_its_characters_is_kept(name: str) -> None:
+    (translation,) = await Bench().plain(f"<p>My big {name} dog</p>", format="html")
+    assert name in translation.text
 
 
 async def test_the_language_is_detected_without_the_tags() -> None:
