@@ -195,7 +195,8 @@ def test_a_damaged_value_is_a_miss_and_is_put_right(sharing: RunningServer, empt
 
 def test_redis_holds_neither_texts_nor_what_expires_never(tiered: RunningServer, empty_redis: RedisServer) -> None:
     written = num_written(tiered)
-    tiered.text("My secret is that an old zeppelin is in the harbour behind the village.", "en", "de")
+    text = "My secret is that an old zeppelin is in the harbour behind the village."
+    tiered.translate(text, "en", "de", max_new_tokens=MAX_NEW_TOKENS)
     wait_written(tiered, written + 1)
     (key,) = empty_redis.ask("KEYS", "*")
     assert key.startswith(b"kakehashi:encoder:")
@@ -212,11 +213,13 @@ def test_a_request_that_forbids_storing_leaves_nothing_behind(tiered: RunningSer
     secret = "The old woman went to the market and sold some of her bread."
     for cache_control in ("no-store", "max-age=0, No-Store"):
         headers = {"Cache-Control": cache_control}
-        usage = tiered.translate(secret, "en", "de", max_new_tokens=8, headers=headers)["usage"]
+        usage = tiered.translate(secret, "en", "de", max_new_tokens=MAX_NEW_TOKENS, headers=headers)["usage"]
         assert usage["encoder_cache_misses"] == 1
     answer = tiered.client.post("/v1/explain", json=request_body(secret, "en", "de"), headers=NO_STORE)
     assert answer.status_code == 200
-    tiered.translate("The young man went to the market and sold some of his bread.", "en", "de", max_new_tokens=8)
+    tiered.translate(
+        "The young man went to the market and sold some of his bread.", "en", "de", max_new_tokens=MAX_NEW_TOKENS
+    )
     wait_written(tiered, before[0] + 1)
     assert empty_redis.ask("DBSIZE") == 1
     assert [after - then for after, then in zip(counts(), before, strict=True)] == [1, 1, 1]
@@ -225,7 +228,7 @@ def test_a_request_that_forbids_storing_leaves_nothing_behind(tiered: RunningSer
 def test_short_sources_stay_out_of_a_tier(tiered: RunningServer) -> None:
     before = look_ups(tiered, "miss", "memory"), look_ups(tiered, "miss")
     written = num_written(tiered)
-    tiered.translate([SHORT, MIDDLE, LONG], "en", "de", max_new_tokens=8)
+    tiered.translate([SHORT, MIDDLE, LONG], "en", "de", max_new_tokens=MAX_NEW_TOKENS)
     wait_written(tiered, written + 1)
     assert (look_ups(tiered, "miss", "memory"), look_ups(tiered, "miss")) == (before[0] + 2, before[1] + 1)
 

@@ -137,10 +137,11 @@ def test_a_prefix_of_the_answer_leaves_it_as_it_is(server: RunningServer) -> Non
     assert server.text("Ich habe einen Hund.", "de", "fr", prefix="Voici").startswith("Voici")
 
 
-def test_a_loop_ends_a_sentence_unless_the_guard_is_off(looping_server: RunningServer) -> None:
-    texts = [text for text in sentences("en", most=30) if len(text) < 60]
-    guarded = looping_server.translate(texts, "en", "de")["translations"]
-    free = looping_server.translate(texts, "en", "de", repetition_guard=False)["translations"]
+def test_a_loop_ends_a_sentence_unless_the_guard_is_off(looping_server: RunningServer, random_checkpoint: Path) -> None:
+    texts = [text for text in Oracle(random_checkpoint).sentences("en", most=30) if len(text) < 60]
+    options: dict[str, Any] = {"max_new_tokens": 60}  # where the loops of the others end
+    guarded = looping_server.translate(texts, "en", "de", **options)["translations"]
+    free = looping_server.translate(texts, "en", "de", repetition_guard=False, **options)["translations"]
     assert "repetition" in {each["finish_reason"] for each in guarded}
     assert "repetition" not in {each["finish_reason"] for each in free}
     for ended, went_on in zip(guarded, free, strict=True):
