@@ -205,7 +205,7 @@ def test_a_second_signal_ends_at_once_what_the_first_let_finish(take: Take) -> N
         server.signal(signal.SIGTERM)
         assert [event.name for event in stream] == ["error"]
         assert server.wait_exit() == 4
-        wait_ended(workers)
+    wait_ended(workers)
 
 
 # Death.

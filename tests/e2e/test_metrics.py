@@ -39,6 +39,7 @@ SERIES: list[tuple[str, str, set[str]]] = [
     ("build_info", "gauge", {"version", "model", "compute_type", "device", "isa"}),
     ("model_info", "gauge", {"model", "model_type", "compute_type", "fingerprint"}),
     ("kv_bytes", "gauge", {"worker"}),
+    ("log_lines_dropped", "counter", set()),
     ("workers_ready", "gauge", set()),
     ("max_queue_tokens", "gauge", set()),
     ("cancelled_sentences", "counter", set()),
