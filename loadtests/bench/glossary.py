@@ -8,25 +8,19 @@ made up, which the reference then has in its place. BLEU is the mean over all pa
 through English have no reference.
 """
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import Random
 from statistics import mean
 
 import sacrebleu
-import torch
 from tqdm import tqdm
 
-from loadtests.bench.offline_translation import OfflineTranslator
+from loadtests.bench.offline_translation import OfflineTranslator, bundled_translator, translation_parser
 from loadtests.bench.terminology import SEED, Pair, TermInSentence, draw_terms, made_up
-from model.checkpoint.loading import load_transformer
-from model.evaluation.markdown import markdown_table
-from service.app import read_model
-from service.settings import BUNDLED_MODEL, Settings
+from model.evaluation.markdown import markdown_table, search_name
+from model.evaluation.scoring import bleu_tokenizer
 from service.text.glossary import Glossary
-from service.text.segmentation import sets_spaces
 
 KINDS = ("from the reference", "made up", "made up, through English")
 HEAD = ["target terms", "search", "sentences", "in the translation", "without a glossary", "with a warning"]
@@ -51,18 +45,11 @@ class Count:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
+    parser = translation_parser(__doc__)
     parser.add_argument("--sentences", type=int, default=63, help="of each pair")
-    parser.add_argument("--beam-sizes", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--failures", action="store_true", help="print translations without their term")
-    parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    model = read_model(str(BUNDLED_MODEL), Settings())
-    translator = OfflineTranslator(
-        model, load_transformer(model.checkpoint, compute_type="int8", device=torch.device("cpu"))
-    )
+    translator = bundled_translator(num_threads=arguments.threads)
     drawn = draw_terms(arguments.data, num_sentences=arguments.sentences)
     body = []
     for kind in KINDS:
@@ -78,7 +65,7 @@ def main() -> None:
                     beam_size=beam_size,
                     prints_failures=arguments.failures,
                 )
-            body.append([kind, "greedy" if beam_size == 1 else f"beam {beam_size}", *count.row()])
+            body.append([kind, search_name(beam_size), *count.row()])
     print(markdown_table([*HEAD, *BLEU_HEAD], body))
 
 
@@ -133,8 +120,7 @@ def _has(text: str, term: str) -> bool:
 
 
 def _bleu(texts: Sequence[str], references: Sequence[str], language: str) -> float:
-    tokenize = "13a" if sets_spaces(language) else "char"
-    return sacrebleu.corpus_bleu(texts, [references], tokenize=tokenize).score
+    return sacrebleu.corpus_bleu(texts, [references], tokenize=bleu_tokenizer(language)).score
 
 
 if __name__ == "__main__":

@@ -6,21 +6,15 @@ they are those of the source, verbatim and in order, which is well-formed, too. 
 have a word in them, and how many sentences have a warning.
 """
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 
-import torch
 from tqdm import tqdm
 
-from loadtests.bench.offline_translation import OfflineTranslator
-from model.checkpoint.loading import load_transformer
-from model.evaluation.markdown import markdown_table
+from loadtests.bench.offline_translation import bundled_translator, translation_parser
+from model.evaluation.markdown import markdown_table, search_name
 from model.evaluation.parallel_text import read_test_sets
-from service.app import read_model
-from service.settings import BUNDLED_MODEL, Settings
 from service.text.markup.html_tokens import html_tokens
 from service.text.markup.token import Token, TokenKind
 from service.text.segmentation import sets_spaces
@@ -58,18 +52,11 @@ class Count:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
+    parser = translation_parser(__doc__)
     parser.add_argument("--sentences", type=int, default=500, help="over all pairs of languages")
-    parser.add_argument("--beam-sizes", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--show", action="store_true", help="print every sentence with its translation")
-    parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    model = read_model(str(BUNDLED_MODEL), Settings())
-    translator = OfflineTranslator(
-        model, load_transformer(model.checkpoint, compute_type="int8", device=torch.device("cpu"))
-    )
+    translator = bundled_translator(num_threads=arguments.threads)
     by_pair = {
         (each.source_lang, each.target_lang): each.sources for each in read_test_sets(arguments.data, limit=None)
     }
@@ -84,7 +71,7 @@ def main() -> None:
                 count.add(text, translation.text, has_warning=bool(translation.warnings))
                 if arguments.show:
                     print(f"{text}\n  {translation.text}")
-        body.append(["greedy" if beam_size == 1 else f"beam {beam_size}", *count.row()])
+        body.append([search_name(beam_size), *count.row()])
     print(markdown_table(["search", "sentences", "tags kept", "pairs with a word", "with a warning"], body))
 
 

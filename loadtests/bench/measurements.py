@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from loadtests.bench.sides import Shape, Side
 from loadtests.bench.work import Targets
+from model.evaluation.markdown import search_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Cell:
 
     @property
     def search(self) -> str:
-        return "greedy" if self.beam_size == 1 else f"beam {self.beam_size}"
+        return search_name(self.beam_size)
 
     @property
     def batch(self) -> str:

@@ -1,11 +1,18 @@
 """Requests translated as the service does it, without a server: its text handling around the engine in this process."""
 
+import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import torch
+
+from model.checkpoint.loading import load_transformer
 from model.decoding.generate import generate
 from model.search.results import Progress
 from model.transformer.transformer import Transformer
+from service.app import read_model
+from service.settings import BUNDLED_MODEL, Settings
 from service.text.markup.reading import MARKUP
 from service.translation.answer_size import AnswerSize
 from service.translation.passages import Passages
@@ -16,6 +23,22 @@ from service.translation.routing import Catalogue, ServedModel
 from service.translation.target_text import TargetText
 
 UNLIMITED_BYTES = 1 << 62
+
+
+def translation_parser(description: str | None) -> argparse.ArgumentParser:
+    """The arguments of every benchmark that translates parallel text."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--beam-sizes", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--threads", type=int, default=1)
+    return parser
+
+
+def bundled_translator(*, num_threads: int) -> "OfflineTranslator":
+    """Of the bundled model in int8; torch takes `num_threads`."""
+    torch.set_num_threads(num_threads)
+    model = read_model(str(BUNDLED_MODEL), Settings())
+    return OfflineTranslator(model, load_transformer(model.checkpoint, compute_type="int8", device=torch.device("cpu")))
 
 
 class OfflineTranslator:

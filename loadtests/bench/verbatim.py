@@ -16,16 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-import torch
 from tqdm import tqdm
 
 from loadtests.bench.insertions import KINDS, Insertion, insert, is_beside, is_verbatim
-from loadtests.bench.offline_translation import OfflineTranslator
-from model.checkpoint.loading import load_transformer
-from model.evaluation.markdown import markdown_table
+from loadtests.bench.offline_translation import OfflineTranslator, bundled_translator, translation_parser
+from model.evaluation.markdown import markdown_table, search_name
 from model.evaluation.parallel_text import read_test_sets
-from service.app import read_model
-from service.settings import BUNDLED_MODEL, Settings
 
 SEED = 1
 MOST_CHARACTERS = 160
@@ -51,20 +47,13 @@ class Count:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
+    parser = translation_parser(__doc__)
     parser.add_argument("--sentences", type=int, default=500, help="of each kind and pair")
-    parser.add_argument("--beam-sizes", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--pivots", action="store_true", help="pairs through English too")
     parser.add_argument("--stand-ins", nargs="+", default=[])
     parser.add_argument("--failures", action="store_true", help="print what went wrong")
-    parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    model = read_model(str(BUNDLED_MODEL), Settings())
-    translator = OfflineTranslator(
-        model, load_transformer(model.checkpoint, compute_type="int8", device=torch.device("cpu"))
-    )
+    translator = bundled_translator(num_threads=arguments.threads)
     pairs = dict(_sentences(arguments.data, with_pivots=arguments.pivots))
     if arguments.stand_ins:
         print(_stand_in_table(translator, pairs, arguments))
@@ -101,7 +90,7 @@ def _kind_table(translator: OfflineTranslator, pairs: dict[Pair, list[str]], arg
                         if arguments.failures and not is_right:
                             print(f"{source}-{target} {insertion.things}\n  {insertion.text}\n  {translation.text}")
                     bar.update()
-                search = "greedy" if beam_size == 1 else f"beam {beam_size}"
+                search = search_name(beam_size)
                 body.append([kind, search, *count.row()])
     return markdown_table(head, body)
 

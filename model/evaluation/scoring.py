@@ -156,8 +156,13 @@ class Evaluator:
         return None if target is None else (source, target)
 
 
+def bleu_tokenizer(language: str) -> str:
+    """The name of sacrebleu's tokenizer for targets in this language."""
+    return _BLEU_TOKENIZERS.get(re.split("[-_]", language)[0].lower(), "13a")
+
+
 def _score(outputs: list[str], test_set: TestSet) -> Score:
-    tokenizer = _BLEU_TOKENIZERS.get(re.split("[-_]", test_set.target_lang)[0].lower(), "13a")
+    tokenizer = bleu_tokenizer(test_set.target_lang)
     references = [test_set.references]
     bleu = BLEU(tokenize=tokenizer).corpus_score(outputs, references).score
     return Score(bleu, CHRF().corpus_score(outputs, references).score)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from model.evaluation.markdown import markdown_table
+from model.evaluation.markdown import markdown_table, search_name
 from model.evaluation.parallel_text import TestSet
 from model.evaluation.scoring import FirstDelta, Outcome, Score
 
@@ -14,7 +14,7 @@ def score_table(rows: Rows, beam_sizes: Sequence[int]) -> str:
     against = any(outcome.theirs for _, outcomes in rows for outcome in outcomes)
     head = ["set", "direction", "sentences"]
     for beam_size in beam_sizes:
-        search = "greedy" if beam_size == 1 else f"beam {beam_size}"
+        search = search_name(beam_size)
         head += [search, f"{search}, transformers", "difference", "same tokens"] if against else [search]
     body = []
     for test_set, outcomes in rows:
