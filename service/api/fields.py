@@ -13,7 +13,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.types import Scope
 
 from service.api.errors import InvalidRequestError
-from service.api.reading import parse_object
+from service.api.reading import collected, parse_object
 
 MAX_FORM_FIELDS = 4096
 INLINE_BYTES = 16 << 10
@@ -47,13 +47,8 @@ async def read_fields(scope: Scope, body: bytes, *, lists: frozenset[str] = froz
         pairs = parse_url_encoded(body) if is_short else await asyncio.to_thread(parse_url_encoded, body)
     else:
         return Fields(parse_object(body), is_form=False)
-    values: dict[str, Any] = {}
-    for name, value in [*parse_url_encoded(scope["query_string"]), *pairs]:
-        if name in lists:
-            values.setdefault(name, []).append(value)
-        else:
-            values[name] = value
-    return Fields(values, is_form=True)
+    pairs = [*parse_url_encoded(scope["query_string"]), *pairs]
+    return Fields(collected(pairs, lists=lists), is_form=True)
 
 
 def validated(model: type[M], fields: Fields, *, phrase: Callable[[str, str], str]) -> M:

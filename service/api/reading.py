@@ -1,7 +1,7 @@
 """Read a request's body or query into a model. Raises MalformedError with a bounded number of errors."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -68,13 +68,18 @@ def read_query(model: type[M], scope: Scope) -> M:
     except ValueError as error:
         raise _malformed("query", f"more than {MAX_QUERY_FIELDS} fields") from error
     lists = {field.alias or name for name, field in model.model_fields.items() if "list" in str(field.annotation)}
+    return _validate(model, collected(pairs, lists=lists), place="query")
+
+
+def collected(pairs: Iterable[tuple[str, str]], *, lists: Container[str]) -> dict[str, Any]:
+    """Fields by name: those in `lists` have all of their values, of others the last one counts."""
     fields: dict[str, Any] = {}
     for name, value in pairs:
         if name in lists:
             fields.setdefault(name, []).append(value)
         else:
             fields[name] = value
-    return _validate(model, fields, place="query")
+    return fields
 
 
 def _validate(model: type[M], fields: Mapping[str, Any], *, place: str) -> M:

@@ -10,6 +10,7 @@ import regex
 from service.text.edges import end_of_blank, end_of_words, start_of_words
 from service.text.span import Kind, Span
 from service.text.wording import Inset, Position, Wording
+from service.text.words import SCRIPTS_WITHOUT_SPACES
 
 _INVISIBLE = regex.compile(r"[\u00ad\u200b\u2060\ufeff]+")
 _AMOUNT = regex.compile(
@@ -17,8 +18,7 @@ _AMOUNT = regex.compile(
 )
 _DIGIT = regex.compile(r"\p{N}")
 _LETTER = regex.compile(r"\p{L}")
-_WITHOUT_SPACES = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-_SPACED_LETTER = regex.compile(rf"[[\p{{L}}\p{{N}}]--[{_WITHOUT_SPACES}]]", regex.VERSION1)
+_SPACED_LETTER = regex.compile(rf"[[\p{{L}}\p{{N}}]--[{SCRIPTS_WITHOUT_SPACES}]]", regex.VERSION1)
 _BREAKS_WORD = regex.compile(r"</?(?:br|hr|p|div|li|[uo]l|t[dhr]|table|h[1-6])\b", regex.IGNORECASE)
 _WORD_CHARACTER = regex.compile(r"[\p{L}\p{N}]")
 _LAST_WORD_CHARACTER = regex.compile(r"(?r)[\p{L}\p{N}]")

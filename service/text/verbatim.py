@@ -7,14 +7,15 @@ import regex
 
 from service.text.patterns import known_things
 from service.text.span import Kind, Span
+from service.text.words import SCRIPTS_WITHOUT_SPACES
 
 Lacking = Callable[[str], Collection[str]]
 """Those characters of a text that a vocabulary has no way to write."""
 
 # A word, an amount with its currency, or one other character, which is all of a word where no spaces are set.
 _UNIT = regex.compile(
+    rf"(?:[[\p{{L}}\p{{M}}]--[{SCRIPTS_WITHOUT_SPACES}]]|\p{{N}})++"
     r"""
-    (?:[[\p{L}\p{M}]--[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]]|\p{N})++
     (?:['’-](?:[[\p{L}\p{M}]--[\p{Han}\p{Hiragana}\p{Katakana}]]|\p{N})++)*+
     | \p{Sc}\p{N}++(?:[.,]\p{N}++)*+ | [\S--[\p{M}\p{Cf}]]\p{M}*+
     """,

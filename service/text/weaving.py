@@ -104,7 +104,7 @@ class _Target:
         if inset.position is Position.FRONT:
             return {_FIRST_MARKS.match(self.text).end(): _CERTAIN}
         if inset.position is Position.BEFORE_MARK:
-            return {_FINAL_MARKS.match(self.text).start(): _CERTAIN}
+            return {self._end_of_words: _CERTAIN}
         if inset.position is Position.BACK:
             return {len(self.text): _CERTAIN}
         scores: dict[int, float] = {}

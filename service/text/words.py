@@ -2,8 +2,9 @@
 
 import regex
 
-_WITHOUT_SPACES = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-_LETTER = rf"[[\p{{L}}\p{{M}}\p{{N}}]--[{_WITHOUT_SPACES}]]"
+SCRIPTS_WITHOUT_SPACES = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+"""Inside a character class of `regex`: the scripts without spaces between words."""
+_LETTER = rf"[[\p{{L}}\p{{M}}\p{{N}}]--[{SCRIPTS_WITHOUT_SPACES}]]"
 _INSIDE = regex.compile(rf"(?<={_LETTER}){_LETTER}", regex.VERSION1)
 _INSIDE_COMPOUND = regex.compile(rf"(?<={_LETTER}-?){_LETTER}|(?<={_LETTER})-(?={_LETTER})", regex.VERSION1)
 _LETTERS = regex.compile(r"[\p{L}\p{M}\p{N}](?:.*[\p{L}\p{M}\p{N}])?", regex.DOTALL)

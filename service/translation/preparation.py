@@ -95,19 +95,19 @@ class Preparation:
         """Each text with its source language and its routes."""
         request = self._request
         language = MARKUP.get(request.format) if request.format in request.formats else None
+        is_named = request.source_lang is not None
+        among = () if is_named else self._catalogue.source_languages(model=request.model)
         ways_from = cache(self._ways)
         texts = []
         for text in request.texts:
             self._check_cancelled()
             markup = language.read(text) if language is not None else None
-            detected = self._detect(text if markup is None else markup.words) if request.source_lang is None else None
+            words = text if markup is None else markup.words
+            detected = None if is_named else self._detector.detect(words, among=among)
             source_lang = detected.code if detected is not None else request.source_lang
             assert source_lang is not None
             texts.append(_Text(text, ways_from(source_lang), detected, markup))
         return texts
-
-    def _detect(self, text: str) -> DetectedLanguage:
-        return self._detector.detect(text, among=self._catalogue.source_languages(model=self._request.model))
 
     def _ways(self, source_lang: str) -> list[tuple[str, Route]]:
         request = self._request
@@ -169,15 +169,9 @@ class Preparation:
             self._check_tokens(self._num_tokens)
 
         glossary = self._request.glossary
-        if text.markup is None:
-            source = reader.read(text.text, glossary=glossary, on_measured=on_measured, on_sentence=on_sentence)
-            num_kept = source.num_kept_characters
-        else:
-            plain, known = text.markup.text, text.markup.spans
-            source = reader.read(
-                plain, known=known, glossary=glossary, on_measured=on_measured, on_sentence=on_sentence
-            )
-            num_kept = source.num_kept_characters + len(text.text) - len(plain)
+        plain, known = (text.text, ()) if text.markup is None else (text.markup.text, text.markup.spans)
+        source = reader.read(plain, known=known, glossary=glossary, on_measured=on_measured, on_sentence=on_sentence)
+        num_kept = source.num_kept_characters + len(text.text) - len(plain)
         self._expected.add(self._expected.kept_bytes(num_kept) * len(routes))
         return source
 
