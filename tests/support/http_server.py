@@ -40,10 +40,14 @@ class HttpServer:
         connection.settimeout(LIMIT_SECONDS)
         if receive_buffer is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        connection.connect(("127.0.0.1", self.port))
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for piece in data:
-            connection.sendall(piece)
+        try:
+            connection.connect(("127.0.0.1", self.port))
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for piece in data:
+                connection.sendall(piece)
+        except OSError:
+            connection.close()
+            raise
         return connection
 
 
