@@ -1,7 +1,7 @@
-"""Abbreviations that end no sentence, and the words that tell a German ordinal from a sentence's last number.
+"""Abbreviations that do not end a sentence, and the words that show that the number before them is no German ordinal.
 
-They are what sentencex's own lists lack, found with `python -m loadtests.bench.boundaries`. Without their last period;
-those of the two last kinds in lower case.
+The lists contain what sentencex's own lists lack, found with `python -m loadtests.bench.boundaries`. Entries are
+written without their last period and, except for `before_names`, in lower case.
 """
 
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Abbreviations:
     before_names: frozenset[str] = frozenset()
-    """Titles and the like: the sentence goes on, whatever comes."""
+    """Titles and the like: the sentence goes on, whatever follows."""
     before_numbers: frozenset[str] = frozenset()
     others: frozenset[str] = frozenset()
-    """The sentence goes on where the next word is in lower case."""
+    """The sentence goes on if the next word is in lower case."""
     words: frozenset[str] = frozenset()
-    """Which sentencex takes for abbreviations, though in lower case they are none."""
+    """Words that sentencex takes for abbreviations, although they are not abbreviations in lower case."""
 
     @classmethod
     def of(cls, names: str, numbers: str, others: str, words: str = "") -> "Abbreviations":
@@ -56,7 +56,7 @@ ABBREVIATIONS: Mapping[str, Abbreviations] = {
 }
 
 GERMAN_STARTERS = _words(
-    # A noun never looks like these, so that the number before one is no ordinal.
+    # None of these is a noun, so a number before one of them is not an ordinal.
     "der die das dem den des dies diese dieser dieses ein eine einer einem einen ich du er sie es wir ihr man mein "
     "meine sein seine unser unsere kein keine und aber oder denn wenn als weil ob da dann danach daher darum dabei "
     "damit dafür doch dort so jetzt nun hier heute gestern auch nur nicht noch wie was wer wo warum wann welche in im "

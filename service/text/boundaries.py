@@ -1,13 +1,13 @@
-"""The sentences of a line. sentencex finds where they may end; the rules here strike the places where none does.
+"""The sentences of a line: sentencex proposes where they end, and the rules here correct it.
 
-A sentence goes on
+A sentence goes on:
 
 - after an abbreviation or a title that the library does not know, and after the initials that begin it;
-- after a German ordinal: `der 2. Weltkrieg`, where a determiner stands before the number and a noun after it;
+- after a German ordinal, between a determiner and a noun: `der 2. Weltkrieg`;
 - before a hyphen (`Dipl.-Ing.`) or a closing bracket, and, in Japanese, after a quotation in mid-sentence.
 
-It ends, where the library sees no end, after `?!`, after a first sentence in brackets, and after common words that the
-library takes for abbreviations (`me.` for Maine).
+A sentence also ends in places that the library misses: after `?!`, after a first sentence in brackets, and after common
+words that the library takes for abbreviations (`me.` for Maine).
 """
 
 import re
@@ -18,11 +18,11 @@ import sentencex
 
 from service.text.abbreviations import ABBREVIATIONS, GERMAN_STARTERS
 
-# `sentencex` takes time quadratic in the length of what it is given, so it is given a line in windows.
+# `sentencex` takes time quadratic in the length of its input, so a line is passed to it in windows.
 _WINDOW_CHARACTERS = 2_000
 
 _TAIL_CHARACTERS = 40
-"""How far before a boundary the rules look."""
+"""The number of characters that the rules read before a boundary."""
 _LAST_WORD = re.compile(r"(?<![\w.])[^\W_][\w.]*(?=\.\s*$)")
 _FIRST_WORD = re.compile(r"\w+")
 _INITIALS = regex.compile(r"\s*[\p{Pi}\p{Ps}\"']*(?:\p{Lu}\.[\s-]?)+$")
@@ -52,7 +52,7 @@ def stretches(line: str, language: str) -> Iterator[str]:
 
 
 def _goes_on(left: str, right: str, language: str) -> bool:
-    """Whether the sentence of `left` is not over."""
+    """Whether the sentence in `left` goes on in `right`."""
     if _CLOSING.match(right) or (right.startswith("-") and not left[-1].isspace()):
         return True
     if left.endswith(_QUOTATION_END):
@@ -93,7 +93,10 @@ def _first_word(text: str) -> str:
 
 
 def _candidates(line: str, language: str) -> Iterator[str]:
-    """A window ends where the last boundary in it was found; of a window without one, the sentence goes on."""
+    """Yield the sentences that the library finds, window by window.
+
+    The next window starts at the last boundary of the one before. In a window without a boundary, the sentence goes on.
+    """
     start = 0
     held = ""
     while len(line) - start > _WINDOW_CHARACTERS:
@@ -122,7 +125,7 @@ def _segmented(text: str, language: str) -> list[str]:
 
 
 def _parts(stretch: str, language: str) -> Iterator[str]:
-    """Cut where the library sees no end."""
+    """Cut a stretch at the ends that the library misses."""
     start = 0
     for found in _MARKS.finditer(stretch):
         after = stretch[found.end() :][:_TAIL_CHARACTERS].lstrip(_OPENING)

@@ -1,4 +1,4 @@
-"""What stands around the words of a stretch: white space, list marks, rulers, marks of quoted mail, tags, emoji, names.
+"""The text around the words of a stretch: white space, list marks, rulers, marks of quoted mail, tags, emoji, names.
 
 A name is at the edge only if white space, or a mark and white space, sets it apart from the words.
 """
@@ -21,7 +21,7 @@ _AFTER_NAME = regex.compile(r"[,:;]?(?=\s)|$")
 
 
 def start_of_words(text: str, spans: Sequence[Span], *, starts_line: bool) -> int:
-    """Where the words of a stretch begin."""
+    """The place where the words of a stretch begin."""
     place = end_of_blank(text, 0)
     index = 0
     while place < len(text):
@@ -39,7 +39,7 @@ def start_of_words(text: str, spans: Sequence[Span], *, starts_line: bool) -> in
 
 
 def _end_of_span(text: str, span: Span) -> int:
-    """Where it ends, and a mark after a name; where it starts, if it belongs to the words after it."""
+    """The end of a span, including a mark after a name, or its start if the span belongs to the words after it."""
     if span.kind is not Kind.NAME:
         return span.end
     after = _AFTER_NAME.match(text, span.end)
@@ -47,7 +47,7 @@ def _end_of_span(text: str, span: Span) -> int:
 
 
 def end_of_words(text: str, spans: Sequence[Span], start: int) -> int:
-    """Where the words of a stretch end, which is not before `start`."""
+    """The place where the words of a stretch end, at or after `start`."""
     place = _start_of_blank(text, start, len(text))
     index = len(spans) - 1
     while place > start:
@@ -67,12 +67,12 @@ def end_of_words(text: str, spans: Sequence[Span], start: int) -> int:
 
 
 def end_of_blank(text: str, place: int) -> int:
-    """The first place from `place` on with something to see."""
+    """The place of the first visible character at or after `place`, or the end of the text."""
     found = _BLANK.match(text, place)
     return found.end() if found else place
 
 
 def _start_of_blank(text: str, start: int, end: int) -> int:
-    """Of the blank that ends at `end`."""
+    """The start of the blank that ends at `end`, at or after `start`."""
     found = _BLANK_AT_END.match(text, start, end)
     return found.start() if found else end

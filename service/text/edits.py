@@ -1,4 +1,4 @@
-"""Changes to a text that is made of the deltas of tokens."""
+"""Edit a text that consists of the deltas of tokens."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """At `place` of a text: `text` goes in, and `num_removed` characters after it go out."""
+    """Inserts `text` at `place` of a text, and removes the `num_removed` characters that follow `place`."""
 
     place: int
     text: str
@@ -15,10 +15,10 @@ class Edit:
 
 
 def edited(deltas: Sequence[str], edits: Sequence[Edit]) -> list[str]:
-    """As many deltas, at least one, that make the edited text. `edits` are in order and do not overlap.
+    """Return as many deltas as before, but at least one; joined, they are the edited text.
 
-    What goes in where one delta ends and the next begins goes with the first, or with the next if it replaces a part
-    of it.
+    `edits` are in order and do not overlap. Text inserted between two deltas goes to the first of them, or to the
+    second if it replaces a part of the second.
     """
     text = "".join(deltas)
     waiting = deque(edits)

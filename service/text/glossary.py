@@ -1,4 +1,4 @@
-"""The terms of a request that have a fixed translation, and where they stand in a text."""
+"""The terms of a request that have a fixed translation, and a search for them in a text."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -21,28 +21,28 @@ class FoundTerm:
 
 
 class Glossary:
-    """A term in lower case stands for itself in any case; any other term only for itself as it is written.
+    """Finds and translates terms. A term in lower case matches in any case; any other term matches only as written.
 
-    A term is one or more whole words; in a script without spaces, any characters. Where terms overlap, the first one
-    counts, and of those that begin together the longest.
+    A term is one or more whole words, or any characters in a script without spaces. If terms overlap, the first one
+    counts; if they begin at the same place, the longest one counts.
     """
 
     def __init__(self, terms: Mapping[str, str]) -> None:
-        """A term, or a translation, with nothing to see in it counts for nothing."""
+        """Terms whose source or translation has no visible character are ignored."""
         normal_terms = ((_normal(source), _normal(target)) for source, target in terms.items())
         self._targets = {source: target for source, target in normal_terms if source and target}
         lengths: defaultdict[str, set[int]] = defaultdict(set)
         for source in self._targets:
             lengths[source[0].lower()].add(len(source))
         self._lengths = {first: sorted(each, reverse=True) for first, each in lengths.items()}
-        """Of the terms that begin with a character."""
+        """The lengths of the terms by their first character in lower case, longest first."""
 
     def target_of(self, text: str) -> str | None:
         """The translation of a text that is one term."""
         return self._targets.get(text) or self._targets.get(text.lower())
 
     def find(self, text: str) -> Iterator[FoundTerm]:
-        """The terms in a text, from left to right; two never overlap."""
+        """The terms in a text, from left to right and without overlaps."""
         free = 0
         for start, first in enumerate(text):
             lengths = self._lengths.get(first.lower())

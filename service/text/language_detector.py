@@ -1,11 +1,11 @@
-"""Which language a text is in, among the languages that are served.
+"""Detect the language of a text among the languages that are served.
 
-`py3langid` tells languages apart; its model comes with it, and nothing is ever downloaded. Around it:
+`py3langid` estimates the probabilities; its model comes with the package, and nothing is ever downloaded. In addition:
 
-- Only the first `MAX_CHARACTERS` of a text count, so that the time a text takes is bounded.
-- A language is a candidate where the text has a letter of its script. A text without one, such as an emoji, a number
-  or a text in a script that is not served, is in no language: it gets the fallback with a confidence of 0.
-- English counts `ENGLISH_WEIGHT` times: the library takes many an English word (`Hello`) for another language's.
+- Only the first `MAX_CHARACTERS` of a text are read, so the time for a text is bounded.
+- A language is a candidate if the text has a letter of its script. A text without candidates, such as an emoji, a
+  number or a text in a script that is not served, is in no language: it gets the fallback with a confidence of 0.
+- English counts `ENGLISH_WEIGHT` times, because the library takes many English words (`Hello`) for another language's.
 - A served language that the library does not know is never detected.
 """
 
@@ -22,7 +22,7 @@ MAX_CHARACTERS = 2_000
 CONFIDENCE_DIGITS = 4
 ENGLISH = "en"
 ENGLISH_WEIGHT = 1.3
-"""More would cost other languages as many of their words as it gives English."""
+"""With a larger weight, other languages would lose as many of their words as English would gain."""
 
 _SCRIPTS = {
     "Jpan": r"[\p{Hira}\p{Kana}\p{Hani}]",
@@ -30,19 +30,19 @@ _SCRIPTS = {
     "Hans": r"\p{Hani}",
     "Hant": r"\p{Hani}",
 }
-"""Scripts of languages that are several scripts, or a variant of one, to Unicode."""
+"""Patterns for scripts that are several scripts, or a variant of one, in Unicode."""
 
 
 @dataclass(frozen=True, slots=True)
 class DetectedLanguage:
-    """`confidence` is the probability among the candidates, 0 to 1, and 0 for a text in none of them."""
+    """`confidence` is the probability among the candidates, 0 to 1, and 0 for a text without candidates."""
 
     code: str
     confidence: float
 
 
 class LanguageDetector:
-    """Detects languages of `codes`. The first use takes about half a second, and 75 MiB from then on."""
+    """Detects the languages of `codes`. The first use takes about half a second, and 75 MiB that stay in use."""
 
     def __init__(self, codes: Sequence[str]) -> None:
         self._script_of = {code: script_of(code) for code in codes}
@@ -53,11 +53,11 @@ class LanguageDetector:
         return "_model" in self.__dict__
 
     def detect(self, text: str, *, among: Sequence[str]) -> DetectedLanguage:
-        """The most probable one of `among`, which are some of the detector's. Raises UnsupportedLanguageError."""
+        """The most probable language of `among`, which are some of the detector's. Raises UnsupportedLanguageError."""
         return self.rank(text, among=among)[0]
 
     def rank(self, text: str, *, among: Sequence[str]) -> list[DetectedLanguage]:
-        """All candidates that are not next to impossible, the most probable one first; without any, the fallback.
+        """The candidates whose rounded confidence is not 0, most probable first; the fallback if there are none.
 
         Raises UnsupportedLanguageError if the library knows none of `among`.
         """
@@ -87,7 +87,7 @@ class _Model:
     """The library, restricted to the languages among `codes` that it knows."""
 
     def __init__(self, codes: Sequence[str]) -> None:
-        from py3langid.langid import MODEL_FILE, LanguageIdentifier  # memory that only those pay who detect
+        from py3langid.langid import MODEL_FILE, LanguageIdentifier  # loaded only if needed, to save memory
 
         self._identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
         matched = {label: match_code(label, among=codes) for label in self._identifier.labels}
@@ -109,7 +109,7 @@ def fallback(codes: Sequence[str]) -> str:
 
 
 def _letters(script: str | None) -> "regex.Pattern[str]":
-    """Finds a letter of the script; of any, if the script of a language is unknown."""
+    """A pattern for a letter of the script, or of any script if that of a language is unknown."""
     if script is None:
         return regex.compile(r"\p{L}")
     return regex.compile(_SCRIPTS.get(script, rf"\p{{Script={script}}}"))

@@ -1,4 +1,4 @@
-"""A stretch of text with the spans in it that are not language: its edges, its pieces, its words."""
+"""A stretch of text with its spans that are not language, and its division into edges, parts and words."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -44,7 +44,7 @@ class MarkedText:
         return MarkedText(self.text[start:end], spans)
 
     def parts(self, lengths: Iterable[int]) -> Iterator["MarkedText"]:
-        """Parts of these lengths, which add up; one that would end inside a span goes on to its end."""
+        """Parts of these lengths, which add up to the text's; a part that would end inside a span includes the span."""
         start = end = 0
         for length in lengths:
             end += length
@@ -57,18 +57,18 @@ class MarkedText:
 
     @property
     def has_words(self) -> bool:
-        """Whether anything but spans, numbers and units is in it."""
+        """Whether the text contains anything but spans, numbers and units."""
         blanked = self.blanked()
         if _DIGIT.search(blanked) is not None:
             blanked = _AMOUNT.sub("", blanked)
         return _LETTER.search(blanked) is not None
 
     def masked(self) -> str:
-        """As long, with a word in place of each name, and spaces in place of all other spans."""
+        """The text at its full length, with a word in place of each name, and spaces in place of all other spans."""
         return self._with_spans(lambda span: " " if span.kind is not Kind.NAME else "x")
 
     def blanked(self) -> str:
-        """As long, with spaces in place of spans."""
+        """The text at its full length, with spaces in place of spans."""
         return self._with_spans(lambda _: " ")
 
     def _with_spans(self, fill: Callable[[Span], str]) -> str:
@@ -83,7 +83,7 @@ class MarkedText:
         return "".join(pieces) + self.text[place:]
 
     def peel(self, *, starts_line: bool) -> tuple[str, "MarkedText", str]:
-        """What stands before the words, the words and what is among them, and what stands after the words."""
+        """The text before the words, the words with everything among them, and the text after the words."""
         start = start_of_words(self.text, self.spans, starts_line=starts_line)
         end = end_of_words(self.text, self.spans, start)
         return self.text[:start], self.part(start, end), self.text[end:]
@@ -112,12 +112,12 @@ class MarkedText:
         return Wording(text, words, tuple(self._inset(span, offset, words, letters) for span, offset in taken))
 
     def _touches(self, span: Span) -> tuple[bool, bool]:
-        """Whether a letter or digit stands right before it and right after it, in a script with spaces."""
+        """Whether a letter or digit of a script with spaces stands right before the span, and right after it."""
         before = span.start > 0 and _SPACED_LETTER.match(self.text, span.start - 1) is not None
         return before, _SPACED_LETTER.match(self.text, span.end) is not None
 
     def _inset(self, span: Span, offset: int, words: str, letters: range) -> Inset:
-        """`letters` are the places from the first letter or digit of the words to the last."""
+        """The span as an inset. `letters` is the range from the first letter or digit of the words to the last."""
         touches_before, touches_after = self._touches(span)
         leans = span.kind in _LEANING and span.start > 0 and not self.text[span.start - 1].isspace()
         if offset <= letters.start:
@@ -136,7 +136,7 @@ class MarkedText:
         )
 
     def _joined_spans(self) -> list[Span]:
-        """Those without a word between them as one, but for the end of one element and the start of the next."""
+        """The spans, joined if no word is between them, except for the end of one element and the start of the next."""
         joined: list[Span] = []
         for span in self.spans:
             if joined and self._belong_together(joined[-1], span):
@@ -157,7 +157,7 @@ class MarkedText:
 
 
 def normal(text: str) -> str:
-    """Composed, and without what is not seen."""
+    """The text in composed form (NFC), without invisible characters."""
     if text.isascii():
         return text
     text = _INVISIBLE.sub("", text)

@@ -1,9 +1,9 @@
-"""The table of what in a line is not language: addresses, placeholders, tags, codes, emoji, symbols.
+"""The table of patterns for text that is not language: addresses, placeholders, tags, codes, emoji, symbols.
 
 Each row names the characters that a thing can begin with, its kind and its pattern. A line is searched once for places
-where a thing can begin, and there the rows for that character are tried in order. Every pattern takes time linear in
-the line, whatever is in it: repetitions are possessive or bounded, and nothing is looked for in the middle of a run of
-the characters that it is made of.
+where a thing can begin; at such a place, the rows for its character are tried in order. Every pattern takes time linear
+in the length of the line, whatever its content: repetitions are possessive or bounded, and no match is tried in the
+middle of a run of the characters that the pattern consists of.
 """
 
 import re
@@ -22,7 +22,7 @@ _SUFFIXES = (
     "py|pyi|js|ts|tsx|jsx|json|ya?ml|toml|xml|html?|css|csv|tsv|txt|md|rst|pdf|docx?|xlsx?|pptx?|png|jpe?g|gif|svg|"
     "webp|mp[34]|wav|zip|tar|gz|exe|dll|so|sh|bat|sql|java|go|rs|cpp|hpp|log|ini|cfg|conf|lock|po|env"
 )
-_WORD = "A-Za-z0-9_"  # an identifier may touch the text of a language that sets no spaces
+_WORD = "A-Za-z0-9_"  # ASCII only: text of a language without spaces may touch an identifier
 _INSIDE = r"[^{}]"
 _NESTED = rf"(?:{_INSIDE}++|\{{(?:{_INSIDE}++|\{{(?:{_INSIDE}++|\{{{_INSIDE}*+\}})*+\}})*+\}})*+"
 _FORMATS = "plural|select|selectordinal|number|date|time|duration|ordinal|spellout|choice"
@@ -96,7 +96,7 @@ _TABLE: tuple[tuple[str, Kind, str], ...] = (
     ),
     (_ALNUM, Kind.NAME, rf"[A-Za-z]:\\[{_WORD}.+\\/-]*+"),
     ("-", Kind.NAME, rf"(?<![{_WORD}-])--[a-z][{_WORD}-]*+(?:=[!-\'*+.-:<-~-]++)?"),
-    # what a normal form of text would take the meaning from
+    # characters that lose their meaning in a normal form of the text
     (
         _ALNUM,
         Kind.NAME,
@@ -128,11 +128,11 @@ _ANCHOR = re.compile(
     r"|(?<![A-Za-z0-9_])(?=[A-Za-z0-9](?:[A-Za-z0-9%+-]{0,64}+[@._:/\\(⁰¹²³⁴-⁹⁺-ⁿ₀-₎¼½¾⅐-⅞\ufe0f\u20e3]"
     r"|[A-Za-z-]{0,40}+\d|x[0-9A-Fa-f]))"
 )
-"""Where a thing can begin."""
+"""Matches at places where a thing can begin."""
 
 
 class _Rows(NamedTuple):
-    """Those of the table that begin with one character; group i of the pattern has the kind `kinds[i - 1]`."""
+    """The rows of the table for one first character; group i of `pattern` has the kind `kinds[i - 1]`."""
 
     pattern: regex.Pattern[str]
     kinds: list[Kind]
@@ -150,12 +150,12 @@ _OF_ELSE = _rows(_ELSE)
 
 
 def _may_have_things(line: str) -> bool:
-    """A quick answer for most lines."""
+    """Whether a line may contain things: a quick check that rules out most lines."""
     return bool(_HINT.search(line) or _HINT_AFTER_DOT.search(line)) or any(hint in line for hint in _HINTS)
 
 
 def known_things(line: str) -> Iterator[Span]:
-    """What the table has, from left to right; two never overlap."""
+    """The things in a line that match the table, from left to right and without overlaps."""
     if not _may_have_things(line):
         return
     end = 0

@@ -3,14 +3,14 @@
 `separators[0] + t[0] + separators[1] + t[1] … + separators[n]` is the translation of a text. With the source's own gaps
 and sentences it is always the original text.
 
-- Lines are not joined: line breaks, indentation and empty lines stay as they are. Other values of `SplitSentences` than
-  the default join lines first, and everything here is about the joined text. Tabs and wide spaces stay, too, and the
+- Lines are not joined: line breaks, indentation and empty lines stay as they are. All values of `SplitSentences` but
+  the default join lines first, and the other rules apply to the joined text. Tabs and wide spaces stay, too, and the
   cells between them are read like lines.
 - A stretch without words (`---`, `12:30`, an address or emoji alone) is not a sentence, and neither is the number of a
-  list item at the start of a line (`1.`, `2.3.`, `IV.`): they stay as they are. So does what is not language at the
-  edges of a sentence: list marks, quotation marks of mail, rulers, tags, emoji, placeholders.
-- Between two sentences on one line the source's whitespace stays; a translation into a language that sets no space
-  between sentences drops plain spaces there, and one from such a language gets a space.
+  list item at the start of a line (`1.`, `2.3.`, `IV.`): they stay as they are. Text at the edges of a
+  sentence that is not language stays, too: list marks, quotation marks of mail, rulers, tags, emoji, placeholders.
+- Between two sentences on one line, the source's whitespace stays. A translation into a language without spaces between
+  sentences drops plain spaces there, and a translation from such a language gets a space.
 - A sentence longer than the model allows is cut by `splitting`, and its pieces are sentences like all others.
 """
 
@@ -28,9 +28,12 @@ from service.text.verbatim import Lacking, find_spans
 from service.text.wording import Wording
 
 SplitSentences = Literal["newlines", "punctuation", "none"]
-"""What ends a sentence besides its punctuation: a line break, or only a blank line. `none`: nothing but the limit."""
+"""Besides punctuation, `newlines` ends a sentence at line breaks, and `punctuation` at blank lines.
 
-# Languages without a space between sentences. Thai, Lao, Khmer and Burmese have none between words, but one here.
+`none` ends a sentence at the limit only.
+"""
+
+# Languages without a space between sentences. Thai, Lao, Khmer and Burmese set one there, but none between words.
 _NO_SPACE_BETWEEN_SENTENCES = frozenset({"ja", "zh", "yue", "wuu", "lzh"})
 _NO_SPACE_BETWEEN_WORDS = _NO_SPACE_BETWEEN_SENTENCES | {"th", "lo", "km", "my", "shn", "bo", "dz"}
 
@@ -46,7 +49,7 @@ class Gap:
 
     text: str
     is_joint: bool
-    """Whether it is only whitespace between two sentences of a line, so that it depends on the target language."""
+    """Whether the gap is only whitespace between two sentences of a line, so that it depends on the target language."""
 
     def in_language(self, target_lang: str) -> str:
         if not self.is_joint:
@@ -59,13 +62,13 @@ class Gap:
 @dataclass(frozen=True, slots=True)
 class Segmented:
     wordings: tuple[Wording, ...]
-    """Of the sentences: each without whitespace around it, and with a word in it."""
+    """The sentences. Each has a word in it and no whitespace around it."""
     gaps: tuple[Gap, ...]
     """Gaps before every sentence and after the last one."""
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """As they are written."""
+        """The sentences as they are written."""
         return tuple(wording.text for wording in self.wordings)
 
     def separators(self, target_lang: str) -> list[str]:
@@ -87,9 +90,9 @@ def segment(
     """Cut `text`, written in `language`, into sentences of at most `max_tokens` of `count_tokens`, if both are given.
 
     `on_sentence` is called with each sentence as soon as it is found, and may raise an exception to stop the work.
-    What a vocabulary is `lacking` and the `known` spans of the text are no language. A text with known spans keeps its
-    lines, whatever the split. Control characters are text like any other. A lone surrogate in a sentence raises
-    UnicodeEncodeError.
+    Characters that a vocabulary is `lacking`, and the `known` spans of the text, are not language. A text with known
+    spans keeps its lines, whatever the split. Control characters are text like any other. A lone surrogate in a
+    sentence raises UnicodeEncodeError.
     """
     builder = _Builder(joins_without_space=not sets_spaces(language), on_sentence=on_sentence)
     joined = text if known else _joined(text, split, sets_spaces=sets_spaces(language))
@@ -115,7 +118,7 @@ def segment(
 
 
 def _lengths(core: MarkedText, *, max_tokens: int, count_tokens: Callable[[str], int]) -> Iterator[int]:
-    """Of the pieces whose words fit."""
+    """The lengths of pieces whose words fit."""
     pieces = split_long(core.blanked(), max_tokens=max_tokens, count_tokens=lambda piece: count_tokens(normal(piece)))
     return map(len, pieces)
 
@@ -144,13 +147,13 @@ class _Builder:
 
     @property
     def starts_line(self) -> bool:
-        """Whether this line has had no sentence."""
+        """Whether no sentence has been added on this line yet."""
         return not self._continues_line
 
     def add(self, before: str, wording: Wording, after: str, *, is_translated: bool) -> None:
         """Add a sentence and its edges, or text that is not translated.
 
-        An empty gap joins two sentences only in languages without spaces; in others a word has been cut in two.
+        An empty gap joins two sentences only in languages without spaces; in others, a word has been cut in two.
         """
         if not is_translated or (self.starts_line and _ITEM_NUMBER.fullmatch(wording.text)):
             self.keep(before + wording.text + after)
@@ -208,7 +211,7 @@ def _stretches(line: str, language: str) -> Iterator[str]:
 
 
 def sets_spaces(language: str) -> bool:
-    """Whether its words are written with spaces between them."""
+    """Whether the language is written with spaces between words."""
     return _primary(language) not in _NO_SPACE_BETWEEN_WORDS
 
 

@@ -6,7 +6,7 @@ from enum import Enum
 
 class Kind(Enum):
     NAME = "name"
-    """Stands as a word does: an address, a placeholder, a code."""
+    """Stands like a word: an address, a placeholder, a code."""
     OPENING = "opening"
     """Stands before the word that follows: a start tag."""
     CLOSING = "closing"

@@ -2,8 +2,8 @@
 
 Cuts are made, best first, after a clause mark (`,` `;` `:` `—` `、` …), at whitespace, or between grapheme clusters in
 a run of characters without either. Pieces are about even: among the possible cuts of the best kind, the one nearest to
-an even share of the rest is taken. A clause mark is only possible if it leaves a piece of at least a quarter of the
-limit. Nothing is dropped: the pieces, joined, are the sentence.
+an even share of the rest is taken. A clause mark counts as one only if it leaves a piece of at least a quarter of
+the limit. Nothing is dropped: the pieces, joined, are the sentence.
 
 Text is measured in atoms, the stretches between possible cuts. An atom is tokenized once, and a finished piece once
 more as a whole, so the work is linear in the length of any text.
@@ -27,7 +27,7 @@ _GRAPHEME = regex.compile(r"\X")
 
 
 class _Cut(IntEnum):
-    """The end of an atom; larger values are better places to cut."""
+    """The kind of place at the end of an atom; larger values are better places to cut."""
 
     LIMIT = 0
     WHITESPACE = 1
@@ -42,7 +42,7 @@ class _Atom:
 
 
 def split_long(sentence: str, *, max_tokens: int, count_tokens: Callable[[str], int]) -> list[str]:
-    """Pieces with their trailing whitespace; joined, they are `sentence`. Without that whitespace every piece fits.
+    """Pieces with their trailing whitespace; joined, they are `sentence`. Every piece fits without that whitespace.
 
     Only a single character of more than `max_tokens` tokens (an emoji in bytes, with a tiny limit) remains too long.
     """
@@ -58,7 +58,7 @@ def split_long(sentence: str, *, max_tokens: int, count_tokens: Callable[[str], 
 
 
 def _fitting(atoms: list[_Atom], *, max_tokens: int, count_tokens: Callable[[str], int]) -> Iterator[str]:
-    """The tokens of atoms may not add up to those of their piece, so a piece that is too long is halved."""
+    """Pieces that fit: the tokens of atoms may not add up to those of a piece, so a piece that is too long is cut."""
     for group in _groups(atoms, max_tokens=max_tokens):
         text = "".join(atom.text for atom in group)
         if count_tokens(text.rstrip()) <= max_tokens:
@@ -72,7 +72,7 @@ def _fitting(atoms: list[_Atom], *, max_tokens: int, count_tokens: Callable[[str
 
 
 def _halved(text: str, *, max_tokens: int, count_tokens: Callable[[str], int]) -> Iterator[str]:
-    """Halve text without a better place to cut: one atom."""
+    """Halve an atom, which has no better place to cut, until its parts fit."""
     end = len(text.rstrip())
     if end < 2 or count_tokens(text[:end]) <= max_tokens:
         yield text
@@ -95,7 +95,7 @@ def _groups(atoms: list[_Atom], *, max_tokens: int) -> Iterator[list[_Atom]]:
 
 
 def _best_stop(atoms: list[_Atom], start: int, *, max_tokens: int, even_share: float) -> tuple[int, int]:
-    """The end of the piece that starts at `start`, and its tokens."""
+    """The end of the piece that starts at `start`, and its number of tokens."""
     best = (start + 1, atoms[start].num_tokens)
     best_rank: tuple[int, float] | None = None
     num_tokens = 0

@@ -1,8 +1,8 @@
-"""Puts the terms of a glossary into a translation, each in place of the words that translate it.
+"""Put the terms of a glossary into a translation, in place of the words that translate them.
 
-A term is translated by the word that attends most to its source tokens; of the terms of a sentence, the one with the
-most attention chooses first. A neighbour of that word belongs to it if it attends more to the term than to any other
-token, unless it is short. Words that are the term already, with an ending or without, are left alone, and so is a
+A term is translated by the word that attends most to its source tokens. The term of a sentence with the most attention
+chooses first. A neighbour of the chosen word belongs to it if it attends more to the term than to any other token,
+unless the neighbour is short. Words that already are the term, with or without an ending, are left alone. So is a
 translation that has the term elsewhere.
 """
 
@@ -18,9 +18,9 @@ from service.text.glossary import Glossary
 from service.text.words import is_inside_word, words_around
 
 MIN_ATTENTION = 0.1
-"""With less, a word does not translate the term, which goes after it."""
+"""A word with less attention does not translate the term; the term goes after it."""
 _MIN_NEIGHBOUR = 4
-"""Characters: the attention of articles and prepositions goes to the nouns after them."""
+"""The least characters of a neighbour, because articles and prepositions attend to the nouns after them."""
 _JOINT = regex.compile(r"[\s-]*+")
 _BEFORE_WORDS = regex.compile(r"[^\p{L}\p{N}]*+")
 _MIN_STEM = 4
@@ -29,7 +29,7 @@ _MAX_ENDING = 3
 
 @dataclass(frozen=True, slots=True)
 class SourceTerm:
-    """A term of a glossary: the tokens of its source from `start` to `end`, and its translation."""
+    """A term of a glossary: the source tokens from `start` to `end`, and their translation."""
 
     start: int
     end: int
@@ -38,9 +38,10 @@ class SourceTerm:
 
 @dataclass(frozen=True, slots=True)
 class TranslatedTerm:
-    """`target`, and the characters of a translation from `start` to `end` that stand for it now.
+    """The `target` of a term, and the characters of a translation from `start` to `end` that stand for it.
 
-    If it is not `is_certain`, they may stand for something else; there are none if the translation has too few words.
+    Unless `is_certain` is true, the characters may translate something else. The range is empty if the translation has
+    too few words.
     """
 
     start: int
@@ -82,7 +83,7 @@ def find_translated(
 def put_terms(
     deltas: Sequence[str], weights: Sequence[Sequence[float]], terms: Sequence[SourceTerm]
 ) -> tuple[list[str], list[str]]:
-    """As many deltas, at least one, with the terms among them, and those terms of which the place is a guess."""
+    """Return as many deltas, but at least one, with the terms in them, and the terms whose place is a guess."""
     text = "".join(deltas)
     translated = find_translated(deltas, weights, terms)
     num_elsewhere = _count_elsewhere(text, translated)
@@ -105,7 +106,7 @@ def put_terms(
 
 @dataclass(slots=True)
 class _Word:
-    """A word of a translation; for each of its tokens, the attention and its running sum."""
+    """A word of a translation, with the attention of each of its tokens and the running sums of that attention."""
 
     start: int
     end: int
@@ -147,20 +148,20 @@ def _are_joined(text: str, left: _Word, right: _Word) -> bool:
 
 
 def _count_elsewhere(text: str, translated: Sequence[TranslatedTerm]) -> Counter[str]:
-    """How often each term is in a translation, where that does not translate one."""
+    """Count the occurrences of each target outside of the words that certainly translate a term."""
     taken = {place for each in translated if each.is_certain for place in range(each.start, each.end)}
     targets = Glossary({each.target.lower(): each.target for each in translated})
     return Counter(found.target for found in targets.find(text) if found.start not in taken)
 
 
 def _is_form_of(word: str, term: str) -> bool:
-    """Whether it is the term, or the term with an ending."""
+    """Whether `word` is the term, with or without an ending."""
     word, term = word.casefold(), term.casefold()
     return word == term or (len(term) >= _MIN_STEM and word.startswith(term) and len(word) - len(term) <= _MAX_ENDING)
 
 
 def _in_case_of(text: str, term: TranslatedTerm) -> str:
-    """With a capital in place of one at the start of the sentence, if the term has none of its own."""
+    """The target, capitalized if it is in lower case and replaces a capitalized word at the start of the sentence."""
     blank = _BEFORE_WORDS.match(text)
     starts_sentence = blank is not None and blank.end() == term.start
     if starts_sentence and text[term.start].isupper() and term.target.islower():

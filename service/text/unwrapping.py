@@ -1,4 +1,4 @@
-"""Hard-wrapped text, as in mails and PDFs: line breaks that are white space inside a sentence."""
+"""Join the lines of hard-wrapped text, as in mails and PDFs, where a line break is white space inside a sentence."""
 
 import re
 
@@ -9,15 +9,16 @@ _ANY_BREAK = re.compile(rf"(?<=\S){_SPACES}[{_BREAKS}]\s*+(?=\S)")
 
 
 def join_lines(text: str, *, sets_spaces: bool) -> str:
-    """Single line breaks become a space, with the white space around them; blank lines stay.
+    """Replace each single line break, and the white space around it, with a space; blank lines stay.
 
-    In a language that sets no spaces between words, they become one only beside ASCII, such as a Latin word.
+    In a language without spaces between words, a break becomes a space only beside ASCII, such as a Latin word;
+    elsewhere it is removed.
     """
     return _SINGLE_BREAK.sub(lambda found: _space(text, found, sets_spaces=sets_spaces), text)
 
 
 def join_all_lines(text: str, *, sets_spaces: bool) -> str:
-    """Line breaks of every kind and number become a space, but for those at the ends of the text."""
+    """Replace each run of line breaks of any kind as `join_lines` does, except at the ends of the text."""
     return _ANY_BREAK.sub(lambda found: _space(text, found, sets_spaces=sets_spaces), text)
 
 

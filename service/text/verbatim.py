@@ -1,4 +1,4 @@
-"""A text with what in it is not language: known by the table of patterns, or by a vocabulary that lacks it."""
+"""Find text that is not language: things in the table of patterns, and characters that a vocabulary lacks."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from unicodedata import is_normalized, normalize
@@ -10,9 +10,9 @@ from service.text.span import Kind, Span
 from service.text.words import SCRIPTS_WITHOUT_SPACES
 
 Lacking = Callable[[str], Collection[str]]
-"""Those characters of a text that a vocabulary has no way to write."""
+"""Returns the characters of a text that a vocabulary cannot write."""
 
-# A word, an amount with its currency, or one other character, which is all of a word where no spaces are set.
+# A word, an amount with its currency, or a single other character. In scripts without spaces, a character is a unit.
 _UNIT = regex.compile(
     rf"(?:[[\p{{L}}\p{{M}}]--[{SCRIPTS_WITHOUT_SPACES}]]|\p{{N}})++"
     r"""
@@ -28,7 +28,10 @@ _BRACKETS = frozenset(
 
 
 def find_spans(line: str, *, known: Sequence[Span] = (), lacking: Lacking | None = None) -> list[Span]:
-    """What in a line is not language, in order; two never overlap. `known` is, whatever it looks like."""
+    """The spans of a line that are not language, in order and without overlaps.
+
+    `known` spans are not language, whatever they look like.
+    """
     spans = [*known, *known_things(line), *_around_tags(line, known)]
     if lacking is not None and (characters := lacking(line if line.isascii() else normalize("NFC", line))):
         spans += _unwritable(line, characters)
@@ -60,7 +63,7 @@ def _between(spans: Sequence[Span], end: int) -> Iterator[tuple[int, int]]:
 
 
 def _with_brackets(line: str, span: Span, *, least: int, most: int) -> Span:
-    """A name in brackets or quotation marks of its own takes them along: the words could do nothing with them."""
+    """Extend a name to brackets or quotation marks of its own, which are of no use without it."""
     start, end = span.start, span.end
     if span.kind is Kind.NAME and least < start and end < most and line[start - 1] + line[end] in _BRACKETS:
         return Span(start - 1, end + 1, span.kind)

@@ -1,9 +1,9 @@
-"""Puts what was taken out of a sentence back into its translation, in the order of the source.
+"""Put the insets of a sentence back into its translation, in the order of the source.
 
-Each inset goes after the target word that attends most to the source token on its left, or before the one that attends
-most to the token on its right: on the side that it is glued to, otherwise where attention is stronger. All places of a
-sentence are chosen at once, for the greatest sum of attention that keeps their order. One before all words of its
-sentence, or after them, needs no attention.
+An inset goes after the target word that attends most to the source token on its left, or before the target word that
+attends most to the token on its right. The side that the inset is glued to decides, and otherwise the stronger
+attention. All places of a sentence are chosen at once, for the greatest sum of attention that keeps their order. An
+inset before or after all words of its sentence needs no attention.
 """
 
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ from service.text.span import Kind, Span
 from service.text.wording import Inset, Position
 
 MIN_ATTENTION = 0.1
-"""With less, or with less than half of what another place has, a place is a guess."""
+"""A place with less attention, or with less than half of another place's, is a guess."""
 _CERTAIN = 1e3
 EMPTY_COST = 0.5
-"""Attention that a pair of tags gives up to have a word in it."""
+"""The attention that is given up to keep a word between a pair of tags."""
 _FINAL_MARKS = regex.compile(r"(?r)[\s\p{Po}\p{Pe}\p{Pf}\"']*")
 _FIRST_MARKS = regex.compile(r"[¿¡«“„「『(\"']*+\s*+")
 _LETTER = regex.compile(r"[[\p{L}\p{M}\p{N}'’-]--[\p{Han}\p{Hiragana}\p{Katakana}]]", regex.VERSION1)
@@ -30,7 +30,7 @@ _OPENS = regex.compile(r"[\p{L}\p{N}\p{Ps}\p{Pi}¿¡{<$%@#:&`]")
 
 @dataclass(frozen=True, slots=True)
 class SourceInset:
-    """`num_tokens_before` are the tokens of its source that stand before it."""
+    """An inset, and the number of source tokens that stand before it."""
 
     inset: Inset
     num_tokens_before: int
@@ -42,15 +42,15 @@ class SourceInset:
 
 @dataclass(frozen=True, slots=True)
 class Woven:
-    """`deltas` are those of the target with the insets among them.
+    """A target with insets: `deltas` are the target's, with the insets in them.
 
-    `spans` are the insets, without white space around them, in the text that the deltas make.
+    `spans` are the places of the insets, without white space around them, in the joined deltas.
     """
 
     deltas: list[str]
     spans: list[Span]
     displaced: list[str]
-    """Those insets of which the place is a guess."""
+    """The texts of the insets whose place is a guess."""
 
     @property
     def text(self) -> str:
@@ -64,10 +64,10 @@ def weave(
     *,
     sets_spaces: bool,
 ) -> Woven:
-    """`deltas` are the texts of the target's tokens, `weights` their cross-attention over the source's tokens.
+    """Put `insets` into a target.
 
-    `weights` may be empty where no inset stands among words. `sets_spaces` is true of a target language with spaces
-    between words.
+    `deltas` are the texts of the target's tokens, `weights` their cross-attention over the source's tokens. `weights`
+    may be empty if no inset stands among words. `sets_spaces` is true for a target language with spaces between words.
     """
     target = _Target("".join(deltas), deltas)
     scores = [target.scores(each, weights) for each in insets]
@@ -84,14 +84,14 @@ def weave(
 
 
 class _Target:
-    """A target's text and where its tokens stand in it."""
+    """The text of a target, and the places of its tokens."""
 
     def __init__(self, text: str, deltas: Sequence[str]) -> None:
         self.text = text
         self.ends = list(accumulate(map(len, deltas)))
         self._end_of_words = _FINAL_MARKS.match(text).start()
         self._sides: list[tuple[int, int] | None] = []
-        """Of each token with text: where the word before its own ends, and where its own does."""
+        """For each token, the end of the word before its own and the end of its own; None for a token without text."""
         start = 0
         for end in self.ends:
             shown = text[start:end].strip()
@@ -99,7 +99,7 @@ class _Target:
             start = end
 
     def scores(self, source: SourceInset, weights: Sequence[Sequence[float]]) -> dict[int, float]:
-        """The attention that speaks for each place in the text, all of them ends of words."""
+        """The attention for each possible place in the text; the places are ends of words."""
         inset, before = source.inset, source.num_tokens_before
         if inset.position is Position.FRONT:
             return {_FIRST_MARKS.match(self.text).end(): _CERTAIN}
@@ -134,21 +134,21 @@ class _Target:
 
 
 def _cost_of_one_place(left: SourceInset, right: SourceInset) -> float:
-    """If both have it: there is a word between a tag and the end of its element, or what else is in it."""
+    """The cost if both have the same place, which takes away the words that an element starts or ends with."""
     has_word = left.inset.kind is Kind.OPENING or right.inset.kind is Kind.CLOSING
     return EMPTY_COST if has_word else 0.0
 
 
 def _ordered_places(scores: Sequence[dict[int, float]], costs: Sequence[float]) -> list[int]:
-    """A place for each inset, none before that of the one before it, with the greatest sum of scores.
+    """Choose a place for each inset, none before the previous inset's, with the greatest sum of scores.
 
-    `costs` are what it costs each of them to have the place of the one before it.
+    `costs` has, for each inset, the cost of having the same place as the previous inset.
     """
     places = sorted({place for score in scores for place in score})
     totals = [0.0] * len(places)
-    """Of the best choice for all insets so far, if the last of them has this place."""
+    """For each place, the sum of the best choice for all insets so far if the last of them has this place."""
     best_up_to: list[list[int]] = []
-    """For each inset, and each place, the best index for the inset before it."""
+    """For each inset and each place, the index of the best place for the previous inset."""
     for score, cost in zip(scores, costs, strict=False):
         best, indices, sums = 0, [], []
         for index, total in enumerate(totals):
@@ -175,10 +175,10 @@ class _Weaver:
         self._sets_spaces = sets_spaces
         self.edits: list[Edit] = []
         self._shift = 0
-        """How much longer the text has become so far."""
+        """The number of characters by which the text has grown so far."""
 
     def insert(self, place: int, insets: Sequence[Inset]) -> None:
-        """Insets that have the same place, after a word or at the front."""
+        """Insert insets that have the same place, after a word or at the front."""
         before, rest = self._text[place - 1 : place], self._text[place:]
         text = ""
         for inset in insets:
@@ -198,7 +198,7 @@ class _Weaver:
         self._shift += len(text) - num_removed
 
     def _needs_space(self, left: str, right: str) -> bool:
-        """Whether `right` would run into `left`; where words are not set apart, only two in Latin letters would."""
+        """Whether `right` would run into `left`; in a language without spaces, only ASCII letters and digits would."""
         if not left or left.isspace() or _NO_SPACE_AFTER.match(left):
             return False
         return self._sets_spaces or (left.isascii() and left.isalnum() and right[0].isascii() and right[0].isalnum())

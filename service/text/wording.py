@@ -1,4 +1,4 @@
-"""The words of a sentence, and what stands among them without being language."""
+"""The words of a sentence, and the insets among them, which are not language."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -7,22 +7,23 @@ from service.text.span import Kind
 
 
 class Position(Enum):
-    """Where among the words of its sentence an inset stands."""
+    """The position of an inset among the words of its sentence."""
 
     FRONT = "front"
-    """Before all of them."""
+    """Before all words."""
     INNER = "inner"
     BACK = "back"
-    """After all of them."""
+    """After all words."""
     BEFORE_MARK = "before mark"
-    """After all of them, and before a mark that ends the sentence."""
+    """After all words, and before a mark that ends the sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inset:
-    """Something taken out of a sentence at `offset` of its words.
+    """A span taken out of a sentence, at `offset` of its words.
 
-    It is glued to what it touches in the source, whitespace aside, and goes with that in the translation too.
+    An inset is glued to the text that it touches in the source, whitespace aside, and stays with that text in the
+    translation.
     """
 
     text: str
@@ -35,7 +36,7 @@ class Inset:
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """`text` as it is written; `words` as the model gets it, and `insets` by their offsets, apart from it."""
+    """A sentence: `text` as it is written, `words` as the model gets them, and the `insets` taken out of the words."""
 
     text: str
     words: str

@@ -1,9 +1,9 @@
-"""Where words begin and end, in scripts with spaces between words and in scripts without."""
+"""The boundaries of words, in scripts with spaces between words and in scripts without."""
 
 import regex
 
 SCRIPTS_WITHOUT_SPACES = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-"""Inside a character class of `regex`: the scripts without spaces between words."""
+"""The scripts without spaces between words, for use inside a character class of `regex`."""
 _LETTER = rf"[[\p{{L}}\p{{M}}\p{{N}}]--[{SCRIPTS_WITHOUT_SPACES}]]"
 _INSIDE = regex.compile(rf"(?<={_LETTER}){_LETTER}", regex.VERSION1)
 _INSIDE_COMPOUND = regex.compile(rf"(?<={_LETTER}-?){_LETTER}|(?<={_LETTER})-(?={_LETTER})", regex.VERSION1)
@@ -11,14 +11,14 @@ _LETTERS = regex.compile(r"[\p{L}\p{M}\p{N}](?:.*[\p{L}\p{M}\p{N}])?", regex.DOT
 
 
 def is_inside_word(text: str, place: int) -> bool:
-    """Whether letters or digits of one word stand on both sides; never in a script without spaces."""
+    """Whether letters or digits of one word stand on both sides of `place`; False in a script without spaces."""
     return _INSIDE.match(text, place) is not None
 
 
 def words_around(text: str, start: int, end: int) -> tuple[int, int] | None:
-    """The whole words, with hyphens, of the letters and digits from `start` to `end`; None if there are none.
+    """The range of the whole words, with hyphens, that have letters or digits from `start` to `end`; None without any.
 
-    In a script without spaces, just these letters and digits.
+    In a script without spaces, the range covers only these letters and digits.
     """
     found = _LETTERS.search(text, start, end)
     if found is None:

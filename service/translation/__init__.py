@@ -1,1 +1,1 @@
-"""Requests to sentences, sentences to decodes, and their events back to text."""
+"""Turn requests into sentences, sentences into decodes, and the events of decodes into text."""

@@ -27,7 +27,7 @@ SLICE_BYTES = 32_000
 FOLLOW_UP_BYTES = 4_000
 """Cutting, tokenizing and submitting the second leg of a sentence takes as long as making this many bytes of answer."""
 WEAVING_BYTES = 10
-"""The same for putting an inset among the tokens of a target, for each of them."""
+"""The bytes of answer whose work equals inserting one inset into a target, for each token of the target."""
 
 
 @dataclass(slots=True, eq=False)
@@ -67,11 +67,11 @@ class ActiveTranslation:
 
     @property
     def is_over(self) -> bool:
-        """Whether all translations were returned."""
+        """Whether all translations have been returned."""
         return self._num_open == 0
 
     async def next(self) -> list[TokenEvent | Translation]:
-        """The next items to send, at least one: a slice of up to `SLICE_BYTES`, and one item more.
+        """The next items to send, at least one: a slice of up to `SLICE_BYTES` and one more item.
 
         Raises EngineFailedError, DeadlineExceededError or DrainingError, or TooLargeError if the answer outgrows its
         limit.
@@ -144,7 +144,7 @@ class ActiveTranslation:
         return EVENT_BYTES + num_tokens * token_bytes + num_following * FOLLOW_UP_BYTES + weaving
 
     def _follow_up(self, decoded: DecodedText, continuation: DecodeSpec | None) -> int:
-        """Begin the decodes that follow on `decoded`: its continuation, or second legs. Returns how many there are."""
+        """Begin the decodes that follow `decoded`: its continuation, or second legs. Returns how many there are."""
         num_following = 0
         if continuation is not None:
             self._passages.go_on(decoded, continuation)
@@ -183,9 +183,10 @@ class ActiveTranslation:
         return work
 
     def _note_start(self, decoded: DecodedText, event: Started) -> None:
-        """The source of a decode may have been encoded for its first sentence, but not for the others.
+        """Count the encoder cache hits and misses of a decode that has started.
 
-        A continuation reads a source that has been counted.
+        The source may have been encoded for the first sentence, but not for the others. The source of a continuation
+        has been counted already.
         """
         started_at = event.started_at or time.monotonic()
         self.timeline.start_sentence(started_at, encode_seconds=event.encode_seconds if event.encoded else 0.0)

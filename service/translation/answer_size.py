@@ -5,9 +5,9 @@
   for each of its `top_tokens`, and 9 for each source token of its sentence if it has an `alignment`.
 - A source token: 10, if tokens are returned.
 
-The estimate for a sentence of n source tokens is 2n + 8 target tokens, or `max_new_tokens` if that is less. Most need
-half of that; an answer that outgrows its limit anyway ends with the same error. The events of a stream do not count,
-because they are not collected.
+The estimate for a sentence of n source tokens is 2n + 8 target tokens, or `max_new_tokens` if that is less. Most
+sentences need half of that; an answer that outgrows its limit anyway ends with the same error. The events of a stream
+do not count, because they are not collected.
 """
 
 from service.errors import TooLargeError
@@ -22,7 +22,7 @@ TOP_TOKEN_BYTES = 60
 WEIGHT_BYTES = 9
 SOURCE_TOKEN_BYTES = 10
 EVENT_BYTES = 150
-"""The event of a token without extra fields. Processing an event of the engine takes about as long as making one."""
+"""A token event without extra fields. Processing an event of the engine takes about as long as making one."""
 
 
 class AnswerSize:
@@ -37,7 +37,7 @@ class AnswerSize:
         self._source_token_bytes = SOURCE_TOKEN_BYTES if request.with_tokens else 0
 
     def add(self, num_bytes: int) -> None:
-        """Raises TooLargeError if the answer is over its limit."""
+        """Count more bytes. Raises TooLargeError if the answer exceeds its limit."""
         self._num_bytes += num_bytes
         if self._num_bytes > self._max_bytes:
             raise TooLargeError(
@@ -46,7 +46,7 @@ class AnswerSize:
             )
 
     def token_bytes(self, num_source_tokens: int) -> int:
-        """One target token of a sentence with that many source tokens."""
+        """The bytes of one target token of a sentence with that many source tokens."""
         return TEXT_BYTES * self._num_texts + self._entry_bytes + self._weight_bytes * num_source_tokens
 
     def expected_sentence_bytes(self, num_source_tokens: int, *, max_new_tokens: int) -> int:
@@ -54,7 +54,7 @@ class AnswerSize:
         return num_target_tokens * self.token_bytes(num_source_tokens) + num_source_tokens * self._source_token_bytes
 
     def kept_bytes(self, num_characters: int) -> int:
-        """Text that is kept unchanged in every hypothesis."""
+        """The bytes of text that is kept unchanged in every hypothesis."""
         return KEPT_CHARACTER_BYTES * self._num_texts * num_characters
 
 
@@ -64,6 +64,6 @@ def event_bytes(event: TokenEvent) -> int:
 
 
 def translation_bytes(translation: Translation) -> int:
-    """Excludes the extra fields of tokens, which were counted on arrival."""
+    """The bytes of a translation without the extra fields of tokens, which were counted on arrival."""
     num_characters = (len(translation.hypotheses) + 1) * len(translation.text)
     return TRANSLATION_BYTES + num_characters + EVENT_BYTES * len(translation.tokens or ())

@@ -1,7 +1,8 @@
-"""A translation that reaches the limit of a decode goes on in another: same source, and the end of it as a prefix.
+"""Continue a translation that reaches the limit of a decode in another one, with its end as a prefix.
 
-The decoder reads the source where its last words leave off, so that half a limit of them is enough. A translation that
-has become many times longer than its source is no translation any more, and does not go on.
+Both decodes have the same source. The decoder reads on in the source where the prefix leaves off, so a prefix of half
+the limit is enough. A translation that has become many times longer than its source is no longer a translation, and
+does not go on.
 """
 
 from dataclasses import replace
@@ -10,7 +11,7 @@ from model.search.results import Hypothesis
 from model.search.spec import DecodeSpec
 
 MIN_LIMIT = 16
-"""Tokens of a decode. Less leaves too few words to go on from."""
+"""The smallest limit of a decode, in tokens; a smaller one leaves too few words to go on from."""
 MAX_EXPANSION = 4
 MAX_MORE_TOKENS = 64
 
@@ -20,9 +21,9 @@ def runs_on(num_target_tokens: int, *, num_source_tokens: int) -> bool:
 
 
 def next_spec(first: DecodeSpec, target_ids: tuple[int, ...], *, num_prefix_tokens: int) -> DecodeSpec:
-    """What follows on `target_ids`, all that `first` and its continuations came to.
+    """The decode that continues `target_ids`, which are all tokens of `first` and its continuations so far.
 
-    The last `num_prefix_tokens` of the decoder prompt of `first` are a part of the target, too.
+    The last `num_prefix_tokens` of the decoder prompt of `first` are also a part of the target.
     """
     num_prompt_tokens = len(first.decoder_prompt) - num_prefix_tokens
     limit = num_prefix_tokens + first.max_new_tokens
@@ -38,7 +39,7 @@ def next_spec(first: DecodeSpec, target_ids: tuple[int, ...], *, num_prefix_toke
 
 
 def joined(head: Hypothesis | None, rest: Hypothesis) -> Hypothesis:
-    """One hypothesis of both; the score is the mean, weighted by tokens."""
+    """Join two parts into one hypothesis; its score is the mean of theirs, weighted by tokens."""
     if head is None:
         return rest
     num_head, num_rest = len(head.token_ids), len(rest.token_ids)

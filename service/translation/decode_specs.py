@@ -7,7 +7,7 @@ from service.translation.routing import Leg
 
 
 def encode_prefix(prefix: str, leg: Leg) -> tuple[int, ...]:
-    """Raises UnsupportedOptionError if the prefix leaves no room for more tokens."""
+    """The token ids of a prefix. Raises UnsupportedOptionError if it leaves no room for more tokens."""
     prefix_ids = tuple(leg.model.tokenizer.encode_prefix(prefix)) if prefix else ()
     limit = leg.model.max_new_tokens - 1
     if len(prefix_ids) > limit:
@@ -24,7 +24,7 @@ def decode_spec(
     is_last_leg: bool,
     needs_alignment: bool,
 ) -> DecodeSpec:
-    """Only the last leg uses the request's maximum length, hypotheses and extra fields."""
+    """The spec of a sentence. Only the last leg uses the request's maximum length, hypotheses and extra fields."""
     tokenizer = leg.model.tokenizer
     prompt = (*tokenizer.decoder_prompt(leg.target_lang), *prefix_ids)
     limit = request.max_new_tokens if is_last_leg and request.max_new_tokens else leg.model.max_new_tokens

@@ -17,7 +17,7 @@ PROBABILITY_DIGITS = 6
 
 
 class Delta(msgspec.Struct, frozen=True, gc=False):
-    """Text that became certain with a token, or, without one, at the end. The numbers of the token are rounded."""
+    """Text that became final with a token, or at the end without a token. The numbers of the token are rounded."""
 
     text: str
     token_id: int | None = None
@@ -27,16 +27,16 @@ class Delta(msgspec.Struct, frozen=True, gc=False):
 
 
 class DecodedText(msgspec.Struct, eq=False, gc=False):
-    """The text is detokenized once, while tokens arrive.
+    """The text of a decode, detokenized once, while tokens arrive.
 
-    `num_sentences` counts the sentences that share it; `bytes_per_token` is the growth of the answer by a token over
+    `num_sentences` counts the sentences that share it; `bytes_per_token` is how much a token adds to the answer over
     all of them. `texts`, by the rank of their hypotheses, are complete once it `is_over`.
 
-    Where it reaches the limit of a decode and `may_go_on`, another decode goes on from `head`, the best hypothesis so
-    far. `spec` is that of the first decode.
+    If the text reaches the limit of a decode and `may_go_on`, another decode goes on from `head`, the best hypothesis
+    so far. `spec` is the spec of the first decode.
 
-    A request may have tens of thousands. They are hidden from the garbage collector (there are no cycles), whose full
-    collections would otherwise block the event loop for longer than any other work.
+    A request may have tens of thousands of these objects. They have no cycles and are hidden from the garbage
+    collector, because its full collections would block the event loop for longer than any other work.
     """
 
     spec: DecodeSpec
@@ -46,7 +46,7 @@ class DecodedText(msgspec.Struct, eq=False, gc=False):
     may_go_on: bool
     shows_alignment: bool
     detokenizer: IncrementalDetokenizer | None
-    """None once it is over."""
+    """None once the text is over."""
     num_sentences: int = 0
     bytes_per_token: int = 0
     has_started: bool = False
@@ -55,11 +55,11 @@ class DecodedText(msgspec.Struct, eq=False, gc=False):
     text: str = ""
     deltas: list[Delta] = []
     alignments: list[tuple[float, ...]] = []
-    """Of each token, if the spec has them."""
+    """The cross-attention of each token, if the spec requests it."""
     woven: dict[tuple[object, int], Woven] = {}
-    """Its hypotheses, by rank, with the insets of its sentences."""
+    """The hypotheses with insets in them, by the insets of a sentence and the rank."""
     weaving_work: int = 0
-    """Target tokens times insets and terms, since it was last taken."""
+    """Target tokens times insets and terms, since the last `take_weaving_work`."""
     hypotheses: tuple[Hypothesis, ...] = ()
     texts: tuple[str, ...] = ()
     last_token_at: float | None = None
@@ -85,7 +85,7 @@ class DecodedText(msgspec.Struct, eq=False, gc=False):
 
     @property
     def is_read(self) -> bool:
-        """Whether its text is part of the answer, not just of a text in the pivot language."""
+        """Whether the text is part of the answer, and not only of a text in the pivot language."""
         return self.bytes_per_token > 0
 
     @property
@@ -94,7 +94,7 @@ class DecodedText(msgspec.Struct, eq=False, gc=False):
         return [names.get(token_id, "") for token_id in self.spec.source_ids]
 
     def receive(self, progress: Progress) -> DecodeSpec | None:
-        """Take the next event of its decode. Returns the decode that it goes on in, where this one was too short."""
+        """Take the next event of the decode. Returns the spec of the decode that continues it, if it was too short."""
         detokenizer = self.detokenizer
         assert detokenizer is not None, "progress after the end"
         texts = [detokenizer.push(token.token_id) for token in progress.tokens]
@@ -120,12 +120,12 @@ class DecodedText(msgspec.Struct, eq=False, gc=False):
 
     def _next_spec(self) -> DecodeSpec:
         assert self.head is not None, "nothing to go on from"
-        eos_token_id = self.model.checkpoint.config.eos_token_id  # a rule may force one at the limit
+        eos_token_id = self.model.checkpoint.config.eos_token_id  # a rule may force it at the limit
         target_ids = tuple(token_id for token_id in self.head.token_ids if token_id != eos_token_id)
         return next_spec(self.spec, target_ids, num_prefix_tokens=len(self.prefix_ids))
 
     def _ended(self, hypotheses: Sequence[Hypothesis]) -> tuple[Hypothesis, ...]:
-        """All of the target, if it is over: otherwise the best hypothesis so far is the new `head`."""
+        """The hypotheses of the whole target if it is over; otherwise none, and the best so far becomes the `head`."""
         if not hypotheses:
             return ()
         whole = tuple(joined(self.head, each) for each in hypotheses)
@@ -141,13 +141,16 @@ class DecodedText(msgspec.Struct, eq=False, gc=False):
         return work
 
     def aligned_deltas(self, rank: int) -> tuple[list[str], Sequence[Sequence[float]]]:
-        """The text of each token of a hypothesis, and its cross-attention, if the spec has it; once it is over."""
+        """The text of each token of a hypothesis, and its cross-attention if the spec requests it.
+
+        The text must be over.
+        """
         hypothesis = self.hypotheses[rank]
         detokenizer = _detokenizer(self.model, self.prefix_ids)
         deltas = [detokenizer.push(token_id) for token_id in hypothesis.token_ids]
         if deltas:
             deltas[-1] += detokenizer.finish()
-        own = [details.alignment for details in hypothesis.details]  # of its last decode, if it is not the best
+        own = [details.alignment for details in hypothesis.details]  # from the last decode, if it is not the best
         return deltas, [*self.alignments[: len(deltas) - len(own)], *own]
 
     def token_name(self, token_id: int) -> str:

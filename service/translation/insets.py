@@ -1,4 +1,4 @@
-"""What was taken out of a sentence, and the terms of a glossary in it, on its way into one language."""
+"""The insets and the glossary terms of a sentence on its way into one language."""
 
 import msgspec
 
@@ -9,9 +9,9 @@ from service.translation.decoded_text import DecodedText
 
 
 class Insets(msgspec.Struct, frozen=True, gc=False):
-    """`sets_spaces` is true of a target language with spaces between words. Terms are put in on the last leg only.
+    """`sets_spaces` is true for a target language with spaces between words. Terms are put in on the last leg only.
 
-    Sentences that share a decode mostly have equal insets: what they become is kept with the decode.
+    Sentences that share a decode mostly have equal insets, so the woven text is kept with the decode.
     """
 
     insets: tuple[SourceInset, ...]
@@ -20,14 +20,14 @@ class Insets(msgspec.Struct, frozen=True, gc=False):
     is_last_leg: bool
 
     def weave_into(self, decoded: DecodedText, *, rank: int) -> Woven:
-        """The hypothesis of that rank with the insets in it; `decoded` is over."""
+        """The hypothesis of that rank with the insets in it; `decoded` must be over."""
         woven = decoded.woven.get((self, rank))
         if woven is None:
             woven = decoded.woven[self, rank] = self._weave(decoded, rank)
         return woven
 
     def glossary_of(self, decoded: DecodedText) -> Glossary | None:
-        """For the second leg: the words that translate the terms on the first, and what the terms become."""
+        """The glossary of the second leg: the first leg's words for the terms, with the terms' targets, or None."""
         deltas, weights = decoded.aligned_deltas(0)
         text = "".join(deltas)
         terms = {text[each.start : each.end]: each.target for each in find_translated(deltas, weights, self.terms)}

@@ -1,4 +1,4 @@
-"""The languages of a request that names both, one or neither, and what the server takes for those that are missing."""
+"""The languages of a request that names both, one or neither, and the server's defaults for missing ones."""
 
 from dataclasses import dataclass
 
@@ -18,17 +18,17 @@ class LanguagePair:
 
     @property
     def target_langs(self) -> tuple[str, ...]:
-        """As a `TranslationRequest` has them."""
+        """The target as the `target_langs` of a `TranslationRequest`."""
         return () if self.target_lang is None else (self.target_lang,)
 
     def complete(self, source_lang: str | None, target_lang: str | None) -> "LanguagePair":
-        """The pair of a request to a server whose default this is: `auto` is a source that is detected."""
+        """The pair of a request, with this pair's languages for missing ones; the source `auto` is detected."""
         source_lang = source_lang or self.source_lang or AUTO
         return LanguagePair(None if source_lang == AUTO else source_lang, target_lang or self.target_lang)
 
 
 def default_pair(catalogue: Catalogue, *, source_lang: str, target_lang: str) -> LanguagePair:
-    """The pair of the settings, either of which may be `auto`: a source is not detected where there is only one.
+    """The pair of the settings, either of which may be `auto`. A source is not detected if it is the only one.
 
     Raises UnsupportedLanguageError.
     """

@@ -10,8 +10,8 @@ from service.translation.routing import Leg
 class Sentence(msgspec.Struct, frozen=True, eq=False, gc=False):
     """One sentence on its way into one language. `before` precedes it in the translation.
 
-        `insets` have yet to be put among the words of `decoded`. With a `relay`, `decoded` is its text in the pivot
-    language.
+    `insets` still have to be put among the words of `decoded`. If there is a `relay`, `decoded` is the text in the
+    pivot language.
     """
 
     before: str
@@ -28,10 +28,10 @@ class Passage(msgspec.Struct, frozen=True, eq=False, gc=False):
 
 
 class Relay(msgspec.Struct, eq=False, gc=False):
-    """The second leg of `num_sentences` sentences with the same first leg. `passage` is set when that ends.
+    """The second leg of `num_sentences` sentences with the same first leg. `passage` is set when that leg ends.
 
-        `prefix` is the forced start of the translation, if it starts with these sentences. `insets` are put into the
-    text of the first leg.
+    `prefix` is the forced start of the translation, if it starts with these sentences. `insets` are put into the text
+    of the first leg.
     """
 
     leg: Leg

@@ -86,7 +86,11 @@ class Passages:
         return new
 
     def go_on(self, decoded: DecodedText, spec: DecodeSpec) -> None:
-        """Decode more of it. A request has no two equal decodes; two texts may come to the same words, one forced."""
+        """Continue `decoded` with `spec`.
+
+        Two texts may arrive at the same words, if one of them has a forced prefix. The decodes of a request must
+        differ, so the limit is lowered until the spec is new.
+        """
         while spec in self._by_spec:
             spec = replace(spec, max_new_tokens=spec.max_new_tokens - 1)
         self._by_spec[spec] = decoded
@@ -142,7 +146,7 @@ class Passages:
         return decoded
 
     def _may_go_on(self, leg: Leg, *, is_last_leg: bool) -> bool:
-        """A client's own limit is one of the last leg."""
+        """Whether a sentence may go on past the limit of a decode. A client's own limit applies to the last leg."""
         request = self._request
         return (request.may_go_on or not is_last_leg) and leg.model.max_new_tokens >= MIN_LIMIT
 
@@ -160,7 +164,7 @@ class Passages:
 
 
 def _insets(sentence: SourceSentence, leg: Leg, *, is_last_leg: bool) -> Insets | None:
-    """Those of a sentence, and its terms, counted in all the tokens of its source."""
+    """The insets and terms of a sentence, with places counted in all tokens of its source, special ones included."""
     if not sentence.insets and not sentence.terms:
         return None
     num_front = len(leg.model.tokenizer.frames[leg.source_lang][leg.target_lang].before)

@@ -1,7 +1,7 @@
-"""From a request to what is submitted for it: languages, routes, sentences, tokens, limits.
+"""Prepare a request for submission: languages, routes, sentences, tokens, limits.
 
-Runs beside the event loop for all but small requests. Limits are checked with each sentence, so that a request which
-is over one is refused without the work on the rest; `cancel`, from another thread, stops it as soon.
+Runs beside the event loop for all but small requests. Limits are checked with each sentence, so a request that
+exceeds one is refused without the work on the rest. `cancel`, called from another thread, takes effect as soon.
 """
 
 import time
@@ -26,11 +26,11 @@ from service.translation.source_text import SourceReader, SourceText
 from service.translation.target_text import TargetText
 
 _Reading = tuple[ServedModel, str]
-"""The checkpoint that reads a text, and the language that it is in."""
+"""The checkpoint that reads a text, and the language of the text."""
 
 
 class _Text(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """`ways` are the targets under the codes that were asked for, with the route to each."""
+    """`ways` are the targets, under the requested codes, with the route to each."""
 
     text: str
     ways: list[tuple[str, Route]]
@@ -39,7 +39,7 @@ class _Text(msgspec.Struct, frozen=True, eq=False, gc=False):
 
 
 class PreparationCancelledError(Exception):
-    """Nobody waits for it any more."""
+    """The preparation was cancelled, because nobody waits for it any more."""
 
 
 class Preparation:
@@ -70,7 +70,10 @@ class Preparation:
         self._is_cancelled = True
 
     def run(self) -> PreparedTranslation:
-        """Raises UnsupportedLanguageError, UnsupportedOptionError, TooLargeError and PreparationCancelledError."""
+        """Prepare the request.
+
+        Raises UnsupportedLanguageError, UnsupportedOptionError, TooLargeError and PreparationCancelledError.
+        """
         request = self._request
         self._expected.add(TRANSLATION_BYTES * len(request.texts) * request.num_targets)
         texts = self._find_ways()
@@ -113,7 +116,7 @@ class Preparation:
         request = self._request
         targets = request.target_langs or (self._catalogue.first_target(source_lang, model=request.model),)
         routes = {target_lang: self._route(source_lang, target_lang) for target_lang in dict.fromkeys(targets)}
-        # In a stream, nothing but its code tells a target's tokens from another's.
+        # In a stream, only the code distinguishes one target's tokens from another's, so repeated targets are dropped.
         return list(routes.items()) if request.is_streamed else [(each, routes[each]) for each in targets]
 
     def _route(self, source_lang: str, target_lang: str) -> Route:
@@ -127,11 +130,11 @@ class Preparation:
         limit = leg.model.max_new_tokens
         if request.max_new_tokens is not None and request.max_new_tokens > limit:
             raise UnsupportedOptionError(f"max_new_tokens is {request.max_new_tokens}; the limit is {limit} a sentence")
-        encode_prefix(request.prefix, leg)  # on a second leg it would be too late to refuse it
+        encode_prefix(request.prefix, leg)  # a second leg would be too late to refuse it
         return route
 
     def _check_options(self) -> None:
-        """After the languages: APIs that name one thing wrong with a request name those first."""
+        """Check the options after the languages: APIs that report a single error report languages first."""
         request = self._request
         if request.format not in request.formats:
             raise UnsupportedOptionError(

@@ -1,4 +1,4 @@
-"""Read the sentences of one text in one language in reading order, whatever the order in which they are decoded.
+"""Read the sentences of one text in one language in reading order, whatever order they are decoded in.
 
 Tokens are held back until it is their sentence's turn, so that the deltas of a text and target, joined in the order
 sent, are its translation.
@@ -56,7 +56,10 @@ class ReadingOrder:
             yield from self._keep(index, before + after)
 
     def _read_last_leg(self, index: int, before: str, sentence: Sentence, after: str) -> Iterator[Item]:
-        """A sentence with insets is held back until it is over: only then is it known where they go."""
+        """Read a sentence on its last leg.
+
+        A sentence with insets is held back until it is over, because their places are not known earlier.
+        """
         decoded, insets = sentence.decoded, sentence.insets
         woven: list[Woven] = []
         if insets is not None:
@@ -79,7 +82,7 @@ class ReadingOrder:
     def _stream(
         self, index: int, before: str, decoded: DecodedText, woven: Sequence[str] | None, after: str
     ) -> Iterator[Item]:
-        """Deltas with their tokens; surrounding text is added to the first and the last one.
+        """Yield deltas with their tokens; surrounding text is added to the first and the last one.
 
         `woven` are the texts of the tokens of a decode that is over, with insets among them.
         """
@@ -111,7 +114,7 @@ class ReadingOrder:
             yield TokenEvent(text_index, target_lang, index, self._render(unsaid + after), None, None)
 
     def _keep(self, index: int, text: str) -> Iterator[Item]:
-        """Text without a word."""
+        """Read text without a word."""
         self._builder.keep(text)
         if self._is_streamed and text:
             text_index, target_lang = self._target_text.text_index, self._target_text.target_lang

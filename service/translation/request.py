@@ -10,15 +10,14 @@ from service.text.segmentation import SplitSentences
 
 @dataclass(frozen=True, slots=True)
 class TranslationRequest:
-    """All texts into all target languages.
+    """A request to translate all texts into all target languages.
 
     If `source_lang` is None, the language of every text is detected separately. Without `target_langs`, a text is
     translated into the first language that is not its own.
 
-    `format` is that of the native API; the translator refuses all but the `formats` of the client's API.
-    `max_new_tokens` is per sentence; None, also for the length penalty, leaves it to the server. With `prefix`, which
-    needs a single text and target, the translation of the first sentence starts with it. A `glossary` needs a single
-    target, too.
+    `format` is named as in the native API; the translator refuses all but the `formats` of the client's API.
+    `max_new_tokens` is per sentence. None leaves it, like the length penalty, to the server. The translation of the
+    first sentence starts with `prefix`, which needs a single text and target. A `glossary` needs a single target, too.
     """
 
     texts: tuple[str, ...]
@@ -47,7 +46,7 @@ class TranslationRequest:
 
     @property
     def num_targets(self) -> int:
-        """Translations of each text."""
+        """The number of translations of each text."""
         return len(self.target_langs) or 1
 
     @property

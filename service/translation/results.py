@@ -60,7 +60,7 @@ class Translation(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_
     """One text in one language, with the requested code. `text` and `score` are those of the best hypothesis.
 
     `pivot_lang` is the third language that the translation went through. The detected language and its confidence, 0 to
-    1, are present if the request named no source language. `warnings` name what may not stand in its exact place.
+    1, are present if the request named no source language. `warnings` name insets and terms that may be misplaced.
     `source_tokens` has the tokens of every sentence, if tokens were requested.
     """
 
@@ -83,7 +83,7 @@ class Usage:
     """The usage of a request, counted for every sentence, even if equal ones shared a decode.
 
     If a translation goes through a third language, the tokens of both legs count. A sentence is a cache hit if its
-    source did not have to be encoded for it; so all equal sentences but the first are hits.
+    source did not have to be encoded for it, so all equal sentences but the first are hits.
     """
 
     source_tokens: int = 0

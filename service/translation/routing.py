@@ -17,9 +17,9 @@ from service.errors import UnsupportedLanguageError, UnsupportedOptionError, quo
 DEFAULT_PIVOT = "en"
 MAX_KNOWN_ROUTES = 4096
 EXPANSION = 1.75
-"""Target tokens for each source token that all but one in a hundred long sentences stay below."""
+"""Target tokens per source token; all but one in a hundred long sentences stay below this."""
 MIN_FITTING_PIECES = 32
-"""Shorter pieces say too little to be translated by themselves."""
+"""Shorter pieces have too little context to be translated by themselves."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,14 +38,14 @@ class ServedModel:
 
     @property
     def num_fitting_pieces(self) -> int:
-        """Of a source whose translation is expected to fit into `max_new_tokens`."""
+        """The most pieces of a source whose translation is expected to fit into `max_new_tokens`."""
         num_fitting = max(MIN_FITTING_PIECES, int(self.max_new_tokens / EXPANSION))
         return min(num_fitting, self.max_source_pieces)
 
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """A pair of one checkpoint, with that checkpoint's codes."""
+    """A language pair of one checkpoint, in that checkpoint's codes."""
 
     model: ServedModel
     source_lang: str
@@ -95,7 +95,7 @@ class Catalogue:
         return chosen
 
     def route(self, source_lang: str, target_lang: str, *, model: str | None = None) -> Route:
-        """Raises UnsupportedLanguageError, which names the wrong code, or the errors of `select`."""
+        """The route of a pair. Raises UnsupportedLanguageError, naming the wrong code, or the errors of `select`."""
         return self._known_route(source_lang, target_lang, model)
 
     def source_languages(self, *, model: str | None = None) -> list[str]:

@@ -16,7 +16,7 @@ from service.translation.routing import ServedModel
 
 
 class SourceSentence(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """`piece_ids` and the places of `insets` and `terms` are without special tokens, which may depend on the target."""
+    """`piece_ids` and the places of `insets` and `terms` exclude special tokens, which may depend on the target."""
 
     piece_ids: tuple[int, ...]
     insets: tuple[SourceInset, ...] = ()
@@ -36,7 +36,7 @@ class SourceText:
 
     @property
     def num_kept_characters(self) -> int:
-        """Those of the translation that no model writes."""
+        """The number of characters of the translation that no model writes."""
         gaps = sum(len(gap.text) for gap in self.segmented.gaps)
         insets = sum(len(each.inset.text) for sentence in self.sentences for each in sentence.insets)
         return gaps + insets + sum(len(each.target) for sentence in self.sentences for each in sentence.terms)
@@ -46,7 +46,7 @@ class SourceReader:
     """Reads texts of one language for one checkpoint. Equal sentences are tokenized once."""
 
     def __init__(self, model: ServedModel, source_lang: str, *, split: SplitSentences, max_pieces: int) -> None:
-        """`max_pieces` of a sentence, at most the model's `max_source_pieces`."""
+        """`max_pieces` is the limit of a sentence, at most the model's `max_source_pieces`."""
         self._model = model
         self._source_lang = source_lang
         self._split = split
@@ -63,7 +63,7 @@ class SourceReader:
         on_measured: Callable[[int], None] | None = None,
         on_sentence: Callable[[int], None] | None = None,
     ) -> SourceText:
-        """Cut a text into sentences of at most `max_pieces`. Its `known` spans are no language.
+        """Cut a text into sentences of at most `max_pieces`. Its `known` spans are not language.
 
         `on_measured` is called with the number of tokens of everything measured, including texts that are too long for
         a sentence, and `on_sentence` with that of every sentence. Either may raise an exception to stop the work.
@@ -112,6 +112,6 @@ class SourceReader:
 
 
 def _in(glossary: Glossary | None, inset: Inset) -> Inset:
-    """An inset that is a term becomes what the glossary has for it."""
+    """Replace the text of an inset that is a glossary term with the term's translation."""
     target = glossary.target_of(inset.text) if glossary is not None else None
     return inset if target is None else replace(inset, text=target)

@@ -13,8 +13,8 @@ from service.translation.routing import Route
 class TargetText(msgspec.Struct, frozen=True, eq=False, gc=False):
     """`target_lang` is the requested code, `passage` the text on the first leg of its route.
 
-    `detected` is the source language, if the request did not name it. With `markup`, the translation of the passage is
-    rendered as markup.
+    `detected` is the source language, if the request did not name it. If there is `markup`, the translation of the
+    passage is rendered as markup.
     """
 
     text_index: int
@@ -25,7 +25,7 @@ class TargetText(msgspec.Struct, frozen=True, eq=False, gc=False):
     markup: MarkedUpText | None = None
 
     def renderer(self) -> Callable[[str], str]:
-        """For one translation, in one piece or in deltas."""
+        """A function that renders one translation, in one piece or in deltas."""
         return self.markup.renderer().render if self.markup is not None else str
 
     @property

@@ -19,7 +19,7 @@ class _Ranked:
         self._weighted_score = 0.0
 
     def add(self, decoded: DecodedText, texts: Sequence[str], *, rank: int) -> None:
-        """A sentence without a hypothesis of this rank contributes its last one."""
+        """Add a sentence; one without a hypothesis of this rank contributes its last one."""
         place = min(rank, len(decoded.hypotheses) - 1)
         hypothesis = decoded.hypotheses[place]
         self.pieces.append(texts[place])
@@ -80,7 +80,7 @@ class TranslationBuilder:
         )
 
     def _finish_reason(self) -> FinishReason:
-        """`length` if any sentence was cut short."""
+        """`length` if any sentence was cut short, or else `repetition` if any ended with it, or else `stop`."""
         if "length" in self._finish_reasons:
             return "length"
         return "repetition" if "repetition" in self._finish_reasons else "stop"

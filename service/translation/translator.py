@@ -48,7 +48,7 @@ class Translator:
         self._pool = ThreadPoolExecutor(NUM_THREADS, thread_name_prefix="prepare")
 
     async def prepare(self, request: TranslationRequest) -> PreparedTranslation:
-        """All refusals except for a full queue happen here. Cancelling stops the work.
+        """Prepare a request: all refusals except for a full queue happen here. Cancelling stops the work.
 
         Raises NotReadyError, UnsupportedLanguageError, UnsupportedOptionError or TooLargeError.
         """

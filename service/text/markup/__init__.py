@@ -1,1 +1,1 @@
-"""HTML and XML: the words of a text, and its markup, which comes through."""
+"""HTML and XML: the words of a text are translated, and its markup is preserved."""

@@ -1,4 +1,4 @@
-"""Which elements are open, and whether their text is translated."""
+"""Track which elements are open, and whether their text is translated."""
 
 from collections import Counter
 from collections.abc import Mapping, Set
@@ -14,9 +14,9 @@ class _Element:
 
 
 class OpenElements:
-    """Follows the tags of a text. A tag costs the same however deep it is.
+    """Follows the tags of a text. The time for a tag does not depend on its depth.
 
-    `implied_ends` are elements without an end tag, and the start tags that end them.
+    `implied_ends` maps elements without an end tag to the start tags that end them.
     """
 
     def __init__(self, implied_ends: Mapping[str, Set[str]]) -> None:
@@ -25,7 +25,7 @@ class OpenElements:
         self._num_open: Counter[str] = Counter()
 
     def follow(self, token: Token) -> bool:
-        """Whether the next token is part of what is translated, or a tag around that."""
+        """Follow the next token. Returns whether it is translated text, or a tag around such text."""
         match token.kind:
             case TokenKind.START:
                 while self._open and token.name in self._implied_ends.get(self._open[-1].name, ()):
@@ -43,7 +43,7 @@ class OpenElements:
         return not self._open or self._open[-1].is_translated
 
     def _leave(self, name: str) -> bool:
-        """An end tag closes all that is open in its element, or nothing if that is not open."""
+        """Close the element of an end tag and everything open in it; do nothing if the element is not open."""
         if not self._num_open[name]:
             return not self._open or self._open[-1].is_translated
         while (element := self._close_last()).name != name:

@@ -1,7 +1,7 @@
-"""The tokens of HTML, of whole documents and of fragments alike: turbohtml's tokenizer never refuses anything.
+"""The tokens of HTML documents and fragments, read with turbohtml's tokenizer, which accepts any text.
 
-It ends the text of a script or a title as browsers do, without a tree. What a browser drops (`</>`, a tag that the end
-of the text cuts off) belongs to the token before it.
+The tokenizer ends the text of a script or a title as browsers do, without a tree. Characters that a browser drops
+(`</>`, a tag that the end of the text cuts off) belong to the token before them.
 """
 
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ IMPLIED_ENDS = {
 
 
 def html_tokens(source: str) -> Iterator[Token]:
-    # As long, so that places in it are places in the source. The tokenizer itself would join CR LF.
+    # The length stays, so places in `text` are places in the source. The tokenizer itself would join CR LF.
     text = source.replace("\r", "\n")
     line_starts = list(accumulate((len(line) + 1 for line in text.split("\n")), initial=0))
     for each in tokenize(text, resolve_references=False):

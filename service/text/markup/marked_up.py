@@ -1,12 +1,13 @@
-"""A text in a markup language as the translation sees it: words, and signs in the place of its markup.
+"""A text in a markup language as the translation sees it: words, and signs in place of its markup.
 
-- Every tag is one sign, or several around the values of its attributes. What is not translated (`<code>x</code>`) is
-  one sign with all that is in it, and so is a line without words.
-- A block ends with a line break, and no other line break is left: those of the source are spaces, as everywhere in
+- A tag is one sign, or several around the values of translated attributes. An element that is not translated
+  (`<code>x</code>`) is one sign with all its content, and so is a line without words.
+- A block ends with a line break, and there are no other line breaks: those of the source become spaces, as is usual in
   markup.
-- A value of an attribute has a line of its own before the line of its tag. Its translation is known when the tag comes.
+- The value of a translated attribute has a line of its own before the line of its tag, so its translation is known when
+  the tag is rendered.
 
-All signs are `spans`, things among the words. They come back once and in order, so that a tree stays the same tree.
+All signs are `spans` among the words. They return once and in order, so the tree stays the same.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,9 +21,10 @@ _QUOTE = {ord('"'): "&quot;"}
 
 @dataclass(frozen=True, slots=True)
 class MarkedUpText:
-    """`pieces` is what each sign and each character that has to be escaped becomes.
+    """`pieces` maps each sign, and each character that has to be escaped, to its markup.
 
-    A line that begins with `value_sign` is the value of an attribute; `value_places` are the signs of their places.
+    A line that begins with `value_sign` is the value of an attribute. `value_places` are the signs in place of the
+    values, in order.
     """
 
     text: str
@@ -33,7 +35,7 @@ class MarkedUpText:
 
     @property
     def words(self) -> str:
-        """With spaces in place of the markup."""
+        """The text with spaces in place of the markup."""
         return MarkedText(self.text, self.spans).blanked()
 
     def renderer(self) -> "Renderer":
@@ -48,7 +50,7 @@ class Renderer:
         self._value_sign = text.value_sign
         self._value_places = iter(text.value_places)
         self._value: str | None = None
-        """The value that is being read."""
+        """The attribute value that is being read, if any."""
 
     def render(self, delta: str) -> str:
         """The markup that a delta completes."""
@@ -60,7 +62,7 @@ class Renderer:
         return rendered
 
     def _read_value(self, part: str) -> str:
-        """What follows the value, if it ends in this part."""
+        """Read more of a value. Returns the text after the value, if the value ends in this part."""
         value, line_break, rest = part.partition("\n")
         self._value = (self._value or "") + value
         if line_break:

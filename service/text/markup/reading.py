@@ -13,13 +13,13 @@ from service.text.span import Kind
 
 _ATTRIBUTES = frozenset({"alt", "title", "placeholder", "aria-label"})
 _MARKS = frozenset({"math", "script", "style", "sub", "sup", "svg"})
-"""Elements that stand after a word, not as one."""
+"""Elements that stand after a word, not like a word."""
 _ESCAPES = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;"}
 
 
 @dataclass(frozen=True, slots=True)
 class MarkupLanguage:
-    """`implied_ends` are elements without an end tag, and the start tags that end them."""
+    """`implied_ends` maps elements without an end tag to the start tags that end them."""
 
     tokens: Callable[[str], Iterator[Token]]
     implied_ends: Mapping[str, Set[str]]
@@ -27,7 +27,7 @@ class MarkupLanguage:
     translated_attributes: Set[str]
 
     def read(self, source: str) -> MarkedUpText:
-        """Raises UnsupportedOptionError for what is not in this language, and TooLargeError."""
+        """Read a source. Raises UnsupportedOptionError if it is not in this language, and TooLargeError."""
         tokens = list(self.tokens(source))
         writer = Writer(source, tokens, self.escapes)
         elements = OpenElements(self.implied_ends)
@@ -58,14 +58,14 @@ class MarkupLanguage:
             writer.mark(token.start, end, _kind(token), is_block=token.is_block)
 
     def num_characters(self, source: str) -> int:
-        """Those of its text, without markup. Raises UnsupportedOptionError."""
+        """The number of characters of the text, without markup. Raises UnsupportedOptionError."""
         return sum(len(token.text) for token in self.tokens(source))
 
 
 HTML = MarkupLanguage(html_tokens, IMPLIED_ENDS, {**_ESCAPES, ord("\u00a0"): "&nbsp;"}, _ATTRIBUTES)
 XML = MarkupLanguage(xml_tokens, {}, _ESCAPES, frozenset())
 MARKUP: Mapping[str, MarkupLanguage] = {"html": HTML, "xml": XML}
-"""By the format of a request."""
+"""The markup languages by the format of a request."""
 
 
 def _kind(token: Token) -> Kind:
@@ -75,7 +75,7 @@ def _kind(token: Token) -> Kind:
 
 
 def _keep(writer: Writer, tokens: Sequence[Token], end: int) -> None:
-    """Tokens that stay as they are, all together."""
+    """Write tokens that stay as they are, as a single mark."""
     if not tokens:
         return
     first = tokens[0]

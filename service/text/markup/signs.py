@@ -1,6 +1,6 @@
 """Characters that stand for pieces of markup while a text is translated.
 
-They are private to Unicode's users, are in no vocabulary, and differ from all characters of the text.
+They are private use characters of Unicode, are in no vocabulary, and differ from all characters of the text.
 """
 
 from collections.abc import Iterable
@@ -19,15 +19,15 @@ class Signs:
 
     @property
     def pieces(self) -> dict[int, str]:
-        """By their signs, as `str.translate` reads them."""
+        """The pieces by the code points of their signs, as `str.translate` expects them."""
         return {ord(sign): piece for piece, sign in self._by_piece.items()}
 
     def of(self, piece: str) -> str:
-        """Equal pieces share a sign, so that equal sentences stay equal. Raises TooLargeError."""
+        """The sign of a piece. Equal pieces share a sign, so equal sentences stay equal. Raises TooLargeError."""
         return self._by_piece.get(piece) or self._by_piece.setdefault(piece, self.fresh())
 
     def fresh(self) -> str:
-        """One without a piece. Raises TooLargeError."""
+        """A new sign without a piece. Raises TooLargeError if none is left."""
         sign = next(self._fresh, None)
         if sign is None:
             raise TooLargeError(f"the text has more than {len(_PRIVATE):,} different tags; send it in parts")

@@ -1,4 +1,4 @@
-"""What markup is made of, whichever parser read it."""
+"""The tokens of markup, whichever parser read it."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -20,8 +20,8 @@ class TokenKind(Enum):
 class Token:
     """The characters of a source from `start` to the start of the next token, or to the end.
 
-    `text` is that of a TEXT, with its entities resolved, as are the values of `attributes`. The tags of a block end
-    sentences. `is_translated` is None of an element that is translated if its parent is.
+    Only a TEXT has `text`. Entities are resolved in `text` and in the values of `attributes`. The tags of a block end
+    sentences. `is_translated` is None for an element that is translated if its parent is.
     """
 
     kind: TokenKind
@@ -34,7 +34,7 @@ class Token:
 
 
 def marked_translated(attributes: tuple[tuple[str, str], ...]) -> bool | None:
-    """What the attributes of an element say of its translation."""
+    """Whether its attributes mark an element as translated; None if they do not specify it."""
     for name, value in attributes:
         if name == "translate" and value.lower() in ("yes", "no"):
             return value.lower() == "yes"

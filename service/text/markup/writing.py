@@ -27,11 +27,11 @@ class Writer:
         self._line: list[tuple[str, Kind | None]] = []
         """Words and signs; only signs have a kind."""
         self._line_start = 0
-        """In the source."""
+        """The place in the source where the line starts."""
         self._blank = ""
-        """The white space after the last words, which means nothing at the end of a block."""
+        """The white space after the last words, which is insignificant at the end of a block."""
         self._must_be_read = False
-        """Whether the line has a word, or the place of a value."""
+        """Whether the line has a word, or the place of an attribute value."""
 
     def write(self, text: str) -> None:
         core = text.strip(_BLANK)
@@ -44,7 +44,7 @@ class Writer:
             self._blank = text[start + len(core) :]
 
     def mark(self, start: int, end: int, kind: Kind, *, is_block: bool) -> None:
-        """Markup of the source, which ends the line if it belongs to a block."""
+        """Write markup of the source, which ends the line if it belongs to a block."""
         if is_block:
             self._line.append((self._signs.of(self._blank + self._source[start:end]), Kind.MARK))
             self._blank = ""
@@ -54,7 +54,7 @@ class Writer:
             self._line.append((self._signs.of(self._source[start:end]), kind))
 
     def tag(self, token: Token, end: int, kind: Kind, *, translated: Sequence[str]) -> None:
-        """A tag that is written anew, with these attributes translated."""
+        """Write a new tag in place of the source's, with the attributes in `translated` to be translated."""
         self._end_blank()
         signs, written = "", f"<{token.name}"
         for name, value in token.attributes:
@@ -86,7 +86,7 @@ class Writer:
         )
 
     def _end_blank(self) -> None:
-        """White space before more of the same line."""
+        """Write the white space before more of the same line."""
         if self._blank:
             self._line.append((" ", None) if self._line else (self._signs.of(self._blank), Kind.MARK))
             self._blank = ""

@@ -1,4 +1,4 @@
-"""The tokens of XML, of documents and of fragments, which may have text beside their elements. Expat reads it.
+"""The tokens of XML documents, and of fragments, which may have text beside their elements, read with Expat.
 
 An element is a block unless text stands beside it in its parent: `<p>A <b>dog</b></p>` is one sentence,
 `<row><cell>A dog</cell><cell>A cat</cell></row>` is two.
@@ -15,7 +15,7 @@ _ROOT = b"<root>"
 
 
 def xml_tokens(source: str) -> Iterator[Token]:
-    """Raises UnsupportedOptionError if it is not well-formed, or declares entities."""
+    """The tokens of a source. Raises UnsupportedOptionError if it is not well-formed, or declares entities."""
     data = source.encode()
     num_bytes = num_characters = 0
     for found in _Reader(source, data).found:
@@ -39,7 +39,7 @@ class _Found:
 
 @dataclass(slots=True)
 class _Parent:
-    """An element, or the fragment, with the tags of its children."""
+    """An element, or the whole source, with the tags of its children."""
 
     start: _Found | None
     tags: list[_Found] = field(default_factory=list)
@@ -73,7 +73,7 @@ class _Reader:
 
     @property
     def _place(self) -> int:
-        """In the bytes of the source; outside of them for the root of a fragment."""
+        """The current place in the bytes of the source; outside of them for the added root of a fragment."""
         return self._parser.CurrentByteIndex - self._offset
 
     def _start(self, name: str, attributes: list[str]) -> None:
@@ -101,7 +101,7 @@ class _Reader:
         self.found.append(_Found(TokenKind.TEXT, self._place, text=text))
 
     def _leave_out(self) -> None:
-        """The tags of a CDATA section go where its text is translated, which is escaped like all text."""
+        """Leave out the delimiters of a CDATA section if its text is translated; the text is escaped like all text."""
         self.found.append(_Found(TokenKind.TEXT, self._place))
 
     def _other(self, _: str) -> None:
