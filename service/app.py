@@ -62,9 +62,9 @@ BUNDLED_NAME = "kakehashi-bundled"
 WARM_UP_TEXT = "1"
 WARM_UP_TOKENS = 16
 MAX_SOURCE_TOKENS = 512
-"""The most tokens of a sentence; KV caches reserve room for them in every row."""
+"""The maximum number of tokens of a sentence; KV caches reserve room for them in every row."""
 MAX_PENDING_REDIS_BYTES = 32 << 20
-"""Bytes of encoder outputs waiting to be written to Redis; further ones are dropped."""
+"""The maximum bytes of encoder outputs waiting to be written to Redis; further outputs are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +80,14 @@ class Service:
 def build_service(
     settings: Settings, *, on_fatal: Callable[[str], None], log_writer: LogWriter | None = None
 ) -> Service:
-    """Read the checkpoints' configurations and tokenizers; the workers load the weights, when the app starts.
+    """Read the checkpoints' configurations and tokenizers; the workers load the weights when the app starts.
 
     Raises CheckpointError and SettingsError. `on_fatal` is called with the cause when the workers' first start fails.
     """
     api_keys = read_api_keys(settings)
     models = [read_model(reference, settings) for reference in settings.model_references]
     take_over("transformers")
-    # A time stamp for each series would double the page.
+    # Creation times of all series would double the size of the page.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     metrics = Metrics()
     if log_writer is not None:
@@ -143,7 +143,7 @@ def build_service(
             redis.start()
         yield
         translator.close()
-        # side by side: each may take a second or two of what is left of the grace period
+        # Close concurrently: closing a part may take a second or two of the remaining grace period.
         others = [each.aclose() for each in (redis, redis_glossaries, tracing) if each is not None]
         await asyncio.gather(engine.aclose(), *others)
 

@@ -1,4 +1,7 @@
-"""`kakehashi`: serve, the client commands, and evaluate, which serves nothing and runs the model in this process."""
+"""The `kakehashi` command: `serve`, the client commands, and `evaluate`.
+
+`evaluate` serves nothing and runs the model in this process.
+"""
 
 import argparse
 import sys
@@ -15,14 +18,19 @@ from service.observability.log import configure_logging
 from service.settings import BUNDLED_MODEL, Settings, SettingsError, load_settings, variable_name
 
 _EVALUATE_EXTRA = "sacrebleu"
-"""The package of the extra `evaluate`."""
+"""The package that the extra `evaluate` installs."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Exit status: 0 when done, 2 for a wrong setting or bad data, 3 for an address that cannot be listened on.
+    """Run a command and exit with its status.
 
-    4 is for running requests that a second signal ended, 1 for a checkpoint that cannot be served, or a compute type
-    that this machine does not have. Those of the client commands are in their help.
+    - 0: done
+    - 1: the checkpoint cannot be served, or this machine does not support the compute type
+    - 2: a wrong setting or bad data
+    - 3: the address cannot be listened on
+    - 4: a second signal ended running requests
+
+    The client commands describe their statuses in their help.
     """
     parser = argparse.ArgumentParser(
         prog="kakehashi",
@@ -109,7 +117,7 @@ def _run_client(flags: argparse.Namespace) -> int:
 
 
 def _serve(flags: dict[str, str]) -> int:
-    from service.server import Server  # takes a second, which only this command pays
+    from service.server import Server  # this import takes a second; other commands do without it
 
     try:
         settings = load_settings(flags=flags)

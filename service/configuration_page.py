@@ -1,4 +1,4 @@
-"""docs/configuration.md, generated from the settings: python -m service.configuration_page > docs/configuration.md."""
+"""Generates docs/configuration.md from the settings: python -m service.configuration_page > docs/configuration.md."""
 
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -44,7 +44,7 @@ def _values(field: FieldInfo) -> str:
 
 
 def _kind(annotation: Any) -> str:
-    """A description of a field's type: literals are listed, and the bounds of one of several types follow it."""
+    """A description of a field's type. Literals are listed; in a union, the bounds of a type follow it."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, UnionType):
         return ", ".join(map(_kind, arguments))

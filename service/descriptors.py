@@ -1,4 +1,4 @@
-"""File descriptors: there are as many as the system allows, and connections leave some for everything else."""
+"""Fits the number of connections to the system's limit of file descriptors, and leaves some for everything else."""
 
 import logging
 import resource
@@ -8,11 +8,14 @@ from service.api.connections import NUM_RESERVED
 logger = logging.getLogger(__name__)
 
 NUM_OTHERS = 128
-"""Descriptors for the listeners, workers, Redis, the log and files."""
+"""Descriptors reserved for the listeners, workers, Redis, the log and files."""
 
 
 def fit_connections(max_connections: int) -> int:
-    """Raise the process's own limit to that of the system; the number of connections that then fit, logged if lower."""
+    """Raise the process's own limit to that of the system, and return the number of connections that then fit.
+
+    A number below `max_connections` is logged as a warning.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     room = max(1, hard - NUM_OTHERS - NUM_RESERVED)

@@ -8,7 +8,7 @@ MAX_SHOWN_CHARACTERS = 100
 
 
 def shown(text: str) -> str:
-    """The part of a text for an error message: at most 100 characters, as valid Unicode."""
+    """The beginning of a text for an error message: at most 100 characters, as valid Unicode."""
     text = text[: MAX_SHOWN_CHARACTERS + 1].encode(errors="backslashreplace").decode()
     return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[: MAX_SHOWN_CHARACTERS - 1]}…"
 
@@ -19,7 +19,7 @@ def quoted(text: str) -> str:
 
 
 class ServiceError(Exception):
-    """A request without a translation; the message is for its client."""
+    """The request failed. The message is sent to its client."""
 
 
 class UnsupportedLanguageError(ServiceError):
@@ -49,7 +49,7 @@ class UnsupportedOptionError(ServiceError):
 class TooLargeError(ServiceError):
     """A body, a text, a number of texts or an answer is over its limit, or the work could never fit into the queue.
 
-    `size` and `limit` are the numbers of the message, if both are known.
+    `size` and `limit` are the numbers in the message, if both are known.
     """
 
     def __init__(self, message: str, *, size: int | None = None, limit: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Whether the server accepts requests, and the number that it is serving."""
+"""Tracks whether the server accepts requests, and how many are in flight."""
 
 import asyncio
 from collections.abc import Iterator

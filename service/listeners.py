@@ -1,4 +1,4 @@
-"""The sockets that the server listens on, bound before anything else is started: a taken port ends the start early."""
+"""The sockets that the server listens on. They are bound before anything else starts, so a taken port fails early."""
 
 import os
 import socket
@@ -14,7 +14,7 @@ class ListenError(Exception):
 
 @contextmanager
 def listening(host: str, port: int) -> Iterator[list[socket.socket]]:
-    """A socket for each address of `host`. Raises ListenError."""
+    """Listen on a socket for each address of `host`. Raises ListenError."""
     with ExitStack() as stack:
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

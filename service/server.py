@@ -1,4 +1,4 @@
-"""uvicorn with our own shutdown: on SIGTERM it drains, and new requests are still answered, with 503."""
+"""uvicorn with our own shutdown: on SIGTERM the server drains, and answers new requests with 503."""
 
 import asyncio
 import gc
@@ -21,14 +21,14 @@ from service.settings import Settings
 logger = logging.getLogger(__name__)
 
 EXIT_SECONDS = 4.0
-"""The part of the grace period for ending the workers, sending the last errors and closing."""
+"""The part of the grace period reserved for ending the workers, sending the last errors and closing."""
 
 
 LAST_WORDS_SECONDS = 0.5
-"""After a second signal, the time for telling clients that their requests failed."""
+"""The time for sending errors to clients after a second signal."""
 ENDED_BY_SECOND_SIGNAL = 4
 GC_THRESHOLD = 10_000
-"""New objects before a collection: a step of a full batch creates thousands, and reference counts free them."""
+"""New objects before a garbage collection. A step of a full batch creates thousands; reference counting frees them."""
 
 
 class Server(uvicorn.Server):
@@ -60,7 +60,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._event_loop = asyncio.get_running_loop()
-        # Freeze all objects so far: a full collection that visits them would stop all streams meanwhile.
+        # Freeze all existing objects: a full collection that visits them would pause all streams.
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)
@@ -70,7 +70,7 @@ class Server(uvicorn.Server):
             logger.info("listening on %s port %d", host, port)
 
     def handle_exit(self, _sig: int, _frame: FrameType | None) -> None:
-        """The first signal starts draining, the second ends the server at once. The signal is not raised again."""
+        """Drain at the first signal, and end the server at once at the second. Signals are not raised again."""
         if self._event_loop is None:
             self.should_exit = self.force_exit = True
             return
@@ -88,7 +88,7 @@ class Server(uvicorn.Server):
             self._ending = asyncio.create_task(self._end_now())
 
     async def _end_now(self) -> None:
-        """Fail what is still running, so that each stream ends with an `error` event."""
+        """Fail the remaining requests, so that each stream ends with an `error` event."""
         logger.warning("a second signal: the remaining requests fail")
         self.exit_code = ENDED_BY_SECOND_SIGNAL
         closing = asyncio.create_task(self._service.engine.aclose())

@@ -1,6 +1,6 @@
 """All settings, read once at the composition root: environment variables `KAKEHASHI_*`, a `.env` file, or flags.
 
-A wrong value, or an unknown variable with the prefix, stops the start and is named.
+A wrong value, or an unknown variable with the prefix, fails the start with an error that names it.
 """
 
 import os
@@ -20,7 +20,7 @@ PREFIX = "KAKEHASHI_"
 BUNDLED_MODEL = Path(__file__).parent.parent / "model" / "bundled"
 
 ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^\s/?#@A-Z]+")
-"""As browsers send it: in lower case, and without a slash at its end."""
+"""An origin as browsers send it, in lower case and without a trailing slash; or `*`."""
 
 Auto = Literal["auto"]
 PositiveInt = Annotated[int, Field(ge=1)]

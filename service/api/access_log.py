@@ -1,6 +1,7 @@
-"""The access log: a line a request, with its route, outcome and duration.
+"""The access log: one line for each request, with its route, outcome and duration.
 
-It never contains the client's address or the query, which may contain texts. Texts are logged only if a setting allows.
+It never contains the client's address or the query, which may contain texts. Texts are only logged if a setting
+allows it.
 """
 
 import logging

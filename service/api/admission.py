@@ -1,11 +1,11 @@
 """Admission: the only way into the engine, for all routes and APIs.
 
-1. The gate, before the body is read: draining (503), not ready (503), the queue full or too many requests (429).
+1. The gate refuses before the body is read: draining (503), not ready (503), the queue full or too many requests (429).
 2. The route reads and validates its body into `Work`.
 3. `Entry.prepare`: limits (413), then languages, options and sizes (400, 413), under the request's deadline (504).
-4. `Entry.submitted`: into the queue, or refused (429, 503). Leaving the context ends what has not been decoded.
+4. `Entry.submitted`: the work is queued or refused (429, 503). Leaving the context cancels unfinished sentences.
 
-So every refusal precedes the first byte of an answer. A request counts as in flight from step 1 until it is answered.
+Every refusal therefore precedes the first byte of an answer. A request counts as in flight from step 1 to its answer.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ class RefusalObserver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of a request, and `max_requests`, the number of requests in flight.
+    """The limits of a request, and `max_requests`, the limit of requests in flight.
 
     After a hang-up, a repeatable request goes on for `retry_linger_seconds`.
     """
@@ -96,9 +96,9 @@ class Admission:
 
     @contextmanager
     def entered(self, scope: Scope, *, needs_engine: bool = True) -> Iterator["Entry"]:
-        """Around everything that is done for a request; raises DrainingError, NotReadyError and QueueFullError.
+        """A context around all work for a request. Raises DrainingError, NotReadyError and QueueFullError.
 
-        Work that does not need the engine waits for no worker, and is not refused for a full queue.
+        Work that does not need the engine is admitted even if no worker is ready or the queue is full.
         """
         try:
             with self._lifecycle.request():
@@ -126,7 +126,7 @@ class Entry:
         self._arrived_at = asyncio.get_running_loop().time()
 
     async def prepare(self, work: Work) -> PreparedTranslation:
-        """Raises all refusals except for a full queue. Cancelling it stops the preparation."""
+        """Prepare a translation; cancellation stops it. Raises all refusals except that of a full queue."""
         request = work.request if self._is_cacheable else replace(work.request, is_cacheable=False)
         self._check_limits(request.texts)
         self._record.texts = request.texts
@@ -140,7 +140,7 @@ class Entry:
             raise DeadlineExceededError("the time allowed for this request is over") from error
 
     async def detect(self, texts: tuple[str, ...], *, model: str | None = None) -> list[list[DetectedLanguage]]:
-        """For each text its languages, the most probable one first.
+        """The languages of each text, the most probable one first.
 
         Raises TooLargeError, UnsupportedLanguageError and UnsupportedOptionError.
         """
@@ -149,13 +149,16 @@ class Entry:
         return await self._translator.detect(texts, model=model)
 
     async def translate(self, work: Work) -> list[Translation]:
-        """All of a plain answer. Raises what `prepare` and `submitted` do, and the failures of its decodes."""
+        """Translate for a plain answer. Raises the errors of `prepare`, of `submitted` and of its decodes."""
         with self.submitted(await self.prepare(work), work) as active:
             return await active.drain()
 
     @contextmanager
     def submitted(self, prepared: PreparedTranslation, work: Work) -> Iterator[ActiveTranslation]:
-        """Raises NotReadyError or QueueFullError. After a hang-up, repeatable work goes on for a while."""
+        """A context in which the translation runs. Raises NotReadyError or QueueFullError.
+
+        After a hang-up, repeatable work goes on for `retry_linger_seconds`.
+        """
         active = self._translator.submit(prepared, deadline=self._deadline(work))
         self._record.usage = active.usage
         linger_seconds = 0.0
@@ -206,6 +209,6 @@ def _trace_stages(active: ActiveTranslation) -> None:
 
 
 def _forbids_storing(scope: Scope) -> bool:
-    """Whether the request has `Cache-Control: no-store`, RFC 9111."""
+    """Whether the request has `Cache-Control: no-store` (RFC 9111)."""
     directives = ",".join(Headers(scope=scope).getlist("cache-control")).lower().split(",")
     return "no-store" in map(str.strip, directives)

@@ -1,4 +1,4 @@
-"""The answers of the routes, with the names of the contract."""
+"""The answers of the routes, named as in the contract."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -30,16 +30,16 @@ class StreamDone(msgspec.Struct, frozen=True):
 
 
 class LanguageCandidate(msgspec.Struct, frozen=True):
-    """`confidence` is the probability among the languages that are served, 0 to 1."""
+    """`confidence` is the probability among the served languages, from 0 to 1."""
 
     code: str
     confidence: float
 
 
 class Detection(msgspec.Struct, frozen=True):
-    """One text. `candidates` are its most probable languages, best first; the detected one is the first of them.
+    """The languages of one text. `candidates` are the most probable ones, best first; the first is the detected one.
 
-    A text in none of them has a fallback, with a confidence of 0.
+    A text in none of the served languages has a fallback, with a confidence of 0.
     """
 
     text_index: int
@@ -62,7 +62,7 @@ class ExplainStep(msgspec.Struct, frozen=True):
 
 
 class CrossAttention(msgspec.Struct, frozen=True):
-    """Target tokens x source tokens, averaged over the heads of `layer`."""
+    """`weights` are target tokens x source tokens, averaged over the heads of `layer`."""
 
     layer: str
     weights: list[list[float]]
@@ -99,7 +99,7 @@ class LanguagesAnswer(msgspec.Struct, frozen=True):
 
 
 class ModelEntry(msgspec.Struct, frozen=True):
-    """`kv_bytes` and `max_rows` are those of a worker. Hits and misses count sentences, like `usage` of a request.
+    """`kv_bytes` and `max_rows` are per worker. Hits and misses count sentences, like `usage` of a request.
 
     `isa` is the instruction set of the server's own kernels, or `none`.
     """
@@ -135,7 +135,7 @@ class FieldError(msgspec.Struct, frozen=True):
 
 
 class ProblemDetails(msgspec.Struct, frozen=True, omit_defaults=True):
-    """RFC 9457. A 422 has the first `errors` and the number of errors omitted."""
+    """A problem object (RFC 9457). A 422 has the first `errors` and the number of errors omitted."""
 
     type: str
     title: str

@@ -1,4 +1,4 @@
-"""API keys: who may use the server, by the name of a key. Keys are held as digests and appear in no message."""
+"""Named API keys that allow clients to use the server. Keys are kept as digests, and no message contains them."""
 
 import hmac
 import re
@@ -7,7 +7,7 @@ from hashlib import sha256
 from types import MappingProxyType
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-"""Safe to log."""
+"""The names of keys, which are safe to log."""
 
 
 class ApiKeysError(Exception):
@@ -16,7 +16,7 @@ class ApiKeysError(Exception):
 
 class ApiKeys:
     def __init__(self, digests: Mapping[str, bytes] = MappingProxyType({})) -> None:
-        """`digests`: the SHA-256 of each key, by its name; none: no key is required."""
+        """`digests` maps the name of each key to its SHA-256. If it is empty, no key is required."""
         self._digests = dict(digests)
 
     @property
@@ -24,9 +24,9 @@ class ApiKeys:
         return bool(self._digests)
 
     def find(self, presented: bytes | str | None) -> str | None:
-        """The name of this key, or None. A header's value goes in as the bytes that were sent, JSON's as a str.
+        """The name of this key, or None. Pass a header's value as the bytes that were sent, and a JSON value as a str.
 
-        Equally long for every key of a length, whether it is right, wrong or almost right.
+        The time depends on the length of the key, not on whether the key is right, wrong or almost right.
         """
         digest = _digest(presented or b"")
         found = None
@@ -37,18 +37,18 @@ class ApiKeys:
 
 
 def parse_list(text: str) -> ApiKeys:
-    """`name:key`, separated by commas. Raises ApiKeysError."""
+    """Parse `name:key` entries separated by commas. Raises ApiKeysError."""
     return _parse((f"entry {number}", entry) for number, entry in enumerate(text.split(","), start=1))
 
 
 def parse_lines(text: str) -> ApiKeys:
-    """One `name:key` a line; lines that begin with `#` are comments. Raises ApiKeysError."""
+    """Parse one `name:key` a line; lines that begin with `#` are comments. Raises ApiKeysError."""
     lines = enumerate(text.splitlines(), start=1)
     return _parse((f"line {number}", line) for number, line in lines if not line.lstrip().startswith("#"))
 
 
 def _parse(entries: Iterable[tuple[str, str]]) -> ApiKeys:
-    """Entries by their place; blank ones are skipped. A key may have colons, as DeepL's have."""
+    """Parse pairs of a place and an entry. Blank entries are skipped. A key may contain colons, as DeepL's do."""
     digests: dict[str, bytes] = {}
     for place, entry in entries:
         if not entry.strip():
@@ -75,5 +75,5 @@ def _is_key(text: str) -> bool:
 
 
 def _digest(key: bytes | str) -> bytes:
-    """Of equal length for all keys. JSON may hold lone surrogates."""
+    """The SHA-256 of a key, equally long for all keys. Keys from JSON may contain lone surrogates."""
     return sha256(key.encode(errors="surrogatepass") if isinstance(key, str) else key).digest()

@@ -91,7 +91,7 @@ def create_app(
         *health.create_routes(engine, lifecycle, render_metrics=render_metrics),
         *(
             page if has_playground else ()
-        ),  # before Hugging Face's POST /, so that refusals of the path are in its words
+        ),  # before Hugging Face's POST /, whose dialect then answers refusals of that path
         *compatible,
     ]
     app = App(
@@ -99,7 +99,7 @@ def create_app(
         version=version,
         lifespan=lifespan,
         redirect_slashes=False,
-        # FastAPI's own asks at each request whether anything was set up to collect it.
+        # FastAPI's telemetry checks at every request whether anything collects it.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         routes=routes,
     )

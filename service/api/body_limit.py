@@ -2,15 +2,13 @@
 
 The contract for routes and for middleware that answers in their place:
 
-- A body over the limit is refused with 413 inside the route's own reading, as an HTTPException: at once if its length
-  was announced. Routes of GET and HEAD do not read, so their bodies are read here before the route is called, and
-  before it checks a key.
-- A body that comes too slowly is refused with 408, in the same way.
-- Compressed bodies reach the route inflated, but for those of GET and HEAD, which nobody reads. See `inflation.py`.
-- A route may answer before it has read the body (429, 503, 401, ...). The rest of the body is then read and dropped,
-  at most MAX_DRAINED_BYTES and MAX_DRAIN_SECONDS of it, before the answer ends: closing earlier would reset the
-  connection, and a plain client would lose the answer. The connection is closed after such an answer, unless the body
-  had arrived already.
+- A body over the limit raises an HTTPException (413) while the route reads it, at once if its length was announced.
+  GET and HEAD routes do not read, so their bodies are read here, before the route is called and checks a key.
+- A body that arrives too slowly raises an HTTPException (408) in the same way.
+- Compressed bodies reach the route inflated, except those of GET and HEAD, which no route reads. See `inflation.py`.
+- A route may answer before it has read the body (429, 503, 401, ...). Before such an answer ends, the rest of the body
+  is read and dropped, up to MAX_DRAINED_BYTES and MAX_DRAIN_SECONDS: closing earlier would reset the connection, and a
+  plain client would lose the answer. Then the connection is closed, unless the body had already arrived.
 - A client that sends `Expect: 100-continue` gets its `100 Continue` when the route starts to read the body. If the
   route answers without reading, the client gets the final status, and the connection is closed.
 - A hang-up before the end of the body has the outcome `cancelled`, whatever the route answers.
@@ -33,19 +31,19 @@ MAX_DRAINED_BYTES = 16 << 20
 MAX_DRAIN_SECONDS = 10.0
 METHODS_READ_FIRST = frozenset({"GET", "HEAD"})
 HEADERS_OF_CODED = frozenset({b"content-encoding", b"content-length"})
-"""What they say is no longer true of an inflated body."""
+"""Headers that are no longer true of an inflated body."""
 
 
 @dataclass(frozen=True, slots=True)
 class BodyPace:
-    """A body has `arrival_seconds`, and a second more for each `min_bytes_per_second` of it that have come."""
+    """A body may take `arrival_seconds`, and a second more for every `min_bytes_per_second` bytes that arrived."""
 
     arrival_seconds: float
     min_bytes_per_second: int
 
 
 class BodyLimit:
-    """Refuses bodies over `max_bytes`, and those that come more slowly than `pace`.
+    """Refuses bodies that are longer than `max_bytes` or slower than `pace`.
 
     Starlette's own limit answers in plain text and resets uploads.
     """
@@ -115,7 +113,7 @@ class _Upload:
         """The client hung up before the end of the body and before an answer."""
 
     async def receive(self) -> Message:
-        """Raises HTTPException if the body is over the limit."""
+        """Raises HTTPException if the body is over the limit or too slow."""
         if self._is_announced_too_long:
             raise self._over_limit()
         if self.has_ended:
@@ -152,7 +150,7 @@ class _Upload:
 
     @property
     def _latest(self) -> float:
-        """When more of the body has to be there."""
+        """The latest time for more of the body to arrive."""
         return self._began + self._pace.arrival_seconds + self._num_bytes / self._pace.min_bytes_per_second
 
     def _over_limit(self) -> HTTPException:

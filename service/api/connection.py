@@ -34,7 +34,7 @@ from service.api.refused_head import RefusedHead
 from service.api.url_limit import MAX_URL_BYTES, URL_DETAIL, URL_TOO_LONG
 
 MAX_HELD_BYTES = 64 << 10
-"""Read while a request is being answered; bytes that arrived together with its end do not count."""
+"""The limit of bytes read while a request is being answered, not counting those that arrived with its end."""
 MAX_HELD_REQUESTS = 32
 SENDING_SECONDS = 0.5
 """How long the rest of a head that is too large is read and dropped before it is refused."""
@@ -57,7 +57,7 @@ class Connection(HttpToolsProtocol):
         self._num_held_bytes = 0
         self._is_discarding = False
         self._stall: tuple[float, int] | None = None
-        """While the client has to take something before more is written: since when it took nothing, of how much."""
+        """While writing is paused: the time since which the client has taken nothing, and the bytes left then."""
         self.has_lost_bytes = False
         self._idle_since = self.loop.time()
         self._head_began: float | None = None
@@ -117,7 +117,7 @@ class Connection(HttpToolsProtocol):
         if answered.scope["http_version"] == "1.0" and not answered.response_started:
             return False
         if self.pipeline and self.pipeline[0][0].more_body:
-            self.pipeline.popleft()  # cut short
+            self.pipeline.popleft()  # its body was cut short
         self.cycle = self.pipeline[0][0] if self.pipeline else answered
         self.cycle.keep_alive = False
         self._half_closed.set()
@@ -142,7 +142,7 @@ class Connection(HttpToolsProtocol):
         self.scope["extensions"] = {EXTENSION: self._half_closed}  # type: ignore[dict-item]
 
     def on_url(self, url: bytes) -> None:
-        if len(self.url) <= MAX_URL_BYTES:  # more is not needed to know that it is too long
+        if len(self.url) <= MAX_URL_BYTES:  # this much shows that it is too long
             super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -199,12 +199,15 @@ class Connection(HttpToolsProtocol):
         return HTTPException(431, f"the URL and the headers are longer than {self._all.limits.max_head_bytes} bytes")
 
     def _refuse_when_sent(self, refused: RefusedHead) -> None:
-        """Closing while the client still sends would reset the connection, and the client would lose the answer."""
+        """Refuse after SENDING_SECONDS.
+
+        Closing while the client still sends would reset the connection, and the client would lose the answer.
+        """
         self._is_discarding = True
         self.loop.call_later(SENDING_SECONDS, self._refuse, refused)
 
     def _refuse(self, refused: RefusedHead) -> None:
-        """Answer something that is not a whole request, and end the connection; after an answer, only end it."""
+        """Refuse an incomplete request and end the connection; during an earlier answer, only end it afterwards."""
         if self.transport.is_closing():
             return
         if self._is_answering:
@@ -213,13 +216,13 @@ class Connection(HttpToolsProtocol):
         is_known = self._head_began is not None and self.headers and len(self.url) <= MAX_URL_BYTES
         path = self.url.partition(b"?")[0] if is_known else UNKNOWN_PATH
         self._refused = refused
-        # The rest of the connection is one request in the place of the one that is refused.
+        # Parse one last request in place of the refused one.
         self.parser = httptools.HttpRequestParser(self)
         self.parser.feed_data(b"GET %b HTTP/1.1\r\nConnection: close\r\n\r\n" % path)
         self._is_discarding = True
 
     def _look_at_arrival(self, now: float) -> None:
-        """A head that does not end is refused; a connection on which none begins is closed."""
+        """Refuse a head that takes too long, and close a connection on which no head begins."""
         arrival_seconds = self._all.limits.arrival_seconds
         if self._is_answering:
             self._head_began = None if self._head_began is None else now

@@ -1,4 +1,4 @@
-"""All connections of one server, which are looked at about once a second for clients that keep them waiting."""
+"""All connections of one server, checked about once a second for clients that are too slow."""
 
 import asyncio
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from typing import Protocol
 LOOKS_IN_A_TIMEOUT = 4
 LONGEST_PAUSE_SECONDS = 1.0
 NUM_RESERVED = 32
-"""Connections beyond the limit, for requests for health and metrics; any other gets its refusal on them."""
+"""Connections accepted beyond the limit, for health checks and metrics. Other requests on them are refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """Of one server.
+    """The limits of one server.
 
     A head is refused after `arrival_seconds`. A client that takes nothing of its answer for `stall_seconds` is cut off.
     """
@@ -30,7 +30,7 @@ class WatchedConnection(Protocol):
 
 
 class Connections:
-    """One timer for all: a timer for each wait of each connection costs more than everything else done for it."""
+    """One timer checks all connections. A timer for each wait would cost more than all other work for a connection."""
 
     def __init__(self, limits: ConnectionLimits) -> None:
         self.limits = limits

@@ -1,4 +1,4 @@
-"""Which pages of other origins may use the API from a browser: Starlette's CORS, for what this API has."""
+"""Lets pages of other origins use the API from a browser: Starlette's CORS with this API's methods and headers."""
 
 from collections.abc import Collection
 
@@ -14,7 +14,7 @@ EXPOSED_HEADERS = ("Retry-After", "X-Request-ID")
 
 class Cors(CORSMiddleware):
     def __init__(self, app: ASGIApp, *, origins: Collection[str]) -> None:
-        """`origins` as browsers send them, or `*`."""
+        """`origins` are spelled as browsers send them; `*` allows all."""
         super().__init__(
             app,
             allow_origins=origins,
@@ -24,6 +24,9 @@ class Cors(CORSMiddleware):
         )
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """Empty, with what is allowed: a browser compares that itself, and Starlette's 400 is no problem object."""
+        """An empty answer with the headers that state what is allowed.
+
+        A browser compares them itself, and Starlette's 400 is not a problem object.
+        """
         headers = super().preflight_response(request_headers).headers
         return Response(headers={name: value for name, value in headers.items() if not name.startswith("content-")})

@@ -1,12 +1,12 @@
-"""An answer on its way to its client, who may read slowly, or not at all.
+"""Delivers an answer to a client that may read slowly, or not at all.
 
-uvicorn hands a whole body to the transport and calls it sent; the system then takes megabytes of it whether the client
-reads or not. Here:
+uvicorn hands a whole body to the transport and considers it sent; the system then buffers megabytes of it whether the
+client reads or not. Here:
 
-1. A body goes out in pieces, each of which waits until the client has taken most of those before. So a connection
+1. A body is sent in pieces. Each piece waits until the client has taken most of the earlier pieces. So a connection
    holds little besides the answer itself: PIECE_BYTES, MAX_BUFFERED_BYTES and, in the system, MAX_UNSENT_BYTES.
-2. `wait_delivered` returns when the system has taken the last byte, or when the connection is lost: only then is it
-   known how the request ended.
+2. `wait_delivered` returns when the system has taken the last byte, or when the connection is lost. The outcome of the
+   request is not known earlier.
 
 `service/api/connection.py` cuts off a client that takes nothing for long.
 """
@@ -22,18 +22,18 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 EXTENSION = "kakehashi.delivery"
-"""In the ASGI scope's extensions: the Delivery."""
+"""The key of the Delivery in the ASGI scope's extensions."""
 PIECE_BYTES = 64 << 10
 MAX_BUFFERED_BYTES = 64 << 10
-"""In the transport, past which the next piece waits."""
+"""Bytes in the transport past which the next piece waits."""
 MAX_UNSENT_BYTES = 16 << 10
-"""In the system, beyond what the client's window has room for."""
+"""Bytes that the system buffers beyond the client's window."""
 
 
 class SendingConnection(Protocol):
     flow: FlowControl
     has_lost_bytes: bool
-    """Whether it was lost before the client took all that was on its way."""
+    """Whether the connection was lost before the client took everything that was sent."""
 
 
 class Delivery:
@@ -44,7 +44,7 @@ class Delivery:
         self._cycle = cycle
         self._connection = connection
         self._turn = asyncio.Lock()
-        """A stream may send a comment beside an event, which must not come between two pieces."""
+        """Held while a message is sent, so that a stream's comment does not come between two pieces of an event."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["extensions"][EXTENSION] = self
@@ -78,14 +78,14 @@ def limit_buffer(transport: asyncio.Transport) -> None:
 
 
 def limit_unsent(transport: asyncio.Transport) -> None:
-    """Let the system take no more than the client's window has room for, and a little."""
-    with suppress(OSError):  # some sandboxes do not know the option; then the system takes some megabytes
+    """Let the system buffer no more than MAX_UNSENT_BYTES beyond the client's window."""
+    with suppress(OSError):  # some sandboxes lack the option; then the system buffers some megabytes
         sock: socket.socket = transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT_BYTES)
 
 
 def cut_off(transport: asyncio.Transport) -> None:
-    """End the connection now: a close would wait until the client has read what is on its way."""
+    """Reset the connection: a close would wait until the client has read everything that was sent."""
     with suppress(OSError):
         sock: socket.socket = transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -93,7 +93,7 @@ def cut_off(transport: asyncio.Transport) -> None:
 
 
 async def wait_delivered(scope: Scope) -> bool:
-    """Whether the whole answer was taken; true where the server is not ours and does not know."""
+    """Whether the client took the whole answer. A server other than ours does not know; it counts as taken."""
     delivery = scope.get("extensions", {}).get(EXTENSION)
     return await delivery.wait() if isinstance(delivery, Delivery) else True
 

@@ -1,6 +1,6 @@
-"""`POST /v1/detect`: the languages of texts. 200, also while no worker is ready.
+"""`POST /v1/detect`: the languages of texts. It answers 200 even while no worker is ready.
 
-Refused as a translation is: 400, 413, 422, 429 for too many requests at once, 503 while draining.
+Refusals are those of a translation: 400, 413, 422, 429 for too many requests at once, and 503 while draining.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ def create_route(admission: Admission) -> DocumentedRoute:
 
 
 class DetectEndpoint:
-    """ASGI."""
+    """The ASGI app of `/v1/detect`."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission

@@ -1,4 +1,4 @@
-"""How an API answers a refused request: its status and its body. Every API on the port has its own dialect.
+"""Dialects: the statuses and bodies with which an API refuses requests. Every API on the port has its own dialect.
 
 `service/api/errors.py` decides what went wrong, independently of any API; a dialect turns that into an answer.
 """
@@ -23,7 +23,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why one request is refused. `error` is None if the HTTP layer refused it, or if a bug did."""
+    """The reason for refusing one request. `error` is None if the HTTP layer refused it or a bug made it fail."""
 
     problem: Problem
     detail: str

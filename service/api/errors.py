@@ -40,7 +40,7 @@ class MalformedError(errors.ServiceError):
 
 
 class KeyRefusedError(errors.ServiceError):
-    """There is no key in the header for it, or none that this server knows."""
+    """The request has no key, or one that this server does not know."""
 
 
 class ClientGoneError(errors.ServiceError):
@@ -48,7 +48,7 @@ class ClientGoneError(errors.ServiceError):
 
 
 class TooManyConnectionsError(errors.RetryableError):
-    """There are more connections than the server takes."""
+    """There are more connections than the server allows."""
 
 
 class InvalidRequestError(errors.ServiceError):
@@ -93,7 +93,7 @@ def problem_of(error: Exception) -> Problem:
 
 
 def refusal_of(error: Exception, *, request_id: str) -> Refusal:
-    """The cause of an internal error is only logged, not sent to the client."""
+    """The refusal for an error. The cause of an internal error is only logged, not sent to the client."""
     problem = problem_of(error)
     if problem is INTERNAL or not isinstance(error, errors.ServiceError):
         return Refusal(INTERNAL, INTERNAL_DETAIL, request_id)
@@ -111,7 +111,7 @@ def record_failure(error: Exception, record: RequestRecord) -> None:
 
 
 def install_error_handlers(app: Starlette) -> None:
-    """To be called before other middleware is added, so that unexpected errors are answered inside of it, too."""
+    """Call this before adding other middleware, so that unexpected errors are answered inside it, too."""
 
     async def on_error(request: Request, error: Exception) -> Response:
         return answer_error(request.scope, error)
@@ -129,7 +129,7 @@ def install_error_handlers(app: Starlette) -> None:
     app.add_exception_handler(errors.ServiceError, on_error)
     app.add_exception_handler(ClientDisconnect, on_hang_up)
     app.add_exception_handler(HTTPException, on_http_error)
-    # Starlette's own place for a handler of any exception is outside of all middleware.
+    # Starlette itself would install a handler of any exception outside all middleware.
     app.add_middleware(ServerErrorMiddleware, handler=on_error)
 
 
@@ -140,7 +140,7 @@ def answer_error(scope: Scope, error: Exception) -> Response:
     if isinstance(error, errors.RetryableError):
         headers["Retry-After"] = str(error.retry_after_seconds)
     elif isinstance(error, errors.TooLargeError):
-        headers["Connection"] = "close"  # whoever sends too much does not keep a connection for it
+        headers["Connection"] = "close"  # a client that sends too much loses its connection
     dialect = record.dialect
     refusal = refusal_of(error, request_id=record.request_id)
     if dialect.status(refusal.problem) == HTTPStatus.UNAUTHORIZED:

@@ -1,6 +1,8 @@
-"""`POST /v1/explain`: the greedy translation of one sentence in detail. 200, or the refusals of a translation.
+"""`POST /v1/explain`: the greedy translation of one sentence in detail.
 
-Probabilities, softmax(Z'W), and cross-attention are those of the steps that chose the tokens. M is the mask that the
+Answers are 200, and refusals are those of a translation.
+
+Probabilities, softmax(Z'W), and cross-attention come from the steps that chose the tokens. M is the mask that the
 decoder adds to its scores QKᵀ/√d_k: 0 or the relative bias where a position may be seen, the lowest number elsewhere.
 """
 
@@ -32,11 +34,11 @@ LOWEST: dict[ComputeType, float] = {
     "float16": -65504.0,
     "int8": -3.4028234663852886e38,  # its activations are float32
 }
-"""M for hidden positions: the lowest number of each compute type."""
+"""The value of M at hidden positions: the lowest number of each compute type."""
 PROBABILITY_BYTES = 12
 MASK_BYTES = 24
 TOKEN_BYTES = 100
-"""Bytes of JSON: a number of either kind with its comma, and a token with its names."""
+"""Upper bounds in bytes of JSON: a number of either kind with its comma, and a token with its names."""
 
 
 class CheckpointSource(Protocol):
@@ -60,7 +62,7 @@ def create_route(admission: Admission, engine: CheckpointSource) -> DocumentedRo
 
 
 class ExplainEndpoint:
-    """ASGI."""
+    """The ASGI app of `/v1/explain`."""
 
     def __init__(self, admission: Admission, engine: CheckpointSource) -> None:
         self._admission = admission

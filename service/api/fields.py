@@ -52,7 +52,7 @@ async def read_fields(scope: Scope, body: bytes, *, lists: frozenset[str] = froz
 
 
 def validated(model: type[M], fields: Fields, *, phrase: Callable[[str, str], str]) -> M:
-    """Raises InvalidRequestError with the message that `phrase` makes of the first invalid field and its error."""
+    """Validate the fields. Raises InvalidRequestError; `phrase` makes its message of the first bad field and error."""
     try:
         return model.model_validate(fields.values)
     except ValidationError as error:
@@ -73,7 +73,7 @@ def parse_url_encoded(content: bytes) -> list[tuple[str, str]]:
 
 
 async def _parse_multipart(headers: Headers, body: bytes) -> list[tuple[str, str]]:
-    """Files are refused. Parts need no limit of their own: the body has one.
+    """Parse a form, and refuse files. Parts need no limit of their own: the body has one.
 
     Only the boundary is passed on: Starlette would decode with any codec that the header names, and some of Python's
     take minutes for a megabyte.

@@ -20,7 +20,7 @@ from service.api.record import record_of
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """`documented` is its Security Scheme Object in OpenAPI."""
+    """`documented` is the scheme's Security Scheme Object in OpenAPI."""
 
     name: str
     documented: Mapping[str, str]
@@ -30,7 +30,7 @@ BEARER = Scheme("Bearer", {"type": "http", "scheme": "bearer"})
 
 
 class HeaderKeys:
-    """ASGI around a route, or the part of one that is for requests with a key. Raises KeyRefusedError."""
+    """ASGI around a route, or around the part of a route that needs a key. Raises KeyRefusedError."""
 
     def __init__(self, app: ASGIApp, *, keys: ApiKeys, scheme: Scheme = BEARER) -> None:
         self._app = app
@@ -46,14 +46,17 @@ class HeaderKeys:
         await self._app(scope, receive, send)
 
     def _presented(self, scope: Scope) -> bytes | None:
-        """Nothing where there are two headers: a proxy in front may have read the other one."""
+        """The key that was sent. Two headers count as none: a proxy in front may have read the other one."""
         values = [value for name, value in scope["headers"] if name == b"authorization"]
         match = self._credentials.fullmatch(values[0]) if len(values) == 1 else None
         return None if match is None else match[1]
 
 
 class UnknownPaths(Route):
-    """Matched where no other route has the path: a partial match is the router's last choice, the first one wins."""
+    """Matches paths that no other route has.
+
+    The match is partial: the router takes the first partial match, and only if no route matches fully.
+    """
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         match, child_scope = super().matches(scope)
@@ -63,9 +66,9 @@ class UnknownPaths(Route):
 def behind_keys(
     routes: Sequence[DocumentedRoute], keys: ApiKeys, *, scheme: Scheme = BEARER, prefix: str | None = None
 ) -> list[BaseRoute]:
-    """All `routes`, and the paths below `prefix` that are none of them: which exist is for those with a key to know.
+    """Put `routes` behind keys, and unknown paths below `prefix`, so that only clients with a key learn which exist.
 
-    As they are where no key is required.
+    If no key is required, the routes are returned unchanged.
     """
     if not keys.is_required:
         return list(routes)

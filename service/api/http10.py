@@ -1,4 +1,4 @@
-"""Answers to HTTP/1.0 clients, who know no chunked coding: one of unknown length ends with its connection."""
+"""Answers to HTTP/1.0 clients, which do not support chunks: an answer of unknown length ends with its connection."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ class EndsWithConnection:
         self._cycle = cycle
         self._is_of_unknown_length = False
         self._turn = asyncio.Lock()
-        """A stream may send a comment beside an event, and the lengths below are those of one message."""
+        """Held while a message is sent: a stream may send a comment beside an event, and lengths are per message."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_without_chunks(message: Message) -> None:

@@ -1,7 +1,7 @@
 """Bodies in a content coding: gzip and deflate are inflated as they arrive, others are refused with 415.
 
-The limit on bodies holds for what comes out, of which never more than one byte over the limit is made. Data that cannot
-be inflated is a malformed body.
+The limit on bodies applies to the inflated data, and inflation stops one byte over the limit. Data that cannot be
+inflated is a malformed body.
 """
 
 import asyncio
@@ -16,17 +16,17 @@ from service.api.errors import MalformedError
 from service.errors import quoted
 
 GZIP_BITS, ZLIB_BITS, RAW_BITS = 31, 15, -15
-"""The formats, as zlib has them in its window bits."""
+"""The formats, as window bits of zlib."""
 CODINGS = ("gzip", "x-gzip", "deflate")
 SLICE_BYTES = 8 << 10
-"""Inflated between two turns of the event loop, to a thousand times as much at most.
+"""Compressed bytes inflated between two turns of the event loop, to at most a thousand times as many.
 
-Small, because each of the members that gzip data may consist of copies the rest of its slice.
+A slice is small, because gzip data may have many members, and every member copies the rest of its slice.
 """
 
 
 def content_coding(headers: Headers) -> str:
-    """In lower case; empty if the body is as it is."""
+    """The content coding in lower case; empty if the body has none."""
     codings = ",".join(headers.getlist("content-encoding")).lower().split(",")
     return ", ".join(coding for each in codings if (coding := each.strip()) not in ("", "identity"))
 
@@ -43,7 +43,7 @@ class InflatedBody:
         self._has_ended = False
 
     async def receive(self) -> Message:
-        """Raises HTTPException for a coding that is not read and over the limit, MalformedError for broken data."""
+        """Raises HTTPException for an unsupported coding or over the limit, and MalformedError for broken data."""
         if self._coding not in CODINGS:
             detail = f"Content-Encoding {quoted(self._coding)} is not read: send gzip, deflate or identity"
             raise HTTPException(415, detail, {"Accept-Encoding": "gzip, deflate"})
@@ -76,7 +76,7 @@ class InflatedBody:
         return b"".join(pieces)
 
     def _stream_for(self, data: bytes) -> "zlib._Decompress":
-        """The current one, or a new one at the start of the body and of each further member of gzip data."""
+        """The current stream, or a new one at the start of the body and of each further member of gzip data."""
         if self._stream is not None and not self._stream.eof:
             return self._stream
         if self._coding != "deflate":

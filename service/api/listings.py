@@ -25,7 +25,7 @@ class LoadedCheckpoints(Protocol):
 
 
 def languages_answer(languages: Mapping[str, list[str]]) -> LanguagesAnswer:
-    """`languages`: every source language with its targets."""
+    """`languages` maps every source language to its targets."""
     return LanguagesAnswer(
         [LanguageEntry(code, Language.get(code).display_name(), targets) for code, targets in languages.items()]
     )

@@ -72,7 +72,7 @@ class RequestRecorder:
 
         try:
             await self._app(scope, receive, send_with_id)
-            record.is_delivered = False  # until that is known, which a shutdown may cut short
+            record.is_delivered = False  # until the delivery is known; a shutdown may cut the wait short
             record.is_delivered = await wait_delivered(scope)
         finally:
             self._account(scope, record, began, trace)

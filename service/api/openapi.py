@@ -26,7 +26,7 @@ SCHEMAS = "#/components/schemas/"
 OPENAPI_VERSION = "3.1.0"
 
 COMMON_PROBLEMS = (413, 431, 500)
-"""Any route: a body or a URL over its limit, an internal error."""
+"""The refusals of any route: a body or a URL over its limit, or an internal error."""
 BODY_PROBLEMS = (415,)
 WORK_PROBLEMS = (400, 422, 429, 503, 504)
 RETRYABLE = frozenset({429, 503})
@@ -53,9 +53,9 @@ class Operation:
     stream: str = ""
     media_type: str | None = None
     status: int = 200
-    """Of an answer."""
+    """The status of an answer that is not a refusal."""
     problems: tuple[int, ...] = ()
-    """The native statuses of what can be refused; the dialect puts them into its own."""
+    """The native statuses of the refusals; the dialect maps them to its own."""
     dialect: Dialect = NATIVE
 
     def error_statuses(self, *, has_key: bool) -> list[int]:
@@ -70,7 +70,7 @@ class Operation:
 class Guard:
     """Lets requests with a key through, and raises KeyRefusedError for others.
 
-    `scheme` is its Security Scheme Object in OpenAPI.
+    `scheme` is the guard's Security Scheme Object in OpenAPI.
     """
 
     wrap: Callable[[ASGIApp], ASGIApp]
@@ -93,7 +93,7 @@ class DocumentedRoute(Route):
         self._answer: ASGIApp = self._answer_within if guard is None else guard.wrap(self._answer_within)
 
     def behind(self, guard: Guard) -> "DocumentedRoute":
-        """The same with all of its answers behind `guard`, 405 included."""
+        """The same route with all of its answers behind `guard`, 405 included."""
         return DocumentedRoute(self.operation, self.endpoint, guard=guard)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,7 +1,7 @@
 """`GET /`: the playground, a page over the native API, and its files under `/playground/`.
 
-The files are read once, at the start, and answered from memory: 200, or 304 where the browser has them. They load
-nothing from elsewhere and need no key, and have no inline scripts or styles, so that the policy can be strict.
+The files are read once, at the start, and served from memory: 200, or 304 if the browser has them. They load nothing
+from elsewhere, need no key, and have no inline scripts or styles, so that the policy can be strict.
 """
 
 from collections.abc import Awaitable, Callable

@@ -33,7 +33,7 @@ async def read_body(receive: Receive) -> bytes:
 
 
 def read_json(model: type[M], scope: Scope, body: bytes) -> M:
-    """Raises HTTPException for a body that is of another type by its own account."""
+    """Raises HTTPException if the Content-Type names another type than JSON."""
     content_type = Headers(scope=scope).get("content-type", "")
     if not _may_be_json(content_type):
         raise HTTPException(415, f"Content-Type {quoted(content_type)} is not read here: send application/json")
@@ -41,7 +41,7 @@ def read_json(model: type[M], scope: Scope, body: bytes) -> M:
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
-    """A JSON object."""
+    """Parse a JSON object."""
     try:
         # Not pydantic's own parser: it rejects lone surrogates without naming the field.
         fields = json.loads(body.decode("utf-8-sig"))
@@ -59,7 +59,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
 
 def read_query(model: type[M], scope: Scope) -> M:
-    """A list field may be repeated; of other fields the last value counts."""
+    """Read the query. A list field may be repeated; the last value of any other field counts."""
     try:
         query = scope["query_string"].decode()
         pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=MAX_QUERY_FIELDS)
@@ -72,7 +72,7 @@ def read_query(model: type[M], scope: Scope) -> M:
 
 
 def collected(pairs: Iterable[tuple[str, str]], *, lists: Container[str]) -> dict[str, Any]:
-    """Fields by name: those in `lists` have all of their values, of others the last one counts."""
+    """The fields by name. A field in `lists` has all of its values, any other field the last one."""
     fields: dict[str, Any] = {}
     for name, value in pairs:
         if name in lists:
@@ -101,7 +101,7 @@ def _validate(model: type[M], fields: Mapping[str, Any], *, place: str) -> M:
 
 
 def _field_error(place: str, location: tuple[int | str, ...], message: str) -> FieldError:
-    """Leaves out the value, which may be long, private or not Unicode."""
+    """An error without the value, which may be long, private or not Unicode."""
     field = ".".join(shown(str(part)) for part in (place, *location))
     return FieldError(field, message.removeprefix("Value error, "))
 
@@ -111,6 +111,6 @@ def _malformed(field: str, message: str) -> MalformedError:
 
 
 def _may_be_json(content_type: str) -> bool:
-    """Also without a type, and under the one that browsers give to strings."""
+    """Whether a body may be JSON. It may also have no type, or the type that browsers give to strings."""
     media_type = content_type.partition(";")[0].strip().lower()
     return media_type in ("", "application/json", "text/plain") or media_type.endswith("+json")

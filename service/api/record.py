@@ -14,16 +14,16 @@ class RequestRecord:
 
     request_id: str
     dialect: Dialect
-    """Of the API whose path it is."""
+    """The dialect of the API that the path belongs to."""
     is_probe: bool = False
-    """Whether it only reads the state of the server."""
+    """Whether the request only reads the state of the server."""
     is_stream: bool = False
     outcome: str | None = None
     status: int | None = None
     is_delivered: bool = True
-    """False where the client did not take the whole answer."""
+    """False if the client did not take the whole answer."""
     key: str | None = None
-    """The name of the API key that it came with."""
+    """The name of the request's API key."""
     texts: tuple[str, ...] = ()
     usage: Usage | None = None
 

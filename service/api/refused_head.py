@@ -1,7 +1,7 @@
-"""Requests that the connection refuses: for their head, for the time it took, or for the number of connections.
+"""Answers requests that the connection refuses because of their head, its slow arrival or too many connections.
 
-The connection only notes the refusal in the scope, so that its answer has an id, a line in the log, a count in the
-metrics and the form of its API, as any other answer has.
+The connection only notes the refusal in the scope, so that the answer has an id, a line in the log, a count in the
+metrics and the format of its API, like any other answer.
 """
 
 from starlette.exceptions import HTTPException
@@ -11,7 +11,7 @@ from service.api.admission import RefusalObserver
 from service.api.errors import PROBLEMS, TooManyConnectionsError, answer_error, refuse
 
 EXTENSION = "kakehashi.refused_head"
-"""In the ASGI scope's extensions: the RefusedHead."""
+"""The key of the RefusedHead in the ASGI scope's extensions."""
 RefusedHead = HTTPException | TooManyConnectionsError
 
 

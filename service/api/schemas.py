@@ -1,4 +1,4 @@
-"""Bodies and queries, with the names of the contract. Numbers are finite and bounded; lists fail at the first error."""
+"""Bodies and queries, named as in the contract. Numbers are finite and bounded; lists fail at the first error."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ MAX_INT = 2**31 - 1
 MAX_LANGUAGE_CHARACTERS = 35
 MAX_MODEL_CHARACTERS = 1024
 MAX_TARGETS = 512
-"""More than the languages of any model."""
+"""The limit of target languages, more than any model has."""
 MAX_EXTRAS = 8
 NUM_TOP_TOKENS = 5
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -54,7 +54,7 @@ UnicodeText = Annotated[str, AfterValidator(_is_unicode)]
 Text = Annotated[UnicodeText, AfterValidator(_has_text)]
 LanguageCode = Annotated[str, Field(min_length=1, max_length=MAX_LANGUAGE_CHARACTERS), AfterValidator(_is_unicode)]
 LookedUpCode = Annotated[UnicodeText, AfterValidator(lambda code: code[: MAX_LANGUAGE_CHARACTERS + 1])]
-"""For APIs that call a code of any length unsupported: one that is too long is cut, and is no language either way."""
+"""A code for APIs that call a code of any length unsupported. Long codes are cut; they are no languages anyway."""
 ModelName = Annotated[str, Field(max_length=MAX_MODEL_CHARACTERS), AfterValidator(_is_unicode)]
 Seconds = Annotated[float, Field(gt=0)]
 Term = Annotated[
@@ -125,11 +125,11 @@ class TranslationQuery(BaseModel):
 
     @property
     def nulls(self) -> frozenset[int]:
-        """The places of texts that are null. They are translated as blanks, and come back as null."""
+        """The indices of the texts that are null. They are translated as empty texts, and come back as null."""
         return frozenset(index for index, text in enumerate(self.text) if text is None)
 
     def to_work(self) -> Work:
-        """Raises UnsupportedOptionError for what this server does not serve, and options that exclude each other."""
+        """Raises UnsupportedOptionError for options that this server does not serve or that exclude each other."""
         if "timings" in self.extras:
             raise UnsupportedOptionError("return timings is not supported by this server yet")
         if self.num_hypotheses > self.beam_size:
@@ -195,7 +195,7 @@ class TranslationBody(TranslationQuery):
 
 
 class ExplainBody(BaseModel):
-    """One sentence, in a pair that a checkpoint was trained in; `k` is how many tokens to show of each step."""
+    """One sentence, in a pair that a checkpoint was trained in; `k` tokens are shown for each step."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -223,7 +223,7 @@ class ExplainBody(BaseModel):
 
 
 class DetectBody(BaseModel):
-    """Texts whose languages are detected, each by itself, among those of the server or of one model."""
+    """Texts whose languages are detected independently, among those of the server or of one model."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 

@@ -45,7 +45,7 @@ async def until_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     Call it only after the request's body has been read, because it drops all messages.
     """
     try:
-        # In this task: a timeout that the hang-up triggers takes half the time of racing two tasks.
+        # `work` runs in this task: a timeout that the hang-up triggers takes half the time of racing two tasks.
         async with asyncio.timeout(None) as gone:
             watch = asyncio.ensure_future(_hang_up(receive))
             watch.add_done_callback(lambda _: _set_off(gone))
@@ -127,7 +127,7 @@ class EventWriter:
 
 
 async def _break_silences(writer: EventWriter) -> None:
-    """Write a comment after every silence. A chunk that the client has not taken yet is none."""
+    """Write a comment after every silence. A chunk that the client has not taken yet is not a silence."""
     while True:
         if writer.is_sending:
             await asyncio.sleep(SILENCE_SECONDS)

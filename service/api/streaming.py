@@ -1,6 +1,7 @@
 """Streams a translation in the events of any API.
 
-Refusals come before the first byte. Later errors are the last event. A stream without one was cut off by its client.
+Refusals come before the first byte. A later error becomes the last event. A stream without a last event was cut off by
+its client.
 """
 
 import time

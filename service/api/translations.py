@@ -1,7 +1,7 @@
 """`POST /v1/translations` and `GET /v1/translations/stream`.
 
-200 with the translations, or with the events `start`, `token`…, `translation`…, and one last `done` or `error`.
-Refused before the first byte: 400, 413, 422, 429, 503; 504 when the deadline passes before a plain answer.
+Answers are 200 with the translations or the events `start`, `token`…, `translation`…, and one last `done` or `error`.
+Refusals before the first byte are 400, 413, 422, 429 and 503, and 504 when the deadline passes before a plain answer.
 """
 
 from collections.abc import Sequence
@@ -59,7 +59,7 @@ def create_routes(admission: Admission) -> list[DocumentedRoute]:
 
 
 class TranslationEndpoint:
-    """ASGI."""
+    """The ASGI app of `/v1/translations`."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
@@ -75,7 +75,7 @@ class TranslationEndpoint:
 
 
 class StreamEndpoint:
-    """ASGI. HEAD is admitted or refused like GET but translates nothing."""
+    """The ASGI app of `/v1/translations/stream`. HEAD is admitted or refused like GET but translates nothing."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
@@ -131,7 +131,7 @@ def _encode(item: TokenEvent | Translation, nulls: frozenset[int]) -> bytes:
 
 
 def _as_sent(translation: Translation, nulls: frozenset[int]) -> Translation:
-    """A text that is null comes back as null."""
+    """The translation as it is sent: a text that is null comes back as null."""
     if translation.text_index not in nulls:
         return translation
     return msgspec.structs.replace(translation, text=None, hypotheses=[])

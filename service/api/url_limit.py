@@ -1,12 +1,12 @@
-"""URLs that are too long to be parsed: their query is dropped, and a route that gets such a request refuses it."""
+"""URLs that are too long to be parsed: their query is dropped, and the route refuses the request."""
 
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 URL_TOO_LONG = "kakehashi.url_too_long"
-"""In the ASGI scope's extensions, where `service/api/connection.py` has dropped the query."""
+"""A key in the ASGI scope's extensions, set if `service/api/connection.py` has dropped the query."""
 MAX_URL_BYTES = (64 << 10) - 1
-"""More than this the parser does not take."""
+"""The longest URL that the parser accepts."""
 URL_DETAIL = f"the URL is longer than {MAX_URL_BYTES} bytes: use POST, with the text in the body"
 
 

@@ -1,4 +1,4 @@
-"""Glossaries in the memory of the service process; they end with it."""
+"""Glossaries in the memory of the service process. They are lost when it ends."""
 
 from collections import defaultdict
 from collections.abc import Mapping

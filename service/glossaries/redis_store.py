@@ -1,6 +1,6 @@
 """Glossaries in Redis, which all replicas share and which outlive them.
 
-Each owner has two hashes by id: one of what a list shows, and one of terms.
+Every owner has two hashes keyed by glossary id: one holds the `GlossaryInfo`, the other the terms.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ class RedisGlossaries:
     """Owns and closes `client`."""
 
     def __init__(self, client: RedisClient, *, max_glossaries: int) -> None:
-        """`max_glossaries` is the limit of each owner; requests at the same moment may get past it."""
+        """`max_glossaries` is the limit of each owner; concurrent requests may exceed it."""
         self._client: Any = client  # redis-py types these commands as synchronous or asynchronous
         self._max_glossaries = max_glossaries
 
@@ -60,7 +60,7 @@ class RedisGlossaries:
 
 
 def _infos(owner: Owner) -> str:
-    return f"{KEY_PREFIX}{owner or ''}:infos"  # no key has an empty name
+    return f"{KEY_PREFIX}{owner or ''}:infos"  # no API key has an empty name
 
 
 def _terms(owner: Owner) -> str:

@@ -1,4 +1,4 @@
-"""Glossaries with names, and what keeps them."""
+"""Stored glossaries, and the interface of their stores."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -6,7 +6,7 @@ from typing import Protocol
 import msgspec
 
 Owner = str | None
-"""The name of an API key; None where none is required."""
+"""The name of an API key; None if no key is required."""
 
 
 class GlossaryInfo(msgspec.Struct, frozen=True):
@@ -27,15 +27,15 @@ class GlossaryStore(Protocol):
     """
 
     async def add(self, owner: Owner, info: GlossaryInfo, terms: Mapping[str, str]) -> None:
-        """Raises TooLargeError if the owner has as many as the store allows."""
+        """Raises TooLargeError if the owner already has as many glossaries as the store allows."""
 
     async def list_all(self, owner: Owner) -> list[GlossaryInfo]:
-        """The oldest first."""
+        """The glossaries of the owner, oldest first."""
 
     async def find(self, owner: Owner, glossary_id: str) -> GlossaryInfo | None: ...
     async def find_terms(self, owner: Owner, glossary_id: str) -> Mapping[str, str] | None: ...
     async def remove(self, owner: Owner, glossary_id: str) -> bool:
-        """Whether it was there."""
+        """Remove a glossary. Returns whether it existed."""
 
 
 def too_many(limit: int) -> str:

@@ -28,7 +28,7 @@ class WatchedEngine(Protocol):
 
 
 class EngineTelemetry:
-    """An `EngineObserver`. The series of shared work start at zero, so that the first shows as an increase."""
+    """An `EngineObserver`. The series of shared work start at zero, so that the first count shows as an increase."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics

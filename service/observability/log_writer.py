@@ -1,4 +1,4 @@
-"""Lines of the log on their way out, which nothing waits for: a pipe that nobody reads must not stop the server."""
+"""Writes the log without blocking the code that logs: a pipe that nobody reads must not stop the server."""
 
 import logging
 import os
@@ -13,9 +13,9 @@ FLUSH_SECONDS = 1.0
 
 
 class LogWriter(logging.Handler):
-    """Formats records where they are made, and writes them to `descriptor` in a thread of its own.
+    """Formats records in the thread that logs them, and writes them to `descriptor` in a thread of its own.
 
-    Records that find MAX_PENDING_BYTES waiting are dropped and counted. When writing goes on, a line has their number.
+    Records that would exceed MAX_PENDING_BYTES are dropped and counted. Once writing resumes, a line gives the number.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -27,10 +27,10 @@ class LogWriter(logging.Handler):
         self._num_dropped = 0
         self._thread: threading.Thread | None = None
         self._news = threading.Condition()
-        os.register_at_fork(after_in_child=self._begin)  # a thread does not come along
+        os.register_at_fork(after_in_child=self._begin)  # a fork does not copy the thread
 
     def observe_drops(self, observe_drop: Callable[[], None]) -> None:
-        """Call this for each record that is dropped from here on."""
+        """Call `observe_drop` for each record that is dropped from now on."""
         self._observe_drop = observe_drop
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -50,7 +50,7 @@ class LogWriter(logging.Handler):
                 self._thread.start()
 
     def flush(self) -> None:
-        """Wait until everything is written, for FLUSH_SECONDS at most. Called at the end of the process."""
+        """Wait until everything is written, for at most FLUSH_SECONDS. Called when the process exits."""
         end = time.monotonic() + FLUSH_SECONDS
         with self._news:
             self._news.wait_for(lambda: not self._num_pending_bytes, max(0.0, end - time.monotonic()))
@@ -84,8 +84,8 @@ class LogWriter(logging.Handler):
         return self.format(record).encode() + b"\n"
 
     def _write(self, line: bytes) -> None:
-        """Past the buffers of `sys.stderr`, whose lock would hold up the end of the process."""
-        with suppress(OSError):  # there is nobody left to read it
+        """Write past the buffers of `sys.stderr`, whose lock would delay the exit of the process."""
+        with suppress(OSError):  # the reader is gone
             while line:
                 line = line[os.write(self._descriptor, line) :]
 

@@ -1,4 +1,4 @@
-"""The Prometheus metrics, with the names of the contract. Labels are bounded: never a text, a key or an address."""
+"""The Prometheus metrics, named as in the contract. Labels are bounded: never a text, a key or an address."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
@@ -140,7 +140,7 @@ class Metrics:
             ["model", "model_type", "compute_type", "fingerprint"],
             registry=registry,
         )
-        ProcessCollector(namespace="kakehashi", registry=registry)  # of this process, the service's
+        ProcessCollector(namespace="kakehashi", registry=registry)  # of the service process
 
     def describe_build(
         self, *, version: str, model: str, model_type: str, device: str, compute_type: str, isa: str, fingerprint: str
@@ -150,5 +150,5 @@ class Metrics:
         self.model_info.labels(model, model_type, compute_type, fingerprint[:FINGERPRINT_DIGITS]).set(1)
 
     def render(self) -> bytes:
-        """The text exposition format."""
+        """The metrics in the Prometheus text exposition format."""
         return generate_latest(self._registry)

@@ -4,7 +4,7 @@ from service.observability.metrics import Metrics
 
 
 class RequestTelemetry:
-    """The observer of the API."""
+    """An `ApiObserver`."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics

@@ -1,6 +1,6 @@
 """The spans of a request: a server span, with a child for each stage and each look-up in Redis.
 
-Stages become spans at the end of the request, from recorded times, so tracing costs nothing a token. A thread sends
+Stages become spans at the end of the request, from recorded times, so tracing costs nothing per token. A thread sends
 spans in batches. Attributes are routes, counts and kinds, never texts.
 """
 
@@ -54,7 +54,7 @@ class Tracing:
         return request_trace
 
     def _read(self, headers: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
-        """The headers that the propagators need; there may be several `tracestate`."""
+        """The headers that the propagators need. Several headers of one name, such as `tracestate`, are joined."""
         found: dict[str, str] = {}
         for name, value in headers:
             if (field := self._fields.get(name)) is not None:
@@ -103,7 +103,7 @@ class RequestTrace:
         return trace.format_trace_id(self._span.get_span_context().trace_id)
 
     def add_stages(self, timeline: Timeline, *, ended: float, attributes: Attributes) -> None:
-        """`attributes` belong to the stage `decode`."""
+        """Add a span for each stage that was reached. `attributes` belong to the stage `decode`."""
         if not self._is_recording:
             return
         for stage in timeline.stages(ended):
@@ -118,7 +118,7 @@ class RequestTrace:
             )
 
     def add_look_up(self, name: str, *, began: float, attributes: Attributes, is_call: bool = False) -> None:
-        """Add a look-up that has just ended; `is_call`: it was a request to another server."""
+        """Add a look-up that has just ended. `is_call` marks a request to another server."""
         if self._is_recording:
             kind = SpanKind.CLIENT if is_call else SpanKind.INTERNAL
             self._add(name, began, time.monotonic(), kind=kind, attributes=attributes)

@@ -1,6 +1,6 @@
 """The start and end times of a request's stages.
 
-Times are seconds of the monotonic clock, which all processes of a machine share; 0: not reached.
+Times are seconds of the monotonic clock, which all processes of a machine share; 0 means not reached.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ class Stage:
 
 @dataclass(slots=True)
 class Timeline:
-    """`encode` is the batch that encoded the first of its sources; the others follow while it decodes."""
+    """The stage `encode` covers the batch that encoded the first source; later batches run during `decode`."""
 
     admitted_at: float = 0.0
     submitted_at: float = 0.0
@@ -33,7 +33,7 @@ class Timeline:
     streaming_at: float = 0.0
 
     def start_sentence(self, slot_at: float, *, encode_seconds: float) -> None:
-        """A sentence got its slot. `encode_seconds` is 0 if its source did not have to be encoded."""
+        """Record that a sentence got its slot. `encode_seconds` is 0 if its source did not have to be encoded."""
         self.first_slot_at = min(self.first_slot_at or slot_at, slot_at)
         self.last_slot_at = max(self.last_slot_at, slot_at)
         if encode_seconds and slot_at < (self.encode_began_at or inf):  # workers report in any order

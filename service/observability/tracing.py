@@ -1,6 +1,7 @@
-"""OpenTelemetry spans of requests: off unless `OTEL_EXPORTER_OTLP_ENDPOINT` is set, and then none of its SDK is loaded.
+"""OpenTelemetry tracing of requests, off unless `OTEL_EXPORTER_OTLP_ENDPOINT` is set.
 
-The SDK reads the other standard variables itself. Code that works on a request gets its trace from here.
+While it is off, the SDK is not loaded. The SDK reads the other standard variables itself. Code that works on a request
+gets its trace from `current_trace`.
 """
 
 from collections.abc import Mapping
@@ -32,7 +33,7 @@ def set_current_trace(trace: "RequestTrace") -> None:
 
 
 def start_tracing(environment: Mapping[str, str], *, version: str) -> "Tracing | None":
-    """Returns None if tracing is off. Raises TracingError."""
+    """Start tracing; None if it is off. Raises TracingError."""
     is_disabled = environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
     if not environment.get(ENDPOINT_VARIABLE) or is_disabled or environment.get("OTEL_TRACES_EXPORTER") == "none":
         return None

@@ -27,7 +27,7 @@ from service.translation.routing import Catalogue
 
 
 class TranslateEndpoint:
-    """ASGI."""
+    """The ASGI app of `/v2/translate`."""
 
     def __init__(self, admission: Admission, usage: CharacterUsage, glossaries: Glossaries) -> None:
         self._admission = admission
@@ -51,7 +51,10 @@ class TranslateEndpoint:
 
 
 class LanguagesEndpoint:
-    """ASGI. `type` is in the query, or in a form in the body of the GET, as DeepL's Python client sends it."""
+    """The ASGI app of `/v2/languages`.
+
+    `type` is in the query, or in a form in the body of the GET, as DeepL's Python client sends it.
+    """
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._entries = {"source": source_entries(catalogue), "target": target_entries(catalogue)}
@@ -63,7 +66,7 @@ class LanguagesEndpoint:
 
 
 class UsageEndpoint:
-    """ASGI."""
+    """The ASGI app of `/v2/usage`."""
 
     def __init__(self, usage: CharacterUsage) -> None:
         self._usage = usage

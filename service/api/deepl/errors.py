@@ -1,4 +1,4 @@
-"""DeepL's errors: `{"message", "detail"}`, both strings. Its clients depend on statuses, and know no 401 or 422."""
+"""DeepL's errors: `{"message", "detail"}`, both strings. Its clients depend on statuses, and expect no 401 or 422."""
 
 import msgspec
 

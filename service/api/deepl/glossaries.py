@@ -1,4 +1,4 @@
-"""The glossaries of the key that a request came with, as DeepL's API has them."""
+"""DeepL's glossaries; every API key has its own."""
 
 from collections.abc import Mapping
 from time import time
@@ -49,7 +49,10 @@ class Glossaries:
         return _found(await self._store.find_terms(record_of(scope).key, glossary_id))
 
     async def terms_for(self, scope: Scope, body: DeepLTranslateBody) -> Mapping[str, str] | None:
-        """Of the glossary that a translation names, if any. Raises InvalidRequestError if it has other languages."""
+        """The terms of the glossary that a translation names, if any.
+
+        Raises InvalidRequestError if its languages differ, and HTTPException 404.
+        """
         if not body.glossary_id:
             return None
         if not body.source_lang:
@@ -72,5 +75,5 @@ def _found(value: T | None) -> T:
 
 
 def _language(code: str) -> str:
-    """Glossaries are not of regions."""
+    """The language without its region: glossaries have no regions."""
     return code.replace("_", "-").partition("-")[0].lower()

@@ -14,7 +14,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x80-\x9f\u2028\u2029]")
 
 
 def parse_entries(entries: str, entries_format: EntriesFormat) -> dict[str, str]:
-    """The terms. Blank lines are skipped; the codes of languages that may follow in CSV are not read.
+    """Parse the terms. Blank lines are skipped, and language codes that follow the terms in CSV are ignored.
 
     Raises InvalidRequestError, which names the entry.
     """

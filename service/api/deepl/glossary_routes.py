@@ -1,6 +1,6 @@
-"""DeepL's glossaries, version 2: `/v2/glossaries` and what is below it, and `GET /v2/glossary-language-pairs`.
+"""DeepL's glossaries, version 2: `/v2/glossaries` and the paths below it, and `GET /v2/glossary-language-pairs`.
 
-`POST` answers 201, `DELETE` 204, the others 200; refused with 400, 404, 413, 429, 500, 503.
+`POST` answers 201, `DELETE` 204, the others 200. Refusals are 400, 404, 413, 429, 500 and 503.
 """
 
 from starlette.requests import Request
@@ -100,7 +100,7 @@ def create_routes(admission: Admission, catalogue: Catalogue, glossaries: Glossa
 
 
 def _reading(path: str, summary: str, answer: type | None, *, problems: tuple[int, ...] = ()) -> Operation:
-    """Without a type of answer, it is in TSV."""
+    """A GET operation with a JSON answer of type `answer`, or an answer in TSV if that is None."""
     return Operation(
         method="GET",
         path=path,

@@ -1,6 +1,6 @@
 """DeepL: `POST /v2/translate`, `GET /v2/languages`, `GET|POST /v2/usage`; glossaries are in `glossary_routes`.
 
-200, or refused with 400, 413, 429, 500, 503, 504. With keys set, everything under `/v2` needs one (403).
+Answers are 200, refusals 400, 413, 429, 500, 503 and 504. If keys are set, all paths under `/v2` need one (403).
 """
 
 from service.api.admission import Admission

@@ -63,11 +63,11 @@ class DeepLTranslateBody(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_nulls(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Some JSON libraries write every field of an object, whether it is set or not."""
+        """Drop nulls, because some JSON libraries write every field of an object, whether it is set or not."""
         return {name: value for name, value in values.items() if value is not None}
 
     def num_billed(self) -> list[int]:
-        """The characters of each text, without markup, which it can take a while to read."""
+        """The number of characters of each text without its markup. Reading the markup can take a while."""
         language = MARKUP.get(self.tag_handling or "")
         return [len(text) if language is None else language.num_characters(text) for text in self.text]
 

@@ -22,17 +22,17 @@ Phrasing = Callable[[GenerateAnswer], object]
 
 
 def as_generation(answer: GenerateAnswer) -> object:
-    """For `/generate`: an object."""
+    """The answer of `/generate`: an object."""
     return answer
 
 
 def as_both_tasks(answer: GenerateAnswer) -> object:
-    """For `/`: a list of one."""
+    """The answer of `/`: a list of one object."""
     return [BothTasksAnswer(answer.generated_text, answer.generated_text, answer.details)]
 
 
 class GenerateEndpoint:
-    """ASGI. Streams if `phrase` is None or the body has `stream`."""
+    """An ASGI app that streams if `phrase` is None or the body has `stream`."""
 
     def __init__(self, admission: Admission, default: LanguagePair, *, phrase: Phrasing | None) -> None:
         self._admission = admission

@@ -1,6 +1,6 @@
 """Hugging Face: `POST /`, `POST /generate`, `POST /generate_stream`, `GET /info`.
 
-200, or refused with 401, 422, 424, 429, 500, 503, 504. `/info` is open.
+Answers are 200, refusals 401, 422, 424, 429, 500, 503 and 504. `/info` needs no key.
 """
 
 from starlette.requests import Request

@@ -27,7 +27,7 @@ NOT_SERVED = (
 
 
 class SearchParameters(BaseModel):
-    """How tokens are chosen. Each of `do_sample`, `temperature`, `top_k` and `top_p` turns sampling on."""
+    """Parameters of the search. Each of `do_sample`, `temperature`, `top_k` and `top_p` turns sampling on."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
@@ -86,7 +86,7 @@ class GenerateParameters(SearchParameters):
 
 
 class LanguageQuery(BaseModel):
-    """For clients that cannot send languages in the parameters. The parameters override the query."""
+    """Languages for clients that cannot send them in the parameters. The parameters override the query."""
 
     src_lang: LookedUpCode | None = None
     tgt_lang: LookedUpCode | None = None

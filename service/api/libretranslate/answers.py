@@ -16,7 +16,7 @@ def translate_answer(
 
 
 def detected_language(code: str, confidence: float) -> LibreDetectedLanguage:
-    """`confidence` from 0 to 1."""
+    """`confidence` is from 0 to 1."""
     return LibreDetectedLanguage(round(confidence * 100, 1), code)
 
 

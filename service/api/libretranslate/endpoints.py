@@ -1,4 +1,4 @@
-"""`/translate` and `/detect`. The key is a field, so that the order is: gate, body, key, fields, work."""
+"""`/translate` and `/detect`. The key is a field, so the order is: gate, body, key, fields, work."""
 
 from starlette.types import Receive, Scope, Send
 
@@ -15,7 +15,7 @@ from service.api.sse import until_gone
 
 
 class TranslateEndpoint:
-    """ASGI."""
+    """The ASGI app of `/translate`."""
 
     def __init__(self, admission: Admission, keys: ApiKeys) -> None:
         self._admission = admission
@@ -31,7 +31,7 @@ class TranslateEndpoint:
 
 
 class DetectEndpoint:
-    """ASGI."""
+    """The ASGI app of `/detect`."""
 
     def __init__(self, admission: Admission, keys: ApiKeys) -> None:
         self._admission = admission
@@ -55,7 +55,7 @@ async def _read(scope: Scope, receive: Receive, keys: ApiKeys) -> Fields:
 
 
 def _unix_lines(text: str) -> str:
-    """Browsers end the lines of a form with CR LF."""
+    """The text with LF for the CR LF that browsers put into forms, and without one line end at its end."""
     return text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
 
 

@@ -1,6 +1,6 @@
 """LibreTranslate: `POST /translate`, `POST /detect`, `GET /languages`, `GET /frontend/settings`, `GET /health`.
 
-200, or refused with 400, 403, 429, 500, 503, 504. Only `/translate` and `/detect` need a key.
+Answers are 200, refusals 400, 403, 429, 500, 503 and 504. Only `/translate` and `/detect` need a key.
 """
 
 from collections.abc import Callable

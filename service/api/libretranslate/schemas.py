@@ -16,7 +16,7 @@ MAX_ALTERNATIVES = 7
 """A beam search has at most 8 hypotheses, the best one included."""
 
 ApiKey = Annotated[Any, WithJsonSchema({"type": "string"})]
-"""Checked before the other fields are validated."""
+"""The key, which is checked before the other fields are validated."""
 
 
 def _as_list(q: object) -> object:
@@ -84,14 +84,17 @@ class LibreDetectBody(BaseModel):
 
 
 class LibreDetectedLanguage(msgspec.Struct, frozen=True):
-    """`confidence` in percent."""
+    """`confidence` is in percent."""
 
     confidence: float
     language: str
 
 
 class LibreTranslateAnswer(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """Values are lists if `q` was a list. Languages are present with `auto`, alternatives if they were requested."""
+    """Values are lists if `q` was a list.
+
+    Detected languages are present if `source` was `auto`, alternatives if they were requested.
+    """
 
     translated_text: str | list[str]
     detected_language: LibreDetectedLanguage | list[LibreDetectedLanguage] | None = None
