@@ -1,8 +1,8 @@
-"""Libraries that find the ends of sentences, side by side: python -m loadtests.bench.boundaries DATA_DIR.
+"""Compare libraries that find the ends of sentences: python -m loadtests.bench.boundaries DATA_DIR.
 
-Ten lines in a row of DATA_DIR's `NAME.en-XX.tsv` (English, tab, other) that end as sentences do are joined to a
-paragraph; the boundaries inside it are counted. The hard cases are those of `tests/data/boundaries.txt`. Only the
-library that the server uses is among our dependencies: `pip install` the others.
+Paragraphs are ten consecutive lines of DATA_DIR's `NAME.en-XX.tsv` (English, tab, other) that end as sentences do. The
+boundaries inside a paragraph are counted. The hard cases are those of `tests/data/boundaries.txt`. Our dependencies
+include only the library that the server uses: `pip install` the others.
 """
 
 import argparse
@@ -36,7 +36,7 @@ SETS = (
 )
 
 Cut = Callable[[str, str], Iterable[str]]
-"""A text and its language to stretches that, joined and without white space, are the text."""
+"""Cuts a text in a language into stretches, which joined make up the text, white space aside."""
 
 
 def sentencex(text: str, language: str) -> Iterable[str]:
@@ -64,7 +64,7 @@ def nupunkt(text: str, _: str) -> Iterable[str]:
 
 
 def icu(text: str, language: str) -> Iterable[str]:
-    """With CLDR's suppressions."""
+    """ICU's breaks with CLDR's suppressions."""
     from icu4py.breakers import SentenceBreaker
 
     return [text[start:stop] for start, stop in SentenceBreaker(text, f"{language}@ss=standard").segments()]
@@ -78,14 +78,14 @@ def _srx_rules() -> object:
 
 
 def languagetool(text: str, language: str) -> Iterable[str]:
-    """LanguageTool's rules."""
+    """The breaks of LanguageTool's rules."""
     from choppa import SrxTextIterator
 
     return list(SrxTextIterator(_srx_rules(), f"{language}_two", text))
 
 
 def served(text: str, language: str) -> Iterable[str]:
-    """What the server makes of its library."""
+    """The sentences of the server, which refines the results of its library."""
     from service.text.segmentation import segment
 
     return segment(text, language=language).sentences
@@ -134,7 +134,7 @@ def joined(sentences: Sequence[str], language: str) -> str:
 
 
 def ends(stretches: Iterable[str]) -> set[int]:
-    """Where all but the last end, counted in characters that are no white space."""
+    """The ends of all stretches but the last, counted in characters that are not white space."""
     lengths = [len("".join(stretch.split())) for stretch in stretches]
     return set(accumulate(length for length in lengths if length)) - {sum(lengths)}
 
@@ -156,7 +156,7 @@ def read_paragraphs(directory: Path, name: str, language: str) -> Iterator[Seque
 
 
 def microseconds(cut: Cut, text: str, language: str) -> float:
-    """Of each 1,000 characters."""
+    """The time in microseconds for 1,000 characters."""
     cut(text, language)
     began = time.process_time()
     cut(text, language)

@@ -1,9 +1,9 @@
-"""Libraries that detect languages, side by side: python -m loadtests.bench.detection DATA_DIR.
+"""Compare libraries that detect languages: python -m loadtests.bench.detection DATA_DIR.
 
-Each is restricted to the languages of DATA_DIR's `NAME.en-XX.tsv`, one pair a line: English, tab, other. Texts are
-cut from the lines with a fixed seed: a word of at least three letters, some words in a row, or the whole line. Japanese
-sets no spaces, so that two characters count as a word there. Every library runs in a process of its own. Only the one
-that the server uses is among our dependencies: `pip install` the others.
+Every library is restricted to the languages of DATA_DIR's `NAME.en-XX.tsv`, one pair a line: English, tab, other. Texts
+are cut from the lines with a fixed seed: a word of at least three letters, some words in a row, or the whole line.
+Japanese has no spaces, so two characters count as a word there. Every library runs in a process of its own. Our
+dependencies include only the library that the server uses: `pip install` the others.
 """
 
 import argparse
@@ -28,7 +28,7 @@ WARM_UP_TEXTS = 100
 NUM_FASTTEXT_LANGUAGES = 176
 
 Detect = Callable[[str], str]
-"""The most probable language."""
+"""Returns the code of a text's most probable language."""
 
 
 def lingua(codes: Sequence[str]) -> Detect:
@@ -69,7 +69,7 @@ def py3langid(codes: Sequence[str]) -> Detect:
 
 
 def served(codes: Sequence[str]) -> Detect:
-    """What the server makes of py3langid."""
+    """The detector of the server, which refines py3langid."""
     from service.text.language_detector import LanguageDetector
 
     detector = LanguageDetector(codes)
@@ -92,7 +92,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Shares of right answers by (language, length); CPU seconds a text by length; bytes that the library takes."""
+    """Shares of right answers by (language, length); CPU seconds a text by length; bytes of memory of the library."""
 
     accuracy: dict[tuple[str, str], float]
     seconds: dict[str, float]

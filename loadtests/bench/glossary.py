@@ -1,11 +1,11 @@
-"""Glossaries of one term: how often it is in the translation, and what that costs.
+"""Measure how often translations contain a glossary's single term, and the cost in quality.
 
     python -m loadtests.bench.glossary DATA_DIR
 
 DATA_DIR has `NAME.en-XX.tsv`, one pair a line: English, tab, other. A term is a word of a sentence whose counterpart in
-the reference is known by how often the two are together. It is given with that counterpart, and with a word that is
-made up, which the reference then has in its place. BLEU is the mean over all pairs of languages; pairs
-through English have no reference.
+the reference is known from how often the two occur together. The glossary gives the term that counterpart, or a made-up
+word, which then replaces the counterpart in the reference. BLEU is the mean over all pairs of languages; pairs through
+English have no reference.
 """
 
 from collections.abc import Sequence

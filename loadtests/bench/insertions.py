@@ -1,4 +1,4 @@
-"""Sentences with things inserted that are not language, and whether their translations still have them."""
+"""Insert things that are not language into sentences, and check whether translations keep them."""
 
 import re
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ _JAPANESE_PLACE = re.compile(r"(?<=[はがをにでとも、])")
 
 @dataclass(frozen=True, slots=True)
 class Insertion:
-    """`neighbours` are the words beside the first of the things; none in a language without spaces."""
+    """`neighbours` are the words beside the first thing; a language without spaces has none."""
 
     text: str
     things: tuple[str, ...]
@@ -50,7 +50,7 @@ class Insertion:
 
 
 def insert(sentence: str, kind: str, *, language: str, random: Random) -> Insertion | None:
-    """Things among the words of a sentence, at random; None if it has no place for them."""
+    """Insert things between the words of a sentence at random. Returns None if the sentence is too short for them."""
     num_places = 2 if kind == "tags" else NUM_OF_MIX if kind == "three of them" else 1
     spaced = sets_spaces(language)
     parts = sentence.split(" ") if spaced else [part for part in _JAPANESE_PLACE.split(sentence) if part]
@@ -67,7 +67,7 @@ def insert(sentence: str, kind: str, *, language: str, random: Random) -> Insert
 
 
 def _with_tags(parts: list[str], places: list[int], *, random: Random, separator: str) -> Insertion:
-    """A pair of tags around one or more words."""
+    """Insert a pair of tags around one or more words."""
     opening, closing = random.choice(TAGS)
     first, last = places
     parts[last - 1] += closing
@@ -76,7 +76,7 @@ def _with_tags(parts: list[str], places: list[int], *, random: Random, separator
 
 
 def is_verbatim(text: str, things: tuple[str, ...]) -> bool:
-    """Whether each of the things is in a text as often as it was inserted, and they stand in order."""
+    """Whether `text` contains every thing as often as it was inserted, in the same order."""
     place = 0
     for thing in things:
         place = text.find(thing, place)
@@ -87,7 +87,7 @@ def is_verbatim(text: str, things: tuple[str, ...]) -> bool:
 
 
 def is_beside(text: str, insertion: Insertion) -> bool | None:
-    """Whether the first thing stands beside a neighbour of its; None if neither is in the translation exactly once."""
+    """Whether the first thing stands beside a neighbour; None if neither is in the translation exactly once."""
     thing = re.escape(insertion.things[0])
     words = [re.escape(word) for word in insertion.neighbours if len(re.findall(rf"\b{re.escape(word)}\b", text)) == 1]
     if not words:

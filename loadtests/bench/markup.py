@@ -1,9 +1,9 @@
-"""Inline tags inserted into sentences and translated as HTML: python -m loadtests.bench.markup DATA_DIR.
+"""Translate sentences with inline tags as HTML, and count kept tags: python -m loadtests.bench.markup DATA_DIR.
 
 DATA_DIR has `NAME.en-XX.tsv`, one pair a line: English, tab, other. Each sentence gets one to three pairs of tags
-around words of its own, side by side or one in another, drawn with a fixed seed. The tags of a translation are kept if
-they are those of the source, verbatim and in order, which is well-formed, too. It is also counted how many pairs still
-have a word in them, and how many sentences have a warning.
+around its words, side by side or nested, drawn with a fixed seed. A translation keeps the tags if they are those of the
+source, verbatim and in order, and therefore well-formed. The tables also count the pairs that still enclose a word, and
+the sentences with a warning.
 """
 
 from collections.abc import Iterator
@@ -85,7 +85,7 @@ def _with_tags(sentences: list[str], language: str, *, num_sentences: int) -> li
 
 
 def _tagged(words: list[str], random: Random, *, separator: str) -> str:
-    """Each pair is around one to four words, inside the pair before it or after it."""
+    """The words with pairs of tags. A pair encloses one to four words, inside or after the pair before it."""
     before, after = [""] * len(words), [""] * len(words)
     start, end = 0, len(words)
     for opening, closing in random.sample(TAGS, random.randint(1, MOST_PAIRS)):
@@ -100,7 +100,7 @@ def _tagged(words: list[str], random: Random, *, separator: str) -> str:
 
 
 def _tags(text: str) -> list[str]:
-    """As they are written."""
+    """The tags of a text, as they are written."""
     tokens = list(html_tokens(text))
     ends = [*(token.start for token in tokens[1:]), len(text)]
     written = ((token.kind, text[token.start : end]) for token, end in zip(tokens, ends, strict=True))
@@ -108,7 +108,7 @@ def _tags(text: str) -> list[str]:
 
 
 def _have_words(text: str) -> Iterator[bool]:
-    """Of each pair of tags, whether there is a letter or digit in it."""
+    """Whether each pair of tags encloses a letter or digit."""
     open_tokens: list[Token] = []
     tokens = list(html_tokens(text))
     for token in tokens:

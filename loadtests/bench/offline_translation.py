@@ -1,4 +1,4 @@
-"""Requests translated as the service does it, without a server: its text handling around the engine in this process."""
+"""Translate requests as the service does but without a server: its text handling, and the engine in this process."""
 
 import argparse
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ def translation_parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def bundled_translator(*, num_threads: int) -> "OfflineTranslator":
-    """Of the bundled model in int8; torch takes `num_threads`."""
+    """A translator with the bundled model in int8. Sets the number of torch's threads to `num_threads`."""
     torch.set_num_threads(num_threads)
     model = read_model(str(BUNDLED_MODEL), Settings())
     return OfflineTranslator(model, load_transformer(model.checkpoint, compute_type="int8", device=torch.device("cpu")))
@@ -65,7 +65,7 @@ class OfflineTranslator:
         return [self._read(target_text, request.num_hypotheses) for target_text in target_texts]
 
     def _decode(self, passages: Passages) -> None:
-        """Both legs, and what goes on from decodes that were too short."""
+        """Decode both legs, and the continuations of decodes that were too short."""
         while specs := passages.take_new():
             decodes = passages.decoded[-len(specs) :]
 

@@ -1,4 +1,4 @@
-"""Sentences with a term whose translation is known, drawn from pairs of sentences, and made-up translations."""
+"""Find terms with known translations in pairs of sentences, and make up other translations for them."""
 
 import re
 from collections import Counter, defaultdict
@@ -24,7 +24,7 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class TermInSentence:
-    """`source` and its `translation` are in the sentence and in the reference once."""
+    """A term that occurs once in the sentence as `source`, and once in the reference as `translation`."""
 
     sentence: str
     reference: str
@@ -33,7 +33,7 @@ class TermInSentence:
 
 
 def draw_terms(data: Path, *, num_sentences: int) -> dict[Pair, list[TermInSentence]]:
-    """At most that many of each pair, and a few with the same term."""
+    """At most `num_sentences` sentences for each pair of languages, and only a few with the same term."""
     pairs: defaultdict[Pair, list[tuple[str, str]]] = defaultdict(list)
     for test_set in read_test_sets(data, limit=None):
         both = zip(test_set.sources, test_set.references, strict=True)
@@ -64,7 +64,7 @@ def _draw(pair: Pair, sentences: list[tuple[str, str]]) -> Iterator[TermInSenten
 
 
 def _translations(pair: Pair, sentences: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Of each word the one that is in the same pairs of sentences most (Dice's coefficient)."""
+    """Each word's translation: the word with which it shares most pairs of sentences (Dice's coefficient)."""
     sources: Counter[str] = Counter()
     targets: Counter[str] = Counter()
     together: Counter[tuple[str, str]] = Counter()

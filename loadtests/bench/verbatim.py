@@ -1,12 +1,13 @@
-"""Things that are not language, inserted into sentences and translated: python -m loadtests.bench.verbatim DATA_DIR.
+"""Insert things that are not language into sentences and translate them: python -m loadtests.bench.verbatim DATA_DIR.
 
 DATA_DIR has `NAME.en-XX.tsv`, one pair a line: English, tab, other. Sentences and places are drawn with a fixed seed,
-as many for each kind of thing and each pair. A translation is right if every thing is in it as often as in the source,
-character by character, and in the same order. Where a word beside the first thing is in the translation once, a name
-mostly, it is counted how often the thing still stands beside it, and so are the sentences with a warning.
+equally many for each kind of thing and each pair. A translation is right if it contains every thing as often as the
+source, character by character, and in the same order. If a word beside the first thing, mostly a name, occurs once in
+the translation, the table also counts whether the thing still stands beside it, and it counts the sentences with a
+warning.
 
-With --stand-ins, the things are replaced with each of these before translation, and counted where they come back once:
-what it would take to let the model itself carry them.
+With --stand-ins, every stand-in replaces the things before translation, and the translations that contain it exactly
+once are counted. This shows what it would take to let the model itself carry the things.
 """
 
 import argparse
@@ -113,7 +114,7 @@ def _add(count: Count, insertion: Insertion, text: str, *, has_warning: bool) ->
 
 
 def _stand_in_table(translator: OfflineTranslator, pairs: dict[Pair, list[str]], arguments: argparse.Namespace) -> str:
-    """Copied once, by stand-in and pair; a stand-in must be nothing that the service itself would take out."""
+    """The shares of stand-ins copied once, by stand-in and pair. The service itself must not take out a stand-in."""
     body = []
     for stand_in in tqdm(arguments.stand_ins, unit="stand-in"):
         row = [f"`{stand_in}`"]

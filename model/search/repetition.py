@@ -1,4 +1,4 @@
-"""Loops: an n-gram that comes again and again, all the same or but for one token of it (a counter, a mark)."""
+"""Find loops: an n-gram that repeats exactly, or with one token that varies (a counter, a mark)."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,8 @@ _SPANS = tuple(
 def is_looping(token_ids: list[int], *, more: int = 0) -> bool:
     """Whether the tokens end in an n-gram (n <= 8) repeated at least 4 times and over at least 16 tokens.
 
-    Where one token of the n-gram varies: at least 6 times and over at least 32 tokens. `more` tokens are added to each.
+    If one token of the n-gram varies, it takes at least 6 repetitions over at least 32 tokens. `more` is added to both
+    minimum spans, in tokens.
     This is called for every token of every row.
     """
     num_tokens = len(token_ids)
@@ -28,7 +29,7 @@ def is_looping(token_ids: list[int], *, more: int = 0) -> bool:
             continue
         if token_ids[-span - more : -n] == token_ids[n - span - more :]:
             return True
-        # Ordinary text rarely gets here: the count goes over all of the span in Python.
+        # Ordinary text rarely gets here, where Python iterates over the whole span.
         tail = token_ids[-varied_span - more :]
         is_long = len(tail) == varied_span + more
         if is_long and tail[-1] == tail[-1 - 2 * n] and longest_loop(tail, ngrams=(n,)) == len(tail):
@@ -37,10 +38,11 @@ def is_looping(token_ids: list[int], *, more: int = 0) -> bool:
 
 
 def longest_loop(token_ids: Sequence[int], *, ngrams: Sequence[int] = range(1, MAX_LOOP_NGRAM + 1)) -> int:
-    """The tokens of the longest stretch in which an n-gram, or all but one token of it, comes at least 3 times."""
+    """The number of tokens of the longest loop: an n-gram, or all but one token of it, at least 3 times in a row."""
     longest = 0
     for n in ngrams:
-        start, last_change = n, -1  # of a stretch in which tokens are those n before, but for one place of the n-gram
+        # In the stretch from `start` on, tokens equal those n before, except at one place of the n-gram.
+        start, last_change = n, -1
         for index in range(n, len(token_ids)):
             if token_ids[index] != token_ids[index - n]:
                 if n == 1:

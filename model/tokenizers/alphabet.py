@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 
 class Alphabet:
-    """Asks the tokenizer once about each character. Threads may share it."""
+    """Queries the tokenizer once for each character. Threads may share an instance."""
 
     def __init__(self, piece_ids: Callable[[str], list[int]], *, unk_token_id: int | None) -> None:
         """Without an unknown token, every character can be written."""
@@ -14,7 +14,7 @@ class Alphabet:
         self._lacking: set[str] = set()
 
     def lacking(self, text: str) -> set[str]:
-        """Those characters of `text` that would become the unknown token, white space and lone surrogates aside."""
+        """The characters of `text` that would become the unknown token, except white space and lone surrogates."""
         characters = set(text) - self._known
         for character in characters - self._lacking:
             (self._lacking if self._is_lacking(character) else self._known).add(character)

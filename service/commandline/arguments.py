@@ -1,4 +1,4 @@
-"""The arguments of the client commands, and the help that teaches them."""
+"""The arguments of the client commands, and their help."""
 
 import argparse
 import os
@@ -92,7 +92,7 @@ def add_detect(commands: "Commands") -> None:
 
 
 def add_bench(commands: "Commands") -> None:
-    """All arguments, `--help` too, are those of the benchmarks."""
+    """Add `bench`, which passes all arguments, even `--help`, on to the benchmarks."""
     bench = commands.add_parser(
         "bench",
         help="run the benchmarks of a checkout: `kakehashi bench --help`",

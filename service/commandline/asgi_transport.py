@@ -1,4 +1,4 @@
-"""An ASGI app as a server of `httpx2`, in this process. Bodies are passed on as they come, so that streams stream."""
+"""A transport of `httpx2` that calls an ASGI app in this process, and passes on bodies as they arrive."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Scope
 
 
 class AsgiTransport(httpx2.AsyncBaseTransport):
-    """`httpx2.ASGITransport` returns no answer before its end."""
+    """Streams responses, whereas `httpx2.ASGITransport` returns a response only when it is complete."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""`kakehashi bench`: the benchmarks, which only a checkout has."""
+"""`kakehashi bench`: runs the benchmarks, which only a checkout of the repository contains."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 def run_bench(arguments: Sequence[str], *, checkout: Path = CHECKOUT) -> NoReturn:
-    """Become `python -m loadtests.bench`. Raises CommandError where there is none."""
+    """Replace this process with `python -m loadtests.bench`. Raises CommandError if `checkout` has no benchmarks."""
     if not (checkout / "loadtests" / "bench").is_dir():
         raise CommandError(
             f"the benchmarks are not installed: they need a checkout of the repository, and {checkout} is none",

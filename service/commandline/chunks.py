@@ -1,13 +1,13 @@
-"""Texts in requests of bounded size, several at once, their answers in order."""
+"""Split texts into requests of bounded size, send several at once, and deliver the answers in order."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import TypeVar
 
 MAX_TEXTS = 128
-"""As many as a server takes by default."""
+"""The most that a server accepts by default."""
 MAX_CHARACTERS = 20_000
-"""Fewer than a server takes by default, so that a request takes seconds even on a slow machine."""
+"""Fewer than a server accepts by default, so that a request takes seconds even on a slow machine."""
 NUM_IN_FLIGHT = 4
 """Enough that the running batch stays full while answers and requests are on their way."""
 
@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 
 def chunked(texts: Iterable[str]) -> Iterator[list[str]]:
-    """In order; a text over the limit is a chunk by itself."""
+    """Chunks of texts, in order. A text over the limit is a chunk by itself."""
     chunk: list[str] = []
     num_characters = 0
     for text in texts:
@@ -38,7 +38,7 @@ async def run_in_order(
 ) -> None:
     """Work at several jobs at once and deliver their results in order; a job is taken only when there is room for it.
 
-    Raises the first error of `jobs`, `work` or `deliver`, and cancels what is under way.
+    Raises the first error of `jobs`, `work` or `deliver`, and cancels the jobs in flight.
     """
     room = asyncio.Semaphore(num_in_flight)
     started: asyncio.Queue[tuple[Job, asyncio.Task[Result]] | None] = asyncio.Queue()

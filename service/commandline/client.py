@@ -1,4 +1,4 @@
-"""A server's native API, as the commands use it."""
+"""The client of a server's native API that the commands use."""
 
 import asyncio
 import json
@@ -13,15 +13,15 @@ from service.commandline.errors import CommandError, ExitStatus
 from service.errors import quoted
 
 PATIENCE_SECONDS = 300.0
-"""How long a request is sent again that the server refuses for now."""
+"""How long a request is repeated while the server is busy."""
 BUSY = (429, 503)
 TOO_MUCH = (413, 504)
-"""Refusals of a request that half as many texts may not get."""
+"""Statuses of a request that may succeed with half as many texts."""
 
 
 @dataclass(frozen=True, slots=True)
 class TranslationOptions:
-    """`source_lang` None: detected. `model` None: the server chooses."""
+    """Without `source_lang` the language is detected; without `model` the server chooses one."""
 
     target_langs: tuple[str, ...]
     source_lang: str | None = None
@@ -42,23 +42,26 @@ class TranslationOptions:
 
 
 class Client:
-    """All raise CommandError: with the server's own words where it refuses, and where no server answers."""
+    """Sends requests to a server.
+
+    Every method raises CommandError if no server answers, or if the server refuses, then with the server's own words.
+    """
 
     def __init__(self, http: httpx2.AsyncClient, *, note: Callable[[str], None]) -> None:
-        """`note` is called with what a person who waits should know."""
+        """`note` is called with messages for the person who waits."""
         self._http = http
         self._note = note
         self._has_noted_waiting = False
 
     async def translate(self, texts: Sequence[str], options: TranslationOptions) -> list[tuple[str, ...]]:
-        """Of each text the translations, by target."""
+        """The translations of each text, one for each target."""
         answers = await self._post(texts, "/v1/translations", options.body, "translations")
         found = [each["text"] for each in answers]
         num_targets = len(options.target_langs)
         return [tuple(found[start : start + num_targets]) for start in range(0, len(found), num_targets)]
 
     async def detect(self, texts: Sequence[str], *, model: str | None = None) -> list[tuple[str, float]]:
-        """Of each text the language and the confidence, 0 to 1."""
+        """The language of each text, and the confidence from 0 to 1."""
 
         def body(texts: Sequence[str]) -> dict[str, object]:
             return {"text": list(texts)} | ({"model": model} if model else {})
@@ -67,7 +70,7 @@ class Client:
         return [(each["detected_source_lang"], each["confidence"]) for each in answers]
 
     async def stream(self, text: str, options: TranslationOptions) -> AsyncIterator[str]:
-        """The deltas of the translation into the one target."""
+        """The deltas of the translation into the single target language."""
         async with self._answer("POST", "/v1/translations", options.body([text], stream=True)) as answer:
             if answer.status_code != 200:
                 await _read(answer, [text])
@@ -89,7 +92,7 @@ class Client:
     async def _post(
         self, texts: Sequence[str], path: str, body: Callable[[Sequence[str]], object], field: str
     ) -> list[dict[str, Any]]:
-        """The list in that field of the answer. Texts that are too much for one request go in two."""
+        """The list in `field` of the answer. Texts that are too much for one request are sent in two."""
         async with self._answer("POST", path, body(texts)) as answer:
             if answer.status_code not in TOO_MUCH or len(texts) == 1:
                 return list((await _read(answer, texts))[field])
@@ -101,7 +104,7 @@ class Client:
 
     @asynccontextmanager
     async def _answer(self, method: str, path: str, body: object = None) -> AsyncIterator[httpx2.Response]:
-        """Once the server is not too busy for it; its body is not read yet."""
+        """The response, with its body unread. While the server is busy, the request is repeated."""
         time = asyncio.get_running_loop().time
         give_up_at = time() + PATIENCE_SECONDS
         try:
@@ -136,7 +139,7 @@ def _data(event: httpx2.ServerSentEvent) -> dict[str, Any]:
 
 
 async def _read(answer: httpx2.Response, texts: Sequence[str] = ()) -> Any:
-    """The JSON of a 200. Raises CommandError for all else."""
+    """The JSON of a 200. Raises CommandError for any other answer."""
     await answer.aread()
     try:
         content = answer.json()

@@ -1,4 +1,4 @@
-"""What the client commands do once their arguments are read. Translations go to stdout, all else to stderr."""
+"""The client commands, run with parsed arguments. Translations go to stdout, everything else to stderr."""
 
 import argparse
 import asyncio
@@ -25,7 +25,7 @@ STDIN, STDOUT = 0, 1
 
 
 def run(flags: argparse.Namespace) -> int:
-    """The exit status of a client command."""
+    """Run a client command. Returns its exit status."""
     commands: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, ExitStatus]]] = {
         "translate": _translate,
         "languages": _languages,
@@ -42,7 +42,7 @@ def run(flags: argparse.Namespace) -> int:
         return ExitStatus.INTERRUPTED
     except BrokenPipeError:
         return ExitStatus.PIPE_CLOSED
-    except OSError as error:  # a full disk, or a directory that may not be written
+    except OSError as error:  # such as a full disk, or a directory without write permission
         note(str(error))
         return ExitStatus.FAILED
 
@@ -116,7 +116,7 @@ async def _translate_files(
 
 
 def _check(flags: argparse.Namespace, kinds: Mapping[str, Rewrite]) -> None:
-    """Raises CommandError for arguments that do not go together."""
+    """Raise CommandError if the arguments contradict each other."""
     if flags.output is None:
         if flags.resume or flags.columns or flags.keys:
             raise _wrong("--resume, --columns and --keys are for files, which need --output DIR")

@@ -1,4 +1,4 @@
-"""The service that a command works with: a server, or one in this process."""
+"""Connect a command to a service: a server, or the service in this process."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,16 +8,19 @@ import httpx2
 from service.commandline.errors import CommandError, ExitStatus
 
 TIMEOUT = httpx2.Timeout(10.0, read=600.0, pool=None)
-"""Seconds; a server ends requests that take too long by itself, and queues those that it accepts."""
+"""In seconds. The read timeout is long because a server queues requests and ends those that take too long by itself."""
 
 
 @asynccontextmanager
 async def connect(
     *, url: str | None, api_key: str | None, model: str | None, needs_workers: bool
 ) -> AsyncIterator[httpx2.AsyncClient]:
-    """Without a URL the checkpoint is loaded first, if workers are needed. Raises CommandError where that fails."""
+    """A client of the server at `url`, or of a service in this process if `url` is None.
+
+    The latter loads the checkpoint first if workers are needed. Raises CommandError if that fails or `url` is invalid.
+    """
     if url is None:
-        from service.commandline.in_process import in_process_client  # takes seconds
+        from service.commandline.in_process import in_process_client  # this import takes seconds
 
         async with in_process_client(model, needs_workers=needs_workers) as http:
             yield http

@@ -1,4 +1,4 @@
-"""Blocking reads and writes that nobody has to wait for at the end of the process."""
+"""Blocking reads and writes in daemon threads, which do not delay the end of the process."""
 
 import asyncio
 import os
@@ -13,17 +13,20 @@ T = TypeVar("T")
 
 
 async def read_some(descriptor: int) -> bytes:
-    """What there is, once there is something; empty at the end."""
+    """Wait for data and return what is available; empty at the end of the file."""
     return await _in_thread(lambda: os.read(descriptor, READ_BYTES))
 
 
 async def write_all(descriptor: int, data: bytes) -> None:
-    """Raises BrokenPipeError where nobody reads any more."""
+    """Write all of `data`. Raises BrokenPipeError if the reader is gone."""
     await _in_thread(lambda: _write(descriptor, memoryview(data)))
 
 
 async def _in_thread(call: Callable[[], T]) -> T:
-    """The threads of `asyncio.to_thread` are joined at the end, which a terminal that sends nothing would hold up."""
+    """Run `call` in a daemon thread.
+
+    The process joins the threads of `asyncio.to_thread` at its end, and would hang on a terminal that sends nothing.
+    """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 

@@ -1,4 +1,4 @@
-"""What ends a command before its work is done."""
+"""The error that ends a command early, and the exit statuses."""
 
 from enum import IntEnum
 
@@ -13,7 +13,7 @@ class ExitStatus(IntEnum):
 
 
 class CommandError(Exception):
-    """The message is for the person at the terminal."""
+    """The reason why a command ends early; the message is for the person at the terminal."""
 
     def __init__(self, message: str, *, status: ExitStatus = ExitStatus.FAILED) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""Files to files: their texts go out together, and a file is written when all of its translations are there."""
+"""Translate files into files: texts of several files share requests, and a file is written once it is complete."""
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ class _Open:
 
 
 class FileTranslator:
-    """`num_failed` counts the files that could not be read or written; `note` is called with each one's reason."""
+    """`num_failed` counts the files that could not be read or written; `note` is called with the reason for each."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class FileTranslator:
         note: Callable[[str], None],
         on_progress: Callable[[int], object],
     ) -> None:
-        """`on_progress` is called with numbers of bytes of the sources that are done."""
+        """`on_progress` is called with the number of source bytes finished since its last call."""
         self._kinds = kinds
         self._translate = translate
         self._note = note
@@ -86,7 +86,7 @@ def _num_bytes(texts: Sequence[str]) -> int:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """All or nothing, whenever the process is killed; what a kill left behind is written over."""
+    """Write a file atomically, even if the process is killed; a partial file left by a kill is overwritten."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     partial.write_bytes(data)

@@ -18,8 +18,9 @@ from service.settings import Settings, SettingsError, load_settings
 
 @asynccontextmanager
 async def in_process_client(model: str | None, *, needs_workers: bool) -> AsyncIterator[httpx2.AsyncClient]:
-    """Once all workers are ready, if they are needed: without them it lists and detects languages.
+    """A client of a service in this process, yielded once all workers are ready.
 
+    With `needs_workers` false no workers start, and the service can only list and detect languages.
     Raises CommandError for settings or a checkpoint that cannot be used.
     """
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -39,7 +40,7 @@ async def in_process_client(model: str | None, *, needs_workers: bool) -> AsyncI
 
 
 async def _first_of(work: Coroutine[None, None, None], failed: asyncio.Future[None]) -> None:
-    """Raises what `failed` does, if that comes first."""
+    """Await `work`, or raise the exception of `failed` if that comes first."""
     working = asyncio.create_task(work)
     try:
         await asyncio.wait([working, failed], return_when=asyncio.FIRST_COMPLETED)
@@ -50,7 +51,10 @@ async def _first_of(work: Coroutine[None, None, None], failed: asyncio.Future[No
 
 
 def _settings(model: str | None) -> Settings:
-    """Those of the environment, quiet and without keys, which are for a port. Raises SettingsError."""
+    """The settings of the environment, with quiet logs and without API keys, which only a port needs.
+
+    Raises SettingsError.
+    """
     environment = {name: value for name, value in os.environ.items() if name != API_KEY_VARIABLE}
     flags = {"log_format": "text", "log_level": "warning", "access_log": "false", "api_keys": "", "api_keys_file": ""}
     settings = load_settings(environment, flags=flags if model is None else flags | {"model": model})

@@ -1,7 +1,7 @@
-"""What was translated so far, so that a run that is killed can go on.
+"""The journal of a run's translations, from which a run that was killed can resume.
 
-One JSON object a line: the key of a text under the options of the run, and its translations by target. A line is
-written whole before the texts count as done; one that a kill cut short is dropped.
+Each line is a JSON object: the key of a text under the options of the run, and its translations by target. A text
+counts as done once its line is written whole. A line that a kill cut short is dropped.
 """
 
 import hashlib
@@ -17,10 +17,13 @@ NAME = ".kakehashi-journal.jsonl"
 
 
 class Journal:
-    """Of one output directory. `close` it at the end, and `remove` it once all files are written."""
+    """The journal of one output directory. `close` it at the end, and `remove` it once all files are written."""
 
     def __init__(self, path: Path, *, options: object, resume: bool) -> None:
-        """`options` are JSON: all that decides a translation besides its text. Without `resume` it begins empty."""
+        """`options` is JSON and holds everything that decides a translation besides its text.
+
+        Without `resume` the journal begins empty.
+        """
         self._path = path
         self._options = json.dumps(options, sort_keys=True).encode()
         self._known: dict[str, Translations] = {}
@@ -35,7 +38,7 @@ class Journal:
         return len(self._known)
 
     async def translate(self, texts: Sequence[str], translate: TranslateTexts) -> list[Translations]:
-        """With what is known already; the rest is translated and noted."""
+        """The translations of `texts`. Those that the journal lacks come from `translate` and are recorded."""
         keys = [self._key(text) for text in texts]
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
         if missing:
@@ -52,7 +55,7 @@ class Journal:
         self._path.unlink(missing_ok=True)
 
     def _load(self) -> int:
-        """Returns where the last whole line ends."""
+        """Load the known translations. Returns the offset at which the last whole line ends."""
         end = 0
         for line in self._file:
             try:

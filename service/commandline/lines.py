@@ -1,4 +1,4 @@
-"""Standard input to standard output, line for line; texts of the command line count as lines."""
+"""Translate standard input to standard output line by line; texts of the command line count as lines."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
@@ -9,18 +9,18 @@ from service.commandline.documents.lines import on_one_line
 from service.commandline.errors import CommandError, ExitStatus
 
 Translations = tuple[str, ...]
-"""Of one text, by target."""
+"""The translations of one text, one for each target."""
 TranslateTexts = Callable[[Sequence[str]], Awaitable[list[Translations]]]
 DetectTexts = Callable[[Sequence[str]], Awaitable[list[tuple[str, float]]]]
-"""Texts to codes and confidences."""
+"""Maps texts to language codes and confidences."""
 StreamText = Callable[[str, str], AsyncIterator[str]]
-"""A text and a target to deltas."""
+"""Maps a text and a target language to the deltas of the translation."""
 Blocks = AsyncIterator[Sequence[str]]
-"""Lines with their ends, all that there were at a time."""
+"""Blocks of lines with their line breaks; a block has all lines that were available at once."""
 
 
 async def read_lines(descriptor: int) -> Blocks:
-    """Raises CommandError for anything but UTF-8."""
+    """Read blocks of lines from a file descriptor. Raises CommandError if they are not UTF-8."""
     rest, num_lines = b"", 0
     while data := await read_some(descriptor):
         whole, line_break, rest = (rest + data).rpartition(b"\n")
@@ -36,7 +36,7 @@ async def as_lines(texts: Iterable[str]) -> Blocks:
 
 
 async def translate_lines(blocks: Blocks, translate: TranslateTexts, *, num_targets: int, output: int) -> None:
-    """For each line its translations, a line each, as soon as those before are there."""
+    """Write the translations of each line, one a line, as soon as those of all lines before are written."""
 
     async def work(lines: list[str]) -> list[Translations]:
         cores = [split_core(line)[1] for line in lines]
@@ -51,7 +51,7 @@ async def translate_lines(blocks: Blocks, translate: TranslateTexts, *, num_targ
 
 
 async def detect_lines(blocks: Blocks, detect: DetectTexts, *, output: int) -> None:
-    """For each line its language, a tab and the confidence."""
+    """Write for each line its language, a tab and the confidence."""
 
     async def work(lines: list[str]) -> list[tuple[str, float]]:
         return await detect([split_core(line)[1] for line in lines])
@@ -63,7 +63,7 @@ async def detect_lines(blocks: Blocks, detect: DetectTexts, *, output: int) -> N
 
 
 async def stream_lines(blocks: Blocks, stream: StreamText, *, targets: Sequence[str], output: int) -> None:
-    """One line and target after another, each delta at once."""
+    """Translate one line and target after another, and write each delta at once."""
     async for block in blocks:
         for line in block:
             before, core, after = split_core(line)

@@ -1,4 +1,4 @@
-"""The files of a run: where they are, and where their translations go."""
+"""Find the files to translate, and the paths of their translations."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -10,7 +10,7 @@ from service.commandline.errors import CommandError, ExitStatus
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """`outputs` are by target."""
+    """A file to translate; `outputs` has a path for each target."""
 
     path: Path
     outputs: tuple[Path, ...]
@@ -23,10 +23,10 @@ class Source:
 def find_sources(
     inputs: Sequence[str], *, targets: Sequence[str], output: Path, suffixes: Collection[str]
 ) -> tuple[list[Source], list[Path]]:
-    """Files of these kinds, in order, and those in directories that are of none. Hidden ones are no part of either.
+    """The files with these suffixes, in order, and the other files found in directories.
 
-    Earlier output is not translated again. Raises CommandError for what cannot be translated, and for two files whose
-    translations would have one name.
+    Hidden files and earlier output are skipped. Raises CommandError for a missing path, for a named file of another
+    kind, and for two files whose translations would have the same name.
     """
     sources: list[Source] = []
     others: list[Path] = []
@@ -52,7 +52,7 @@ def find_sources(
 
 
 def _walk(inputs: Iterator[Path], output: Path) -> Iterator[tuple[Path, Path]]:
-    """Each file, and its path relative to what was named."""
+    """Each file, and its path relative to the input that contains it."""
     for path in inputs:
         if path.is_file():
             yield path, Path(path.name)

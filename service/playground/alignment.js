@@ -1,4 +1,4 @@
-// Words of source and target, and which belong together by the cross-attention of their tokens.
+// Finds the words of source and target, and links them by the cross-attention of their tokens.
 
 const SPECIAL = /^(<.*>|__.+__|[a-z]{3}_[A-Z][a-z]{3}|[a-z]{2}_[A-Z]{2}|>>.+<<)$/;
 const NO_SPACES = /[\p{sc=Han}\p{sc=Hira}\p{sc=Kana}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmr}]/u;
@@ -13,7 +13,7 @@ export const pieceText = (piece) => piece.replaceAll("▁", " ");
 
 /**
  * The words of the source: {start, end, sentence, tokens}, where `tokens` are indices into its sentence's tokens.
- * Pieces that the tokenizer normalized away from the text are passed over.
+ * Pieces that the tokenizer normalized away from the text are skipped.
  */
 export function sourceWords(text, sentences) {
   const words = [];
@@ -55,10 +55,10 @@ export function targetWords(tokens) {
 }
 
 /**
- * Which words belong together: `ofTarget[i]` and `ofSource[j]` are sets of indices into the other side's words.
+ * Link the words that belong together: `ofTarget[i]` and `ofSource[j]` are sets of indices into the other side's words.
  *
- * Some tokens, such as a full stop, get a share of everybody's attention. So a weight counts as its share among those of
- * its target word times its share among those of its source word.
+ * Some tokens, such as a full stop, get a share of every token's attention. So a weight's score is its share of its
+ * target word's weights times its share of its source word's weights.
  */
 export function link(words, sources) {
   const links = { ofTarget: [], ofSource: [] };
@@ -98,7 +98,7 @@ function weightOf(word, source) {
   return weight;
 }
 
-/** The source's sentences as {start, end}: from the first word of each to the next one's. */
+/** The source's sentences as {start, end}: a sentence reaches from its first word to that of the next sentence. */
 export function sentenceRanges(words, text) {
   const ranges = [];
   for (const { start, sentence } of words) ranges[sentence] ??= { start };

@@ -17,7 +17,7 @@ export class Alternatives {
     });
   }
 
-  /** `onChoose(piece)` gets the token's name in the vocabulary. */
+  /** `onChoose(piece)` is called with the vocabulary's piece for the chosen token. */
   open(opener, tokens, onChoose) {
     const offered = tokens.filter((each) => !isSpecial(each.token) && pieceText(each.token).trim());
     if (!offered.length) return;

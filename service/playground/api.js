@@ -1,4 +1,4 @@
-// The server: one request, its events, and polite repetition while the server is busy, starting or away.
+// Sends requests, reads their events, and retries politely while the server is busy, starting or away.
 
 const KEY = "kakehashi-key";
 const MAX_WAIT_SECONDS = 30;
@@ -10,7 +10,7 @@ export class Problem extends Error {
     this.retryAfterSeconds = retryAfterSeconds;
   }
 
-  /** 429, 503, and 0: no answer, or one that was cut off. */
+  /** Whether to retry: 429, 502, 503, and 0, which means no answer or one that was cut off. */
   get isPassing() {
     return [0, 429, 502, 503].includes(this.status);
   }
@@ -60,8 +60,8 @@ export async function* stream(path, { body, signal }) {
 }
 
 /**
- * Run `work` until it succeeds. `onWait(problem, seconds)` is called each second of a wait; `nudge` is an EventTarget
- * whose "retry" ends one. `askForKey` resolves when there is another key.
+ * Run `work` until it succeeds. `onWait(problem, seconds)` is called every second of a wait; the "retry" event of
+ * `nudge`, an EventTarget, ends the wait. `askForKey` resolves when there is another key.
  */
 export async function persist(work, { signal, onWait, nudge, askForKey }) {
   for (let attempt = 0; ; attempt++) {
@@ -77,7 +77,7 @@ export async function persist(work, { signal, onWait, nudge, askForKey }) {
   }
 }
 
-/** At least as long as the server asks for; doubled each time, with up to a half more, so that pages do not march in step. */
+/** Wait at least Retry-After. Waits double, and are up to a half longer at random, lest all pages retry at once. */
 async function wait(problem, attempt, { signal, onWait, nudge }) {
   const least = Math.min(MAX_WAIT_SECONDS, Math.max(problem.retryAfterSeconds ?? 0, 2 ** attempt / 2));
   const over = Date.now() + 1000 * least * (1 + Math.random() / 2);
@@ -103,7 +103,7 @@ export function pause(milliseconds, signal, nudge = new EventTarget()) {
   });
 }
 
-/** A connection that fails is a Problem with status 0. */
+/** Run `call`. Throws a Problem with status 0 if the connection fails. */
 async function unlessCut(signal, call) {
   try {
     return await call();
@@ -113,7 +113,7 @@ async function unlessCut(signal, call) {
   }
 }
 
-/** Keys are UTF-8, and fetch takes a header as bytes in latin-1. */
+/** Encode a key in UTF-8 as a latin-1 string, because fetch takes a header's bytes in latin-1. */
 function latin1(text) {
   return String.fromCharCode(...new TextEncoder().encode(text));
 }

@@ -1,9 +1,9 @@
-// Charts of an explanation, by hand in SVG. Each returns its element; `select(step)` redraws what depends on the step.
+// Charts of an explanation, in SVG. Every chart returns its element and `select(step)`, which redraws it for a step.
 
 import { svg } from "./dom.js";
 
 const measure = document.createElement("canvas").getContext("2d");
-measure.font = "bold 13px system-ui, sans-serif"; // as wide as the chosen token is
+measure.font = "bold 13px system-ui, sans-serif"; // the font of the chosen token, which is the widest
 
 const width = (text) => measure.measureText(text).width;
 const clip = (text, most = 18) => (text.length > most ? text.slice(0, most - 1) + "…" : text);
@@ -12,7 +12,7 @@ function figure(w, h, label) {
   return svg("svg", { viewBox: `0 0 ${w} ${h}`, width: w, height: h, role: "img", "aria-label": label });
 }
 
-/** Source tokens above, target tokens below, lines between them as thick as their weights. */
+/** Source tokens above, target tokens below, and lines between them whose thickness is the weight. */
 export function attentionRows({ source, target, weights, label, onStep }) {
   const gap = 14, top = 22, bottom = 150;
   const place = (tokens) => {
@@ -121,7 +121,7 @@ export function probabilityBars({ steps, label, show }) {
   };
 }
 
-/** M: filled where a position may be seen. `inputs` names the positions. */
+/** The mask M, filled where a position may be seen. `inputs` names the positions. */
 export function maskTriangle({ mask, inputs, label, row }) {
   const matrix = Array.isArray(mask[0][0]) ? mask[0] : mask;
   const size = matrix.length, side = Math.max(8, Math.min(20, Math.floor(280 / size)));

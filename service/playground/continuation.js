@@ -1,4 +1,4 @@
-// A translation that goes on differently from one token on, to the end of that token's sentence.
+// A translation in which one sentence continues differently from a chosen token on.
 
 import { pieceText } from "./alignment.js";
 
@@ -7,7 +7,7 @@ export class Continuation {
   #after;
   #number;
 
-  /** `tokens` are all of a translation, `token` the one of them that `piece` takes the place of. */
+  /** `tokens` are all tokens of a translation; `piece` replaces `token`, one of them. */
   constructor(tokens, token, piece) {
     const at = tokens.indexOf(token);
     const isOfSentence = (each) => each.sentence_index === token.sentence_index;
@@ -18,7 +18,7 @@ export class Continuation {
     this.prefix = this.#kept.filter(isOfSentence).map((each) => each.text).join("").trimStart();
   }
 
-  /** All tokens, with those of the sentence's new stream, whose first delta begins with the prefix. */
+  /** All tokens, with `rest` from the sentence's new stream, whose first delta begins with the prefix. */
   with(rest) {
     const goingOn = rest.map((token, index) => ({
       ...token, sentence_index: this.#number, text: index ? token.text : token.text.slice(this.prefix.length),

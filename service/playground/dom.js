@@ -21,7 +21,7 @@ export function option(value, text) {
   return element("option", { value, textContent: text });
 }
 
-/** Unicode characters, as the server counts them. */
+/** The number of Unicode characters, as the server counts them. */
 export function countCharacters(text) {
   let count = text.length;
   for (let index = 0; index < text.length; index++) {
@@ -38,7 +38,7 @@ export async function copy(text, button, done) {
   setTimeout(() => (button.textContent = before), 1200);
 }
 
-/** Left, right, Home and End move the focus among `items`, of which one is in the tab order. */
+/** Move the focus among `items` with the arrow keys, Home and End. Only the focused item stays in the tab order. */
 export function moveFocus(event, items, { next = ["ArrowRight", "ArrowDown"], previous = ["ArrowLeft", "ArrowUp"] } = {}) {
   const at = items.indexOf(event.target);
   const to = next.includes(event.key) ? at + 1

@@ -1,4 +1,4 @@
-// The source text. A mirror behind the textarea gives it its height, and has the words that are lit.
+// The source text. A mirror behind the textarea gives the textarea its height, and contains the highlighted words.
 
 import { byId, countCharacters, element } from "./dom.js";
 import { word } from "./words.js";
@@ -31,7 +31,7 @@ export class Editor extends EventTarget {
     return countCharacters(this.text) > MAX_CHARACTERS;
   }
 
-  /** After a change of the text or of the page's language. */
+  /** Update mirror and counter after a change of the text or of the page's language. */
   refresh() {
     this.#spans = [];
     this.mirror.textContent = this.text + "\n";
@@ -42,7 +42,7 @@ export class Editor extends EventTarget {
     byId("left").classList.toggle("over", left < 0);
   }
 
-  /** `words` have start and end in the text. */
+  /** Put `words`, which have `start` and `end` in the text, into the mirror. */
   showWords(words) {
     const parts = [];
     let at = 0;

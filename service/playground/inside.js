@@ -45,7 +45,7 @@ export class Inside {
     }
   }
 
-  /** Draw again, with the words of another language. */
+  /** Draw again in another language of the page. */
   redraw() {
     byId("play").textContent = word(this.#timer ? "pause" : "play");
     if (this.#explanation) this.#draw(this.#explanation.answer, this.#explanation.source);

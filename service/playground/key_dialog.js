@@ -1,11 +1,11 @@
-// Asks for an API key, for all requests that were refused without one.
+// Asks once for an API key for all requests that were refused without one.
 
 import { keepKey } from "./api.js";
 import { byId } from "./dom.js";
 
 let asking = null;
 
-/** One dialog, however many requests were refused. Resolves when a key was given, or the dialog closed. */
+/** Show one dialog, however many requests were refused. Resolves when the user gives a key or closes the dialog. */
 export function askForKey() {
   asking ??= new Promise((resolve) => {
     byId("key").value = "";

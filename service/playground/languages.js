@@ -1,4 +1,4 @@
-// Which languages are chosen, among those that the server has.
+// The chosen languages, among those that the server offers.
 
 import { byId, option } from "./dom.js";
 import { languageName, word } from "./words.js";
@@ -14,7 +14,7 @@ export class Languages {
     this.select = byId("source-language");
   }
 
-  /** `served`: the languages of /v1/languages. A choice that is not among them is replaced. */
+  /** Take the languages of /v1/languages. A chosen language that is not among them is replaced. */
   serve(served) {
     this.#served = served;
     if (this.source !== AUTO && !this.#entry(this.source)) this.source = AUTO;

@@ -1,4 +1,4 @@
-// The page: what a person does becomes requests, one at a time, and their events become what is shown.
+// The page: turns the user's actions into requests, one at a time, and shows their events.
 
 import { pause, persist, sendForJson, stream } from "./api.js";
 import { link, sentenceRanges, sourceWords } from "./alignment.js";
@@ -75,7 +75,7 @@ const politely = (work, signal) => persist(work, { signal, onWait, nudge, askFor
 
 // Translation.
 
-/** What was typed last wins: the request before it is cancelled at once, the next one is sent after a pause. */
+/** Cancel the request in flight at once, and send one for the new input after a pause. */
 function changed({ isTyping = false } = {}) {
   running.abort();
   running = new AbortController();
@@ -122,7 +122,7 @@ function requestBody() {
   return body;
 }
 
-/** Show a translation as it streams in; with `return`, as words when each target is finished. */
+/** Show a translation as it streams in; the second request, with `return`, shows a finished target as words. */
 async function receive(body, signal, { isFirst = false }) {
   const tokens = new Map(panes.map((pane) => [pane.lang, []]));
   if (isFirst) {
@@ -153,7 +153,7 @@ function showWords(pane, translation, tokens) {
   pane.links = null;
   pane.isDirect = !translation.pivot_lang;
   if (!pane.isDirect) return;
-  // A sentence that was continued has no source tokens of the others.
+  // The answer to a continued sentence lacks the source tokens of the other sentences, so keep the words found before.
   if (!words.length) {
     words = sourceWords(editor.text, translation.source_tokens);
     editor.showWords(words);
@@ -187,7 +187,7 @@ function chooseWord(pane, index) {
   if (token?.top_tokens) alternatives.open(pane.spans[index], token.top_tokens, (piece) => resume(pane, token, piece));
 }
 
-/** Translate the sentence of `token` anew from there on, with `piece` in its place. */
+/** Translate the sentence of `token` anew from `token` on, with `piece` in its place. */
 function resume(pane, token, piece) {
   running.abort();
   running = new AbortController();
@@ -234,7 +234,7 @@ function explain() {
   });
 }
 
-// What a person does.
+// The user's actions.
 
 function newPane(lang) {
   const pane = new TargetPane(lang);

@@ -52,7 +52,7 @@ export class ServerFacts {
     this.#readRows();
   }
 
-  /** Mean rows a decode step since the last look, whosever they were. */
+  /** Show the mean number of rows in a decode step since the last reading, over the requests of all users. */
   async #readRows() {
     if (!this.panel.open) return;
     const page = await fetch("metrics").then((answer) => answer.text(), () => "");

@@ -33,7 +33,7 @@ export class TargetPane extends EventTarget {
     this.output.addEventListener("keydown", (event) => this.#onKey(event));
   }
 
-  /** Offer `codes`, and write all words anew. */
+  /** Offer `codes`, and update all labels. */
   offer(codes, { isOnly }) {
     this.select.replaceChildren(...codes.map((code) => option(code, languageName(code))));
     this.select.value = this.lang;
@@ -48,7 +48,7 @@ export class TargetPane extends EventTarget {
     return this.translation?.text ?? this.output.textContent;
   }
 
-  /** What is there stays, in grey, until the new translation begins. */
+  /** Keep the old text, in grey, until the new translation begins. */
   expect() {
     this.tokens = [];
     this.spans = [];
@@ -63,7 +63,7 @@ export class TargetPane extends EventTarget {
     this.hypotheses.replaceChildren();
   }
 
-  /** Text of a token; shown with the next frame, however many arrive before it. */
+  /** Add a token's text. All texts that arrive before the next frame are shown with it. */
   append(delta) {
     this.#waiting += delta;
     if (this.#isDue) return;
@@ -90,7 +90,7 @@ export class TargetPane extends EventTarget {
     this.hypotheses.replaceChildren(...others.map(({ text }) => element("li", { textContent: text, dir: "auto" })));
   }
 
-  /** Cut the translation into words; tokens are the events of its stream. */
+  /** Show the translation as words; `tokens` are the events of its stream. */
   showWords(translation, tokens) {
     this.finish(translation);
     this.tokens = tokens;

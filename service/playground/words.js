@@ -80,13 +80,13 @@ export function word(name, ...values) {
   return WORDS[name][column].replace(/\{(\d)\}/g, (_, index) => values[index]);
 }
 
-/** The best of the browser's languages that the page has. */
+/** The first of the browser's languages in which the page is available. */
 export function preferredLanguage() {
   const codes = navigator.languages.map((code) => code.slice(0, 2));
   return codes.find((code) => CODES.includes(code)) ?? "en";
 }
 
-/** Put the words of a language into all elements that name theirs. */
+/** Put the words of a language into all elements that name a word. */
 export function speak(code) {
   column = Math.max(0, CODES.indexOf(code));
   document.documentElement.lang = pageLanguage();

@@ -1,6 +1,6 @@
-"""Call an ASGI app in this process, with situations that HTTP libraries cannot produce.
+"""Call an ASGI app in this process, in situations that HTTP libraries cannot produce.
 
-A hang-up in the middle of an answer, a client that reads nothing, a body that never ends.
+Examples are a hang-up in the middle of an answer, a client that reads nothing, and a body that never ends.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ TIME_LIMIT_SECONDS = 20.0
 
 
 class Exchange:
-    """One request in flight. `body` None: it has not arrived yet; `send_body` sends it."""
+    """One request in flight. If `body` is None, the body has not arrived yet, and `send_body` sends it."""
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 PROGRAM = "chromium-headless-shell"
 TIME_LIMIT_MILLISECONDS = 20_000
 REFUSAL = "Failed to load resource"
-"""How Chromium logs any answer that is an error, and a connection that fails."""
+"""The beginning of Chromium's message for an error response or a failed connection."""
 
 
 @dataclass(slots=True)
@@ -19,7 +19,7 @@ class Visit:
     page: Page
     url: str
     errors: list[str] = field(default_factory=list)
-    """Of the console and of scripts, those of the Content-Security-Policy included."""
+    """Errors of the console and of scripts, including violations of the Content-Security-Policy."""
     requests: list[str] = field(default_factory=list)
 
     def open(self, fragment: str = "en/de/") -> "Visit":
@@ -30,7 +30,7 @@ class Visit:
         self.page.fill("#text", text)
 
     def wait_translated(self, text: str | None = None, *, pane: int = 0) -> None:
-        """Until the translation stands as words; with `text`, until these joined are it."""
+        """Wait until the translation is shown as words; with `text`, until the joined words equal it."""
         output = self.page.locator(".target .output").nth(pane)
         expect(output.locator(".word").first).to_be_visible()
         if text is not None:
@@ -59,7 +59,7 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def visiting(browser: Browser, url: str, **options: Any) -> Iterator[Visit]:
-    """`options` are Playwright's of a context: viewport, color_scheme, locale."""
+    """`options` are those of a Playwright context, such as viewport, color_scheme and locale."""
     context = browser.new_context(**{"locale": "en-GB", **options})
     context.set_default_timeout(TIME_LIMIT_MILLISECONDS)
     visit = Visit(context.new_page(), url)

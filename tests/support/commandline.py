@@ -1,4 +1,4 @@
-"""The command `kakehashi` as a process, away from a developer's `.env`, variables and proxies."""
+"""The command `kakehashi` as a process, isolated from a developer's `.env`, variables and proxies."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ _LEFT_OUT = ("KAKEHASHI_", "OTEL_")
 
 
 def start(*arguments: object, directory: Path, settings: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
-    """With pipes to all three streams."""
+    """Start the command with pipes to all three standard streams."""
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -31,7 +31,7 @@ def start(*arguments: object, directory: Path, settings: Mapping[str, str] | Non
 def run(
     *arguments: object, directory: Path, given: bytes = b"", settings: Mapping[str, str] | None = None
 ) -> "subprocess.CompletedProcess[bytes]":
-    """`given` is its standard input."""
+    """Run the command to its end, with `given` as its standard input."""
     with start(*arguments, directory=directory, settings=settings) as process:
         output, errors = process.communicate(given, timeout=TIME_LIMIT_SECONDS)
         return subprocess.CompletedProcess(process.args, process.returncode, output, errors)

@@ -1,6 +1,6 @@
 """Check the law that every request allowed by the schema gets an answer documented in OpenAPI, and never a 500.
 
-Works on an app in this process, with any engine.
+The app runs in this process, with any engine.
 """
 
 from collections.abc import Mapping
@@ -66,7 +66,7 @@ def check_documented(app: App, method: str, path: str, answer: Exchange) -> None
 
 
 def _inline(app: App, schema: Any) -> Any:
-    """With what its references lead to in their place."""
+    """The schema with its references replaced by their targets."""
     if isinstance(schema, list):
         return [_inline(app, each) for each in schema]
     if not isinstance(schema, dict):

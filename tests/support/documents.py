@@ -1,4 +1,4 @@
-"""Files of every kind that the command line translates, as bytes, and what is done with their texts."""
+"""Files of every kind that the command line translates, as bytes, and helpers that rewrite their texts."""
 
 from collections.abc import Set
 
@@ -103,6 +103,6 @@ def document(suffix: str, data: bytes, *, columns: Set[int] = frozenset(), keys:
 
 
 def shouted(suffix: str, data: bytes, *, columns: Set[int] = frozenset(), keys: Set[str] = frozenset()) -> str:
-    """With all its texts in capitals."""
+    """The file with all its texts in capitals."""
     read = document(suffix, data, columns=columns, keys=keys)
     return read.with_translations([text.upper() for text in read.texts()]).decode()

@@ -1,4 +1,4 @@
-"""An engine without workers: what it decodes is scripted, and the order of its events drawn from a seed.
+"""An engine without workers, with scripted decodes and an order of events drawn from a seed.
 
 It has the interface of `service.engine.engine.Engine` that a submitter uses. The script of a spec is its hypotheses,
 best first.
@@ -21,7 +21,7 @@ Script = Callable[[DecodeSpec], list[list[int]]]
 
 
 def echo(spec: DecodeSpec) -> list[list[int]]:
-    """The source as its own translation; alternatives are it without its last words."""
+    """The source as its own translation; the alternatives lack its last words."""
     pieces = [*spec.source_ids[1:-1], EOS]
     return [[*pieces[: len(pieces) - 1 - rank], EOS] for rank in range(spec.num_hypotheses)]
 
@@ -36,7 +36,7 @@ class FakeDecode:
 class FakeSubscription:
     engine: "FakeEngine"
     specs: dict[DecodeSpec, bool] = field(default_factory=dict)
-    """In the order of their keys, and whether each is cacheable."""
+    """Whether each spec is cacheable, with the specs in the order of their keys."""
     running: dict[int, list[Event]] = field(default_factory=dict)
     linger_seconds: float | None = None
 
@@ -111,7 +111,7 @@ class FakeEngine:
         subscription.add(decodes, is_streamed=options["is_streamed"])
 
     def events(self, spec: DecodeSpec, *, is_streamed: bool) -> list[Event]:
-        """All of one decode, in order. The tokens of a beam may all come before its end."""
+        """All events of one decode, in order. The tokens of a beam may all come before its end."""
         started = Started(0, 0.0, spec.source_ids not in self._encoded, 1.0, 0.5)
         self._encoded.add(spec.source_ids)
         if self.failure is not None:
@@ -132,7 +132,7 @@ class FakeEngine:
 
 
 def _details(spec: DecodeSpec) -> Details:
-    """Even attention, and the zeros of a batch's padding after it."""
+    """Details with even attention, followed by the zeros of a batch's padding."""
     num_source_tokens = len(spec.source_ids)
     alignment = (*[1 / num_source_tokens] * num_source_tokens, 0.0, 0.0) if spec.with_alignment else ()
     return Details(tuple((EOS + rank, 0.5**rank) for rank in range(spec.num_top_tokens)), alignment)

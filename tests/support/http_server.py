@@ -55,7 +55,7 @@ class HttpServer:
 def serving(
     app: ASGIApp, *, loop: LoopName = "uvloop", limits: ConnectionLimits | None = None, port: int = 0
 ) -> Iterator[HttpServer]:
-    """On `port`, or on any."""
+    """Serve `app` on `port`, or on a free port if it is 0."""
     connection: Any = partial(Connection, connections=Connections(limits or ConnectionLimits()))
     with socket.create_server(("127.0.0.1", port)) as listener:
         config = uvicorn.Config(

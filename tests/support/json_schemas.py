@@ -11,7 +11,7 @@ MAX_ITEMS = 3
 
 
 def values(schema: Schema) -> st.SearchStrategy[Any]:
-    """Unbounded strings and lists are short. Raises ValueError for an unsupported schema."""
+    """Values of this schema; unbounded strings and lists are short. Raises ValueError for an unsupported schema."""
     if "anyOf" in schema:
         return st.one_of([values(each) for each in schema["anyOf"]])
     if "enum" in schema:

@@ -1,4 +1,4 @@
-"""The offline translation of single sentences, with which tests compare a server's answers.
+"""Translate single sentences offline, so that tests can compare a server's answers.
 
 In float32 it has no caches and recomputes the whole target for every token. In other compute types it is the engine's
 own search with a single decode.
@@ -31,14 +31,14 @@ def sentences(language: str, *, most: int) -> list[str]:
 
 class Oracle:
     def __init__(self, directory: Path, compute_type: ComputeType | None = None) -> None:
-        """`compute_type` None: the server's default."""
+        """If `compute_type` is None, the server's default applies."""
         self._checkpoint = read_checkpoint(directory, name="oracle")
         self._compute_type = compute_type or fastest_compute_type(self._checkpoint.config, CPU)
         self._transformer = load_transformer(self._checkpoint, compute_type=self._compute_type, device=CPU)
         self.tokenizer = load_tokenizer(self._checkpoint)
 
     def sentences(self, language: str, *, most: int) -> list[str]:
-        """Those that the vocabulary has all characters of: a server keeps others out of the model."""
+        """Sentences whose characters are all in the vocabulary; a server keeps other characters out of the model."""
         return [text for text in sentences(language, most=1000) if not self.tokenizer.alphabet.lacking(text)][:most]
 
     def direct_pairs(self) -> list[tuple[str, str]]:

@@ -35,7 +35,7 @@ class Pair:
         return replace(self, checkpoint=replace(self.checkpoint, generation=generation))
 
     def computing_in(self, compute_type: ComputeType) -> "Pair":
-        """Ours in another compute type."""
+        """The pair with our model in another compute type."""
         return replace(self, ours=load_transformer(self.checkpoint, compute_type=compute_type, device=CPU))
 
 
@@ -84,7 +84,7 @@ def greedy_theirs(pair: Pair, sources: list[list[int]], prompts: list[list[int]]
             num_beams=1,
             do_sample=False,
             early_stopping=False,
-            use_cache="t5" not in pair.checkpoint.config.model_type,  # its cache has a layer for each of the encoder
+            use_cache="t5" not in pair.checkpoint.config.model_type,  # its cache has one layer for each encoder layer
             max_length=len(prompts[0]) + max_new,
         )
         for index, output in zip(batch, outputs[:, len(prompts[0]) :].tolist(), strict=True):

@@ -1,6 +1,6 @@
 """Take the picture of the README: `python -m tests.support.playground_picture FILE` (`make picture`).
 
-A server of its own translates; the machine needs a font with Japanese, such as Debian's fonts-noto-cjk.
+The module starts its own server. The machine needs a font with Japanese, such as Debian's fonts-noto-cjk.
 """
 
 import sys

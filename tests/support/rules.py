@@ -19,7 +19,7 @@ def theirs(pair: Pair, rules: Rules, *, num_beams: int, prompt: list[int] | None
     options: dict[str, Any] = {"max_length": MAX_LENGTH, "early_stopping": num_beams > 1} | rules
     options["use_cache"] = (
         "t5" not in pair.checkpoint.config.model_type
-    )  # its cache has a layer for each of the encoder
+    )  # its cache has one layer for each encoder layer
     prompt = prompt or prompts_of(pair, 1)[0]
     sources = random_sources(pair, NUM_SOURCES, seed=6)
     return [outputs[0] for outputs in their_outputs(pair, sources, prompt, num_beams=num_beams, **options)]

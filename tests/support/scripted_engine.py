@@ -1,6 +1,6 @@
 """An engine without workers, with the interface of the real one.
 
-A decode takes its tokens from a script, one a turn of the event loop. While the engine is held nothing moves, so that a
+A decode takes its tokens from a script, one per turn of the event loop. Nothing moves while the engine is held, so a
 test can inspect any moment of a request. `open_specs` must be empty when no request is in flight.
 """
 
@@ -50,7 +50,7 @@ class _ScriptedDecode:
 
 
 class RecordedSubscription(Subscription):
-    """Records the `deadline` of the submission and the `linger_seconds` of the close, None before it."""
+    """Records the `deadline` of the submission and the `linger_seconds` of the close, which is None until then."""
 
     deadline: float | None = None
     linger_seconds: float | None = None

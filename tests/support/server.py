@@ -28,7 +28,7 @@ BUSY = ("kakehashi_rows_running", "kakehashi_requests_waiting", "kakehashi_queue
 
 
 def has_ended(process: psutil.Process) -> bool:
-    """Also true for a zombie process."""
+    """Whether the process has ended; true for a zombie process, too."""
     try:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -109,7 +109,7 @@ class RunningServer:
     # Processes and state.
 
     def is_ready(self) -> bool:
-        """Fails with the log if the process has ended."""
+        """Whether the server is ready. Fails with the log if the process has ended."""
         if self.process.poll() is not None:
             raise AssertionError(f"the server ended with status {self.process.returncode}:\n{self.log}")
         try:
@@ -133,7 +133,7 @@ class RunningServer:
         wait_until(lambda: self.metric("kakehashi_rows_running"), "rows are running")
 
     def fork_servers(self) -> list[psutil.Process]:
-        """One process, except while it starts or ends."""
+        """The fork servers: one process, except while it starts or ends."""
         children = psutil.Process(self.process.pid).children()
         return [child for child in children if "service.engine.fork_server" in _command_line(child)]
 
@@ -186,7 +186,7 @@ def starting_server(
     environment = {
         name: value for name, value in os.environ.items() if name == ISA_VARIABLE or not name.startswith("KAKEHASHI_")
     }
-    # Tests freeze workers for as long as they like; the watchdog must not replace these.
+    # Tests freeze workers for as long as they like; the watchdog must not replace them.
     environment |= {"KAKEHASHI_PORT": str(port), "KAKEHASHI_WORKER_TIMEOUT_SECONDS": "600", "HF_HUB_OFFLINE": "1"}
     environment |= {f"KAKEHASHI_{name}": str(value) for name, value in (settings or {}).items()}
     with log_path.open("wb") as log:

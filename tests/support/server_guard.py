@@ -12,7 +12,7 @@ IDLE_SECONDS = 10.0
 """The time limit for clearing up after a test."""
 LIMIT_SECONDS = 0.25
 STANDSTILL_SECONDS = "standstill_seconds"
-"""The property of a test that has its longest standstill."""
+"""The name of the test property that holds a test's longest standstill."""
 BUSY_MACHINE_FACTOR = 4
 """Four times the guaranteed limit, because a busy machine delays the probe as well as the server."""
 
@@ -27,7 +27,7 @@ class Standstill:
 
 
 class Report(Protocol):
-    """One phase of a test, as pytest reports it, with what the test recorded until then."""
+    """One phase of a test, as pytest reports it, with the properties that the test has recorded so far."""
 
     @property
     def nodeid(self) -> str: ...
@@ -36,7 +36,7 @@ class Report(Protocol):
 
 
 def find_longest_standstill(reports: Iterable[Report]) -> Standstill | None:
-    """Over all tests that recorded one under STANDSTILL_SECONDS."""
+    """The longest of the standstills that tests recorded under STANDSTILL_SECONDS."""
     found = [
         Standstill(seconds, report.nodeid)
         for report in reports

@@ -1,5 +1,5 @@
-// The choice of a token from logits, some at a time: as they come out of the output projection, or stored. Both give the
-// same bits: sums of exp(logit) over each span of tokens, and then one sum over the spans of a row, in one order.
+// Chooses tokens from logits: stored ones, or tiles of them as they come out of the output projection. Both give the
+// same bits, because exp(logit) is summed over each span of tokens and then over the spans of a row, in one order.
 // Shapes: B rows, K inputs, N tokens, S spans.
 #pragma once
 
@@ -10,13 +10,13 @@
 
 namespace {
 
-constexpr long SPAN_PANELS = 8;  // which one thread takes
-constexpr float HEADROOM = 60.0f;  // exp of it, summed up over a vocabulary, is far from infinite
+constexpr long SPAN_PANELS = 8;  // panels of a span, which one thread takes
+constexpr float HEADROOM = 60.0f;  // exp(HEADROOM), summed over a vocabulary, is far from infinite
 
 inline long num_panels_of(long num_outputs) { return (num_outputs + PANEL - 1) / PANEL; }
 inline long num_spans_of(long num_outputs) { return (num_panels_of(num_outputs) + SPAN_PANELS - 1) / SPAN_PANELS; }
 
-// The logits of a panel of one row; -inf past the last.
+// The logits of a panel of one row, padded with -inf.
 struct PanelOfLogits {
     Floats parts[PANEL_PARTS];
 
@@ -24,7 +24,7 @@ struct PanelOfLogits {
 #pragma GCC unroll 4
         for (long i = 0; i < PANEL_PARTS; ++i) parts[i] = load(logits + i * LANES, count - i * LANES, -INFINITY);
     }
-    // In its lanes; NaN is passed over.
+    // The largest logit of each lane; NaN is skipped.
     KAKEHASHI_INLINE Floats largest() const {
         Floats result = splat(-INFINITY);
 #pragma GCC unroll 4
@@ -33,8 +33,8 @@ struct PanelOfLogits {
     }
 };
 
-// The sum of exp(logit - reference) of a row over a span. The reference is the largest of a panel, and follows when
-// another is far above it. The sum is NaN if a logit is NaN or +inf.
+// The sum of exp(logit - reference) of a row over a span. The reference is the largest logit of a panel. It is
+// raised when another panel's is more than HEADROOM above it. The sum is NaN if a logit is NaN or +inf.
 struct SumOfExp {
     float reference;
     Floats sums;
@@ -54,7 +54,7 @@ struct SumOfExp {
     }
 };
 
-// Tokens that are never chosen, in order. They count for the normalizer.
+// Sorted ids of tokens that are never chosen. Their logits still count in the normalizer.
 struct Forbidden {
     const int64_t *begin, *end;
 
@@ -69,14 +69,14 @@ struct Chosen {
     float largest, normalizer;  // its logit, and log(sum(exp(logits)))
 };
 
-// What is kept of the spans of some rows, each [B, S].
+// The results of the spans of some rows. Every array is [B, S].
 struct Spans {
     long num_tokens;
     float *references, *sums;
-    float* maxima;       // of the tokens that may be chosen
-    int64_t* token_ids;  // the first of these; both only where they are above those of all spans before
+    float* maxima;       // the largest logit of the tokens that may be chosen, if above all spans before, or else -inf
+    int64_t* token_ids;  // the first token with that logit, set only if it is above all spans before
 
-    // Takes a panel of a row's logits, the next of its span. `best` is the largest of those before it.
+    // Takes the next panel of logits of a row's span. `best` is the largest logit so far that may be chosen.
     KAKEHASHI_INLINE void take(long row, long panel, const float* logits, Forbidden forbidden, SumOfExp& sum,
                                float& best) const {
         const long first = panel * PANEL, count = num_tokens - first < PANEL ? num_tokens - first : PANEL;
@@ -97,7 +97,7 @@ struct Spans {
         }
     }
 
-    // The choice of a row all of whose panels were taken.
+    // Chooses the token of a row, once all of its panels were taken.
     Chosen choose(long row) const {
         const long num_spans = num_spans_of(num_tokens), start = row * num_spans;
         Floats references_of_lanes = splat(-INFINITY), total = splat(0.0f);
@@ -114,7 +114,7 @@ struct Spans {
     }
 
   private:
-    // Few panels have a logit above all before them.
+    // Rarely called: few panels have a logit above all those before.
     __attribute__((noinline)) void find(long first, long count, const float* logits, Forbidden forbidden, long at,
                                         float& best) const {
         const Forbidden own = forbidden.within(first, first + count);
@@ -129,7 +129,7 @@ struct Spans {
     }
 };
 
-// Takes the logits of inputs [B, K] tile by tile. Each thread has one of its own.
+// Computes the logits of inputs [B, K] tile by tile, and adds them to `spans`. Every thread has its own copy.
 struct TileChoice {
     const Ahead& ahead;
     const long step;

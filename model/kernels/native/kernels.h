@@ -68,7 +68,7 @@ void feed_forward(const Stack& stack, const Linear& fc1, const Linear& fc2, cons
     }
 }
 
-// X = E * scale + positions, and its norm: [P, D].
+// Embeds tokens: X = E * scale + positions [P, D], then the norm if there is one.
 void embed(const Embedding& embedding, const int64_t* token_ids, const int64_t* positions, long num_rows, long width,
            float* outputs) {
     for (long row = 0; row < num_rows; ++row)
@@ -125,7 +125,7 @@ void encode_stack(const Stack* stack_pointer, const Embedding* embedding, const 
     finish(stack, hidden_states, num_rows);
 }
 
-// In every layer K and V of all tokens are written before any of them attends.
+// In every layer, K and V of all tokens are written before any token attends.
 void decode_stack(const Stack* stack_pointer, const Embedding* embedding, const Step* step_pointer) {
     const Stack& stack = *stack_pointer;
     const Step& step = *step_pointer;
@@ -158,7 +158,7 @@ void decode_stack(const Stack* stack_pointer, const Embedding* embedding, const 
     finish(stack, step.hidden_states, num_tokens);
 }
 
-// logits [B, N] -> token ids, their logits and the normalizers [B], and the largest of each panel [B, C]
+// logits [B, N] -> token ids, their logits and the normalizers [B], and the maximum of each panel [B, C]
 void choose(const float* all_logits, long num_rows, long num_tokens, int64_t* token_ids, float* largest,
             float* normalizers, float* maxima) {
     const Spans spans = spans_of(num_rows, num_tokens);
@@ -180,7 +180,7 @@ void choose(const float* all_logits, long num_rows, long num_tokens, int64_t* to
     }
 }
 
-// Of a group in which a number is NaN all values are.
+// If a number of a group is NaN, all of the group's values are NaN.
 void top_k_of_groups(const TopK* task_pointer) {
     const TopK& task = *task_pointer;
     for (long group = 0; group < task.num_groups; ++group) {

@@ -1,4 +1,4 @@
-// int8 linear layers, a pass each: quantize, multiply, scale, activate, add. And the norms.
+// The norms and the int8 linear layers. A layer is a single pass: quantize, multiply, scale, activate, add.
 // Shapes: B rows, K inputs, N outputs, D model size.
 #pragma once
 
@@ -13,7 +13,7 @@ constexpr long PANEL_PARTS = 4;
 constexpr long PANEL = PANEL_PARTS * LANES;  // outputs of a panel of weights
 constexpr long TILE_ROWS = PARTS == 1 ? 5 : 3;  // rows whose sums fit into the registers, beside weights and inputs
 constexpr long BLOCK_ROWS = 160;  // rows whose quantized inputs stay in the second-level cache
-constexpr long PARALLEL_PRODUCTS = 1 << 19;  // for fewer, waking the other threads takes longer than the work
+constexpr long PARALLEL_PRODUCTS = 1 << 19;  // below it, waking the other threads takes longer than the work
 constexpr long AHEAD_WEIGHTS = 8192;  // bytes: beyond the page, where the processor's own prefetching stops
 
 // The number of vectors of outputs in a tile of `num_rows` rows.
@@ -21,7 +21,7 @@ constexpr int tile_columns(int num_rows) { return PARTS == 1 || num_rows == 1 ? 
 
 struct Row {
     float scale;
-    int32_t negatives;  // the sum of |q| over the negative ones, where the product of bytes needs it
+    int32_t negatives;  // the sum of |q| over negative q, if the product of bytes needs it
 };
 
 // Quantizes a row of inputs to bytes q + ZERO_POINT with q = round(x / scale), scale = max|x| / 127. The scale of a row
@@ -35,7 +35,7 @@ Row quantize(const float* inputs, long num_inputs, uint8_t* quantized) {
         std::memset(quantized, 0, num_inputs);
         return {__builtin_nanf(""), 0};
     }
-    const Floats inverse = splat(max > 1e-36f ? 127.0f / max : 0.0f);  // infinite for a smaller max
+    const Floats inverse = splat(max > 1e-36f ? 127.0f / max : 0.0f);  // would be infinite for a smaller max
     Ints negatives = {};
     for (long i = 0; i < num_inputs; i += LANES) {
         const Floats x = load(inputs + i, num_inputs - i) * inverse;
@@ -46,8 +46,8 @@ Row quantize(const float* inputs, long num_inputs, uint8_t* quantized) {
     return {max / 127.0f, FLIPS_WEIGHTS ? sum(negatives) : 0};
 }
 
-// The epilogue of a product: the activation, then the addition of `residual` (or none). Both are [B, N], of rows `stride`
-// apart.
+// The epilogue of a product: the activation, then the addition of `residual` (or none). Both are [B, N] with rows
+// `stride` elements apart.
 struct Epilogue {
     int activation;
     const float* residual;
@@ -55,7 +55,7 @@ struct Epilogue {
     long stride;
 };
 
-// Some rows, of a block of them, by a panel of weights.
+// A few rows of a block, to be multiplied by a panel of weights.
 struct Tile {
     long panel, block, row, num_rows;  // `row` counts from the block's first
     const uint8_t* quantized;          // inputs [B, K]
@@ -75,7 +75,7 @@ KAKEHASHI_INLINE void multiply_part(const Linear& linear, const Tile& tile, long
 #pragma GCC unroll 4
         for (int column = 0; column < COLUMNS; ++column) sums[row][column] = {};
     for (long quad = 0; quad < num_quads; ++quad, quads += PANEL * 4) {
-        if (ROWS < TILE_ROWS)  // few rows wait for memory
+        if (ROWS < TILE_ROWS)  // with few rows, memory is the bottleneck
 #pragma GCC unroll 4
             for (int column = 0; column < COLUMNS; ++column)
                 __builtin_prefetch(quads + AHEAD_WEIGHTS + column * LANES * 4);
@@ -119,7 +119,7 @@ void multiply_rows(const Linear& linear, const Tile& tile, const Epilogue& epilo
         multiply_part<ROWS, COLUMNS>(linear, tile, first, epilogue);
 }
 
-// `epilogue` begins with the tile's first row and its panel's first output.
+// The arrays of `epilogue` begin at the tile's first row and its panel's first output.
 void multiply_tile(const Linear& linear, const Tile& tile, const Epilogue& epilogue) {
     switch (tile.num_rows) {
         case 1: return multiply_rows<1>(linear, tile, epilogue);
@@ -130,8 +130,8 @@ void multiply_tile(const Linear& linear, const Tile& tile, const Epilogue& epilo
     }
 }
 
-// Quantizes inputs [B, K] and calls `each_tile`, of which every thread has a copy, for all tiles of all panels. A thread
-// takes `span` panels at a time, and all of its panels in order.
+// Quantizes inputs [B, K] and calls `each_tile` for all tiles of all panels. Every thread has its own copy of
+// `each_tile`, takes `span` panels at a time, and takes all of its panels in order.
 template <typename EachTile>
 void for_each_tile(const Linear& linear, const float* inputs, long num_rows, long span, const EachTile& each_tile) {
     static thread_local std::vector<uint8_t> of_thread;
@@ -170,7 +170,7 @@ void multiply(const Linear& linear, const float* inputs, long num_rows, int acti
     });
 }
 
-// LayerNorm of [B, D], or RMSNorm without a bias. Inputs and outputs may be the same.
+// LayerNorm of [B, D], or RMSNorm if there is no bias. Inputs and outputs may be the same.
 void normalize(const Norm& norm, const float* inputs, long num_rows, long width, float* outputs) {
     const float size = static_cast<float>(width);
     for (long row = 0; row < num_rows; ++row, inputs += width, outputs += width) {

@@ -1,4 +1,4 @@
-// Filled in by `bindings.py` and `stacks.py`: weights by layer, and the caches of a batch.
+// The structs that `bindings.py` and `stacks.py` fill in: weights by layer, and the caches of a batch.
 // Shapes: B rows, L layers, K inputs, N outputs, H heads, d head size, D model size, C tokens in a cache, T positions.
 #pragma once
 
@@ -6,13 +6,13 @@
 
 namespace {
 
-constexpr int64_t LAYOUT = 7;      // of the structs and functions: must equal `libraries.py`, or the library is refused
-constexpr int64_t ARITHMETIC = 2;  // of the last bits: encoder outputs are shared only where it is equal
+constexpr int64_t LAYOUT = 7;      // version of the interface; must equal that of `libraries.py`, or loading fails
+constexpr int64_t ARITHMETIC = 2;  // version of the last bits; encoder outputs are shared only between equal versions
 
 struct Linear {
     const int8_t* panels;    // [ceil(N / 64)][ceil(K / 4)][64][4]
-    const float* scales;     // [N], like all below padded to whole panels
-    const int32_t* offsets;  // [N]: 128 times the sum of an output's weights, for the sets with ZERO_POINT
+    const float* scales;     // [N]; like all arrays below, padded to whole panels
+    const int32_t* offsets;  // [N]: 128 times the sum of an output's weights, for instruction sets with ZERO_POINT
     const float* bias;       // [N]
     int64_t num_inputs, num_outputs;
 };
@@ -47,8 +47,8 @@ struct Embedding {
     Norm norm;
 };
 
-// The caches of a batch: [L, B, C, 2, H, d] with strides for L and B, in bfloat16. K and V of token c of row b are in
-// row indirection[b, c]; without indirection, those of all its tokens are in row shared[b], or else in row b.
+// The caches of a batch: [L, B, C, 2, H, d] with strides for L and B, in bfloat16. Row indirection[b, c] has K and V of
+// token c of row b. Without indirection, row shared[b], or row b if `shared` is none, has those of all its tokens.
 struct Cache {
     uint16_t* kv;
     int64_t layer_stride, row_stride;
@@ -90,25 +90,25 @@ struct Step {
     int64_t cross_weights_stride, cross_weights_layer;
 };
 
-// The parameters of up to T greedy steps of B rows, besides the input of the first. Stops early once all rows have
-// ended.
+// The parameters of up to T greedy steps of B rows, besides the input of the first. Decoding stops early once all rows
+// have ended.
 struct Ahead {
     const Linear* projection;
     float scale;  // of Z' before the projection
     int64_t num_steps, end_token_id;
     const int64_t* forbidden;  // token ids that are never chosen, in order
     int64_t num_forbidden;
-    const int64_t* forbidden_if_short;  // and those of a row that is too short to end, the end token among them
+    const int64_t* forbidden_if_short;  // the same for a row that is too short to end, including the end token
     int64_t num_forbidden_if_short;
     const int64_t* num_short_steps;  // [B]: the steps in which a row is too short to end
     int64_t* token_ids;       // [T, B], out
     float* log_probabilities;  // [T, B], out
 };
 
-// What the k largest of (scores - normalizers) + added are sought in: G groups of n rows.
+// A search for the k largest of (scores - normalizers) + added in each of G groups of n rows.
 struct TopK {
     const float* scores;       // [B, N]
-    const float* maxima;       // [B, C]: of each panel
+    const float* maxima;       // [B, C]: the largest score of each panel
     const int64_t* rows;       // [G, n]
     const float* normalizers;  // [G, n]
     const float* added;        // [G, n]

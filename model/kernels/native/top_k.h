@@ -1,5 +1,5 @@
-// The largest scores of several rows together, by way of the largest of each panel.
-// Shapes: G groups, n rows of each, N columns, C panels.
+// Finds the largest scores over several rows together. Panels whose maximum is too small are skipped.
+// Shapes: G groups, n rows a group, N columns, C panels.
 #pragma once
 
 #include <vector>
@@ -13,7 +13,7 @@ struct Candidate {
     int64_t member, column;
 };
 
-// The k largest so far, in order; of equal ones the first to come.
+// The k largest candidates so far, in descending order. Among equal values the first to come stay first.
 struct Best {
     std::vector<Candidate> all;
     long k;
@@ -28,13 +28,14 @@ struct Best {
     }
 };
 
-// A group's rows of scores. `normalizers` and `added` are of its members.
+// The rows of scores of a group. `normalizers` and `added` have a value for each member.
 struct Group {
     const TopK& task;
     const int64_t* rows;
     const float *normalizers, *added;
 
-    // Rounding keeps order, so the largest of a panel decides whether it is searched. False: a number is NaN.
+    // Rounding preserves order, so the maximum of a panel decides whether it is searched. Returns false if a number is
+    // NaN.
     bool search(Best& best) const {
         const long num_panels = num_panels_of(task.num_columns);
         Bits magnitude = {};
@@ -51,8 +52,8 @@ struct Group {
     }
 
   private:
-    // Calls `take` with the index and the value of all that are above the last of the best. `magnitude` becomes NaN if
-    // a value is.
+    // Calls `take` with the index and the value of every score above the last of the best. `magnitude` becomes NaN if a
+    // value is NaN.
     template <typename Take>
     void each_that_counts(const float* scores, long count, long member, const Best& best, Bits& magnitude,
                           const Take& take) const {

@@ -1,6 +1,6 @@
-"""gettext catalogues: messages without a translation get one.
+"""gettext catalogues: messages without a translation are texts.
 
-All else stays: translated and obsolete messages, fuzzy ones, which wait for a person, comments and headers.
+Everything else stays: translated, obsolete and fuzzy messages, comments and headers. Fuzzy ones wait for a person.
 """
 
 import polib

@@ -1,4 +1,4 @@
-"""A file as its texts: what can be translated is collected, and later replaced, by the same walk over the file.
+"""The texts of a file: one walk over the file collects them, and the same walk later replaces them.
 
 Each format is one function, `Rewrite`. It sees text without a byte order mark and with LF as line break, and calls
 `translate` once for each text, in order.
@@ -14,17 +14,17 @@ _MARK = "\ufeff"
 
 
 class DocumentError(Exception):
-    """A file that is not what its name promises; the message says where."""
+    """A file is not of the kind that its name promises; the message names the place."""
 
 
 class Rewrite(Protocol):
     def __call__(self, text: str, translate: Translate) -> str:
-        """`text` with each of its texts passed through `translate`. Raises DocumentError."""
+        """Return `text` with each of its texts passed through `translate`. Raises DocumentError."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What is read of a file; nothing of it changes."""
+    """The content of a file, which does not change."""
 
     rewrite: Rewrite
     data: bytes
@@ -34,16 +34,16 @@ class Document:
 
     @classmethod
     def of(cls, data: bytes, rewrite: Rewrite) -> "Document":
-        """Raises DocumentError for anything but UTF-8."""
+        """Decode a file. Raises DocumentError if it is not UTF-8."""
         text = decode_utf8(data)
         has_mark = text.startswith(_MARK)
-        # Where only some line breaks are CRLF, the carriage returns count as white space of their lines.
+        # If only some line breaks are CRLF, the carriage returns count as white space of their lines.
         has_crlf = "\r\n" in text and text.count("\r\n") == text.count("\n")
         text = text.removeprefix(_MARK)
         return cls(rewrite, data, text.replace("\r\n", "\n") if has_crlf else text, has_mark, has_crlf)
 
     def texts(self) -> list[str]:
-        """All that is to be translated, without the white space around it. Raises DocumentError."""
+        """The texts to translate, without the white space around them. Raises DocumentError."""
         found: list[str] = []
 
         def note(text: str) -> str:
@@ -54,7 +54,7 @@ class Document:
         return found
 
     def with_translations(self, translations: Sequence[str]) -> bytes:
-        """The file with these in the place of `texts`; as it is where there are none."""
+        """The file with `translations` in place of its texts. A file without texts is returned unchanged."""
         if not translations:
             return self.data
         rest: Iterator[str] = iter(translations)
@@ -65,7 +65,7 @@ class Document:
 
 
 def has_letters(text: str) -> bool:
-    """Whether there is anything to translate."""
+    """Whether `text` contains anything to translate."""
     return any(map(str.isalpha, text))
 
 

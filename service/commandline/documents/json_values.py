@@ -1,4 +1,4 @@
-"""JSON: string values are texts; keys, values of other types, and how all is spaced and written, stay."""
+"""JSON: string values are texts; keys, values of other types, spacing and notation stay."""
 
 import json
 import re
@@ -8,17 +8,17 @@ from service.commandline.documents.document import DocumentError, Translate
 
 _TOKEN = re.compile(r'("(?:[^"\\]|\\.)*+")(\s*:)?|[{}\[\],]')
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
-"""Half of a surrogate pair, which JSON can escape, is no character."""
+"""Half of a surrogate pair: JSON can escape it, but it is not a character."""
 
 
 def rewrite_json(text: str, translate: Translate, *, keys: Set[str]) -> str:
-    """Only values below one of `keys` are translated, at any depth; none: all are."""
+    """Translate the values at any depth below one of `keys`, or all values if there are no keys."""
     try:
         json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
         raise DocumentError(f"not JSON: {error}") from error
     escapes_all = text.isascii() and "\\u" in text
-    containers = [not keys]  # whether values are chosen, in each one around the next token
+    containers = [not keys]  # for each container around the next token, whether its values are chosen
     is_chosen = containers[-1]
 
     def rewrite_token(token: re.Match[str]) -> str:

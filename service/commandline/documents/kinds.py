@@ -1,4 +1,4 @@
-"""Which format a file has, by the end of its name."""
+"""The formats of files, by suffix."""
 
 from collections.abc import Mapping, Set
 from functools import partial
@@ -13,7 +13,10 @@ from service.commandline.documents.web_page import rewrite_html
 
 
 def document_kinds(*, columns: Set[int] = frozenset(), keys: Set[str] = frozenset()) -> Mapping[str, Rewrite]:
-    """By suffix, in lower case. `columns` of tables and `keys` of JSON are what is translated; none: all is."""
+    """The formats by suffix, in lower case.
+
+    Only `columns` of tables and values below `keys` of JSON are translated; if empty, all are.
+    """
     return {
         ".txt": rewrite_lines,
         ".tsv": partial(rewrite_table, columns=columns),

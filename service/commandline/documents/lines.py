@@ -8,5 +8,5 @@ def rewrite_lines(text: str, translate: Translate) -> str:
 
 
 def on_one_line(text: str) -> str:
-    """A line's translation must not become two lines."""
+    """Join the lines of a translation, because it must not become two lines."""
     return text.replace("\n", " ")

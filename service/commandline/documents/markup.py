@@ -1,4 +1,4 @@
-"""Text with tags in it: the tags stay where they are, and what is between two of them is a text.
+"""Text with tags: the tags stay where they are, and the content between two of them is a text.
 
 A sentence with tags inside is therefore translated in parts.
 """
@@ -19,9 +19,10 @@ _DASH = re.compile(r"\s*(?:[-–—]\s*)?")
 
 
 def rewrite_cue(cue: str, translate: Translate) -> str:
-    """A subtitle: tags such as `<i>` and SubStation's in braces stay, a sentence over several lines is one text.
+    """Translate a subtitle, in which a sentence over several lines is one text.
 
-    Its translation has at most as many lines. Lines that begin with a dash are texts of their own.
+    Tags such as `<i>` and SubStation's in braces stay. The translation has at most as many lines as the subtitle. A
+    line that begins with a dash starts a new text.
     """
     parts = _TAG.split(cue)
     parts[::2] = [_rewrite_speeches(part, translate) for part in parts[::2]]
@@ -29,7 +30,7 @@ def rewrite_cue(cue: str, translate: Translate) -> str:
 
 
 def with_entities(translate: Translate) -> Translate:
-    """For texts that are escaped as in HTML. One that `translate` returns as it is keeps its own spelling."""
+    """Wrap `translate` for texts that are escaped as in HTML. A text that it returns unchanged keeps its spelling."""
 
     def translate_escaped(text: str) -> str:
         plain = html.unescape(text)
@@ -40,9 +41,10 @@ def with_entities(translate: Translate) -> Translate:
 
 
 def flowing(translate: Translate, wrap: Callable[[str, int], str]) -> Translate:
-    """For texts in which a line break is a space: they are translated on one line, and `wrap` gets their lines' number.
+    """Wrap `translate` for texts in which a line break is a space.
 
-    The white space around them, and a text that `translate` returns as it is, stay.
+    A text is translated on one line, and `wrap` breaks the translation, given the number of lines of the source. White
+    space around a text stays, and so does a text that `translate` returns unchanged.
     """
 
     def translate_flowing(text: str) -> str:
@@ -55,7 +57,7 @@ def flowing(translate: Translate, wrap: Callable[[str, int], str]) -> Translate:
 
 
 def wrapped(text: str, num_lines: int) -> str:
-    """Of about equal length, and at most so many."""
+    """Break `text` into at most `num_lines` lines of about equal length."""
     has_words = not any(east_asian_width(character) in "WF" for character in text)
     for width in count(max(1, math.ceil(len(text) / num_lines))):
         lines = textwrap.wrap(text, width, break_long_words=not has_words, break_on_hyphens=False)

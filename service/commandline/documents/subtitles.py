@@ -29,5 +29,5 @@ def rewrite_vtt(text: str, translate: Translate) -> str:
 
 
 def _ending_as(source: str, text: str) -> str:
-    """Libraries write line breaks of their own at the end."""
+    """End `text` as `source` ends, because libraries write line breaks of their own at the end."""
     return text.rstrip("\n") + source[len(source.rstrip("\n")) :]

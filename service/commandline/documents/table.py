@@ -1,4 +1,4 @@
-"""Tab-separated values: each cell is a text. There is no quoting, so that any cell stays where it is."""
+"""Tab-separated values: each cell is a text. There is no quoting, so every cell stays where it is."""
 
 from collections.abc import Set
 
@@ -7,7 +7,7 @@ from service.commandline.documents.lines import on_one_line
 
 
 def rewrite_table(text: str, translate: Translate, *, columns: Set[int]) -> str:
-    """`columns` are counted from 1; none: all are translated."""
+    """Translate `columns`, counted from 1, or all columns if there are none."""
 
     def rewrite_row(row: str) -> str:
         cells = enumerate(row.split("\t"), start=1)

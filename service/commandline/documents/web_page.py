@@ -1,6 +1,7 @@
-"""HTML: what is between two tags is a text; tags, attributes, comments, scripts, styles and code stay, byte for byte.
+"""HTML: the content between two tags is a text; tags, attributes, comments, scripts, styles and code stay unchanged.
 
-The standard library's parser reports where each thing begins, so that only the texts have to be written anew.
+The standard library's parser reports where each part begins, so only the texts are rewritten, and everything else stays
+the same byte for byte.
 """
 
 from html.parser import HTMLParser
@@ -15,7 +16,7 @@ _KEPT = frozenset({"code", "kbd", "pre", "samp", "script", "style", "textarea", 
 def rewrite_html(text: str, translate: Translate) -> str:
     try:
         reader = _Reader(text)
-    except AssertionError as error:  # the parser's word for a `<![` that it does not know
+    except AssertionError as error:  # the parser raises it for an unknown `<![`
         raise DocumentError(f"not HTML: {error}") from error
     translate_run = with_entities(flowing(translate, lambda translated, _: translated))
     runs = groupby(pairwise(reader.marks), key=lambda pair: pair[0][1])
@@ -25,11 +26,11 @@ def rewrite_html(text: str, translate: Translate) -> str:
 
 
 class _Reader(HTMLParser):
-    """`marks` has, for all that there is in order, where it begins and whether it is text; the last one is the end."""
+    """`marks` has the start of every part of the page, in order, and whether it is text; the last mark is the end."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=False)
-        self.marks = [(0, False)]  # the parser passes over `</>` without a word
+        self.marks = [(0, False)]  # the parser skips `</>` without calling a handler
         self._line_starts = list(accumulate((len(line) + 1 for line in text.split("\n")), initial=0))
         self._num_kept = 0
         self.feed(text)
