@@ -21,10 +21,12 @@ from model.search.spec import DecodeSpec
 from model.tokenizers.loading import load_tokenizer
 from service.api.access_log import AccessLog
 from service.api.admission import Limits
-from service.api.api_keys import ApiKeys, ApiKeysError, parse_lines, parse_list
+from service.api.api_keys import ApiKeys
 from service.api.app import create_app
 from service.api.body_limit import BodyPace
 from service.api.connections import ConnectionLimits
+from service.api.key_entries import ApiKeysError, parse_list
+from service.api.key_file import KeyFile
 from service.cache.encoder_cache import EncoderCache, EncoderIdentity
 from service.cache.memory import MemoryTier
 from service.cache.observer import CacheObserver
@@ -177,16 +179,13 @@ def read_api_keys(settings: Settings) -> ApiKeys:
     if listed and path:
         raise SettingsError(f"{name} and {file_name} are both set: keep one of them")
     try:
-        if listed:
-            return parse_list(listed)
         if path:
-            return parse_lines(Path(path).read_text(encoding="utf-8-sig"))
+            return ApiKeys(KeyFile(Path(path)).current)
+        if listed:
+            keys = parse_list(listed)
+            return ApiKeys(lambda: keys)
     except ApiKeysError as error:
         raise SettingsError(f"{file_name if path else name}: {error}") from error
-    except OSError as error:
-        raise SettingsError(f"{file_name}: {path!r} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError:
-        raise SettingsError(f"{file_name}: {path!r} is not UTF-8") from None
     if not _is_loopback(settings.host):
         logger.warning("no API keys are set: everyone who reaches %s can use this server", settings.host)
     return ApiKeys()

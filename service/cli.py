@@ -1,4 +1,4 @@
-"""The `kakehashi` command: `serve`, the client commands, and `evaluate`.
+"""The `kakehashi` command: `serve`, `key`, the client commands, and `evaluate`.
 
 `evaluate` serves nothing and runs the model in this process.
 """
@@ -46,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             metavar="VALUE",
             help=f"{field.description} ({variable_name(name)}; default {field.default})".replace("%", "%%"),
         )
+    _add_key(commands)
     add_translate(commands)
     add_languages(commands)
     add_detect(commands)
@@ -54,9 +55,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
     flags = parser.parse_args(arguments)
     if flags.command == "evaluate":
         sys.exit(_evaluate(flags))
+    if flags.command == "key":
+        sys.exit(_make_key(flags))
     if flags.command != "serve":
         sys.exit(_run_client(flags))
     sys.exit(_serve({name: value for name, value in vars(flags).items() if name != "command"}))
+
+
+def _add_key(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    key = commands.add_parser(
+        "key",
+        help="make an API key",
+        description="Make an API key. Its entry for KAKEHASHI_API_KEYS_FILE, which has only a hash of the key, goes to "
+        "standard output, and the key itself, which is not stored anywhere, to standard error.",
+        epilog="example: kakehashi key alice --requests 600 >> keys",
+        allow_abbrev=False,
+    )
+    key.add_argument("name", metavar="NAME", help="name of the key, for logs and limits")
+    key.add_argument("--requests", type=_count, metavar="N", help="requests a minute (default no limit)")
+    key.add_argument("--characters", type=_count, metavar="N", help="characters a minute (default no limit)")
+
+
+def _make_key(flags: argparse.Namespace) -> int:
+    from service.api.key_entries import ApiKeysError, new_key
+
+    limits = {"requests": flags.requests, "characters": flags.characters}
+    try:
+        key, entry = new_key(flags.name, [f"{name}={limit}" for name, limit in limits.items() if limit is not None])
+    except ApiKeysError as error:
+        print(f"kakehashi: {error}", file=sys.stderr)
+        return 2
+    print(entry)
+    print(f"The key of {flags.name}, which cannot be shown again: {key}", file=sys.stderr)
+    return 0
 
 
 def _add_evaluate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

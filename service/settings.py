@@ -50,9 +50,15 @@ class Settings(BaseModel):
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on")
     api_keys: SecretStr = Field(
-        SecretStr(""), description="`name:key`, separated by commas: without one of these keys there is no translation"
+        SecretStr(""),
+        description="`name:key` or `name:sha256:HEX`, perhaps with limits a minute as in "
+        "`name:key requests=600 characters=1000000`; separated by commas. Without one of these keys there is no "
+        "translation",
     )
-    api_keys_file: str = Field("", description="a file with the same, one `name:key` a line; `#` begins a comment")
+    api_keys_file: str = Field(
+        "",
+        description="a file with the same, one entry a line; `#` begins a comment. It is read again when it changes",
+    )
     cors_origins: Annotated[str, AfterValidator(_are_origins)] = Field(
         "",
         description="origins whose pages may use the API from a browser, separated by commas "

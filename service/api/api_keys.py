@@ -1,79 +1,46 @@
 """Named API keys that allow clients to use the server. Keys are kept as digests, and no message contains them."""
 
 import hmac
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
-from types import MappingProxyType
 
-NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-"""The names of keys, which are safe to log."""
+from service.rates.allowance import UNLIMITED, Allowance
 
 
-class ApiKeysError(Exception):
-    """An entry that is not `name:key`. The message names its place only, since any part of it may be a key."""
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """`digest` is the SHA-256 of the key.
+
+    A plain hash is enough for keys that are long and random: nobody can try 2^256 of them. A slow hash, made for
+    passwords, would only add work that an attacker can cause with every request.
+    """
+
+    name: str
+    digest: bytes = field(repr=False)
+    allowance: Allowance = UNLIMITED
 
 
 class ApiKeys:
-    def __init__(self, digests: Mapping[str, bytes] = MappingProxyType({})) -> None:
-        """`digests` maps the name of each key to its SHA-256. If it is empty, no key is required."""
-        self._digests = dict(digests)
+    def __init__(self, read: Callable[[], Sequence[ApiKey]] = tuple) -> None:
+        """`read` returns the keys that are valid now. If there are none at the start, no key is ever required."""
+        self._read = read
+        self.is_required = bool(read())
 
-    @property
-    def is_required(self) -> bool:
-        return bool(self._digests)
+    def find(self, presented: bytes | str | None) -> ApiKey | None:
+        """The entry of this key, or None. Pass a header's value as the bytes sent, and a JSON value as a str.
 
-    def find(self, presented: bytes | str | None) -> str | None:
-        """The name of this key, or None. Pass a header's value as the bytes that were sent, and a JSON value as a str.
-
-        The time depends on the length of the key, not on whether the key is right, wrong or almost right.
+        The time depends on the length of the key and the number of keys, not on whether the key is right, wrong or
+        almost right.
         """
-        digest = _digest(presented or b"")
+        digest = digest_of(presented or b"")
         found = None
-        for name, expected in self._digests.items():
-            if hmac.compare_digest(expected, digest):
-                found = name
+        for key in self._read():
+            if hmac.compare_digest(key.digest, digest):
+                found = key
         return found
 
 
-def parse_list(text: str) -> ApiKeys:
-    """Parse `name:key` entries separated by commas. Raises ApiKeysError."""
-    return _parse((f"entry {number}", entry) for number, entry in enumerate(text.split(","), start=1))
-
-
-def parse_lines(text: str) -> ApiKeys:
-    """Parse one `name:key` a line; lines that begin with `#` are comments. Raises ApiKeysError."""
-    lines = enumerate(text.splitlines(), start=1)
-    return _parse((f"line {number}", line) for number, line in lines if not line.lstrip().startswith("#"))
-
-
-def _parse(entries: Iterable[tuple[str, str]]) -> ApiKeys:
-    """Parse pairs of a place and an entry. Blank entries are skipped. A key may contain colons, as DeepL's do."""
-    digests: dict[str, bytes] = {}
-    for place, entry in entries:
-        if not entry.strip():
-            continue
-        name, _, key = (part.strip() for part in entry.partition(":"))
-        if not NAME.fullmatch(name) or not _is_key(key):
-            raise ApiKeysError(
-                f"{place} is not name:key, with a name of 1 to 64 letters, digits, '.', '_' and '-' and a key without "
-                "white space"
-            )
-        digest = _digest(key)
-        if name in digests:
-            raise ApiKeysError(f"{place} has the name of an earlier key")
-        if digest in digests.values():
-            raise ApiKeysError(f"{place} has the key of an earlier name")
-        digests[name] = digest
-    if not digests:
-        raise ApiKeysError("there is no key in it")  # or a file emptied by mistake would open the server to everyone
-    return ApiKeys(digests)
-
-
-def _is_key(text: str) -> bool:
-    return bool(text) and text.isprintable() and not any(map(str.isspace, text))
-
-
-def _digest(key: bytes | str) -> bytes:
+def digest_of(key: bytes | str) -> bytes:
     """The SHA-256 of a key, equally long for all keys. Keys from JSON may contain lone surrogates."""
     return sha256(key.encode(errors="surrogatepass") if isinstance(key, str) else key).digest()

@@ -39,10 +39,10 @@ class HeaderKeys:
         self._credentials = re.compile(re.escape(scheme.name).encode() + rb" +(.+)", re.IGNORECASE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        name = self._keys.find(self._presented(scope))
-        if name is None:
+        key = self._keys.find(self._presented(scope))
+        if key is None:
             raise KeyRefusedError(f"a key is needed in the header Authorization: {self._scheme.name} KEY")
-        record_of(scope).key = name
+        record_of(scope).admit(key)
         await self._app(scope, receive, send)
 
     def _presented(self, scope: Scope) -> bytes | None:

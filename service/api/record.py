@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from starlette.types import Scope
 
+from service.api.api_keys import ApiKey
 from service.api.dialect import Dialect
+from service.rates.allowance import UNLIMITED, Allowance
 from service.translation.results import Usage
 
 
@@ -24,8 +26,12 @@ class RequestRecord:
     """False if the client did not take the whole answer."""
     key: str | None = None
     """The name of the request's API key."""
+    allowance: Allowance = UNLIMITED
     texts: tuple[str, ...] = ()
     usage: Usage | None = None
+
+    def admit(self, key: ApiKey) -> None:
+        self.key, self.allowance = key.name, key.allowance
 
 
 def set_record(scope: Scope, record: RequestRecord) -> None:

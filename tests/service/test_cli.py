@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from service import cli
+from service.api.api_keys import digest_of
+from service.api.key_entries import parse_lines
 from service.app import read_api_keys
+from service.rates.allowance import Allowance
 from service.settings import Settings
 from tests.support.checkpoints import random_m2m100
 
@@ -153,8 +156,8 @@ def test_a_redis_url_that_cannot_be_used_is_named_without_its_password(refused: 
     [
         ({"API_KEYS": "alice:first,geheim"}, "KAKEHASHI_API_KEYS: entry 2 is not name:key"),
         ({"API_KEYS": ","}, "KAKEHASHI_API_KEYS: there is no key in it"),
-        ({"API_KEYS_FILE": "wrong"}, "KAKEHASHI_API_KEYS_FILE: line 2 is not name:key"),
-        ({"API_KEYS_FILE": "empty"}, "KAKEHASHI_API_KEYS_FILE: there is no key in it"),
+        ({"API_KEYS_FILE": "wrong"}, "KAKEHASHI_API_KEYS_FILE: 'wrong': line 2 is not name:key"),
+        ({"API_KEYS_FILE": "empty"}, "KAKEHASHI_API_KEYS_FILE: 'empty': there is no key in it"),
         ({"API_KEYS_FILE": "nowhere"}, "KAKEHASHI_API_KEYS_FILE: 'nowhere' cannot be read: No such file or directory"),
         ({"API_KEYS_FILE": "bytes"}, "KAKEHASHI_API_KEYS_FILE: 'bytes' is not UTF-8"),
         ({"API_KEYS": "bob:geheim", "API_KEYS_FILE": "wrong"}, "KAKEHASHI_API_KEYS and KAKEHASHI_API_KEYS_FILE are"),
@@ -185,3 +188,19 @@ def test_a_tracing_protocol_that_is_not_spoken_is_named(refused: Serve, monkeypa
     refusal = refused()
     assert refusal.status == 2
     assert "OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' is not supported" in refusal.message
+
+
+def test_a_new_key_is_one_line_for_the_file_and_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["key", "alice", "--requests", "600", "--characters", "1000"])
+    assert ended.value.code == 0
+    output = capsys.readouterr()
+    (key,) = parse_lines(output.out)
+    assert (key.name, key.allowance) == ("alice", Allowance(600, 1000))
+    assert digest_of(output.err.split()[-1]) == key.digest
+
+
+def test_a_key_with_a_bad_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["key", "al ice"])
+    assert (ended.value.code, capsys.readouterr().out) == (2, "")

@@ -7,9 +7,10 @@ from typing import Any
 
 from service.api.access_log import AccessLog
 from service.api.admission import Limits
-from service.api.api_keys import ApiKeys, parse_list
+from service.api.api_keys import ApiKeys
 from service.api.app import create_app
 from service.api.body_limit import BodyPace
+from service.api.key_entries import parse_list
 from service.api.openapi import App
 from service.app import read_model
 from service.engine.types import CheckpointInfo
@@ -89,6 +90,7 @@ def scripted_app(
     body_pace: BodyPace = QUICK_ENOUGH,
 ) -> ScriptedApp:
     model = bundled_model()
+    keys = parse_list(api_keys) if api_keys else ()
     info = CheckpointInfo(
         name=model.name,
         device="cpu",
@@ -122,7 +124,7 @@ def scripted_app(
         body_pace=body_pace,
         version="0",
         default_pair=default_pair,
-        api_keys=parse_list(api_keys) if api_keys else ApiKeys(),
+        api_keys=ApiKeys(lambda: keys),
         glossaries=MemoryGlossaries(max_glossaries=3),
         cors_origins=cors_origins,
         has_playground=has_playground,

@@ -48,7 +48,9 @@ class DetectEndpoint:
 
 async def _read(scope: Scope, receive: Receive, keys: ApiKeys) -> Fields:
     fields = await read_fields(scope, await read_body(receive))
-    record_of(scope).key = check_key(keys, fields.values.get("api_key"))
+    key = check_key(keys, fields.values.get("api_key"))
+    if key is not None:
+        record_of(scope).admit(key)
     if fields.is_form and "q" in fields.values:
         fields.values["q"] = _unix_lines(fields.values["q"])
     return fields

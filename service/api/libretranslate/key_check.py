@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from service.api.api_keys import ApiKeys
+from service.api.api_keys import ApiKey, ApiKeys
 from service.api.errors import InvalidRequestError, KeyRefusedError
 
 
-def check_key(keys: ApiKeys, presented: Any) -> str | None:
-    """Return the key's name, or None if no key is required.
+def check_key(keys: ApiKeys, presented: Any) -> ApiKey | None:
+    """Return the key, or None if no key is required.
 
     Raises InvalidRequestError for a missing key and KeyRefusedError for a wrong one.
     """
@@ -15,7 +15,7 @@ def check_key(keys: ApiKeys, presented: Any) -> str | None:
         return None
     if presented is None or presented == "":
         raise InvalidRequestError("Please contact the server operator to get an API key")
-    name = keys.find(str(presented))
-    if name is None:
+    key = keys.find(str(presented))
+    if key is None:
         raise KeyRefusedError("Invalid API key")
-    return name
+    return key

@@ -2,9 +2,17 @@
 
 import pytest
 
-from service.api.api_keys import ApiKeys, ApiKeysError, parse_lines, parse_list
+from service.api.api_keys import ApiKeys
+from service.api.key_entries import ApiKeysError, new_key, parse_lines, parse_list
+from service.rates.allowance import UNLIMITED, Allowance
 
-KEYS = parse_list("alice:s3cret:fx, bob : schlüssel,")
+ENTRIES = parse_list("alice:s3cret:fx, bob : schlüssel,")
+KEYS = ApiKeys(lambda: ENTRIES)
+
+
+def name_of(keys: ApiKeys, presented: str | bytes | None) -> str | None:
+    found = keys.find(presented)
+    return None if found is None else found.name
 
 
 def test_without_keys_none_is_required_and_none_is_found():
@@ -18,7 +26,7 @@ def test_without_keys_none_is_required_and_none_is_found():
 )
 def test_a_key_is_found_by_its_bytes(presented: str | bytes, name: str):
     assert KEYS.is_required
-    assert KEYS.find(presented) == name
+    assert name_of(KEYS, presented) == name
 
 
 @pytest.mark.parametrize(
@@ -35,8 +43,31 @@ def test_no_presented_key_is_an_error(presented: str | bytes):
 
 
 def test_a_file_has_comments_blank_lines_and_keys_with_commas():
-    keys = parse_lines("# who\r\n\r\nalice:a,b\n  # why\n bob: c \n")
-    assert (keys.find("a,b"), keys.find("c"), keys.find("a")) == ("alice", "bob", None)
+    entries = parse_lines("# who\r\n\r\nalice:a,b\n  # why\n bob: c \n")
+    keys = ApiKeys(lambda: entries)
+    assert [name_of(keys, key) for key in ("a,b", "c", "a")] == ["alice", "bob", None]
+
+
+def test_a_new_key_is_admitted_by_its_entry_which_does_not_contain_it():
+    key, entry = new_key("carol", ["requests=5"])
+    entries = parse_list(entry)
+    found = ApiKeys(lambda: entries).find(key)
+    assert found is not None
+    assert (found.name, found.allowance, key in entry) == ("carol", Allowance(requests=5), False)
+    assert ApiKeys(lambda: entries).find(entry.partition(":")[2]) is None, "the hash is no key"
+
+
+@pytest.mark.parametrize(
+    ("limits", "allowance"),
+    [
+        ("", UNLIMITED),
+        (" requests=600", Allowance(requests=600)),
+        ("  characters=1000000 requests=1", Allowance(requests=1, characters=1_000_000)),
+    ],
+)
+def test_limits_stand_behind_a_key(limits: str, allowance: Allowance):
+    (key,) = parse_lines(f"alice:s3cret{limits}")
+    assert key.allowance == allowance
 
 
 @pytest.mark.parametrize(
@@ -49,6 +80,10 @@ def test_a_file_has_comments_blank_lines_and_keys_with_commas():
         ("carol:s3 cret", "entry 2 is not name:key"),
         ("carol:s3cret\x7f", "entry 2 is not name:key"),
         ("carol:s3cret\udcff", "entry 2 is not name:key"),
+        ("carol:s3cret requests=0", "entry 2 is not name:key"),
+        ("carol:s3cret requests=many", "entry 2 is not name:key"),
+        ("carol:s3cret requests=1 requests=2", "entry 2 has a limit twice"),
+        ("carol:sha256:a7937b64b8caa58f03721bb6bacf5c78cb235febe0e70b1b84cd99541461a08e", "entry 2 has the key"),
         ("alice:s3cret", "entry 2 has the name"),
         ("carol:first", "entry 2 has the key"),
     ],
@@ -71,4 +106,4 @@ def test_a_list_without_a_key_is_refused(text: str):
 
 
 def test_no_key_is_shown_by_its_holder():
-    assert "s3cret" not in repr(KEYS) + str(vars(KEYS))
+    assert "s3cret" not in repr(KEYS) + str(vars(KEYS)) + repr(ENTRIES)
