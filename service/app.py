@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from service.cache.redis_tier import RedisTier
     from service.glossaries.redis_store import RedisGlossaries
     from service.observability.spans import Tracing
+    from service.rates.rate_limits import RateLimits
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +100,7 @@ def build_service(
     redis = _connect_redis(settings, cache_telemetry)
     cache = _build_cache(settings, redis, cache_telemetry)
     redis_glossaries = _connect_glossaries(settings)
+    rate_limits = _build_rate_limits(settings, cache_telemetry) if api_keys.is_required else None
 
     def describe(infos: Sequence[CheckpointInfo]) -> None:
         by_name = {info.name: info for info in infos}
@@ -146,7 +148,7 @@ def build_service(
         yield
         translator.close()
         # Close concurrently: closing a part may take a second or two of the remaining grace period.
-        others = [each.aclose() for each in (redis, redis_glossaries, tracing) if each is not None]
+        others = [each.aclose() for each in (redis, redis_glossaries, rate_limits, tracing) if each is not None]
         await asyncio.gather(engine.aclose(), *others)
 
     app = create_app(
@@ -163,6 +165,7 @@ def build_service(
         default_pair=default_pair,
         api_keys=api_keys,
         glossaries=redis_glossaries or MemoryGlossaries(max_glossaries=settings.max_glossaries),
+        rate_limiter=rate_limits,
         cors_origins=settings.cors_origin_list,
         has_playground=settings.playground,
         lifespan=lifespan,
@@ -295,6 +298,17 @@ def _connect_glossaries(settings: Settings) -> "RedisGlossaries | None":
 
     client = _redis_client(settings, timeout_seconds=TIMEOUT_SECONDS)
     return RedisGlossaries(client, max_glossaries=settings.max_glossaries)
+
+
+def _build_rate_limits(settings: Settings, observer: CacheObserver) -> "RateLimits":
+    from service.rates.rate_limits import RateLimits  # imported only if used: it takes a tenth of a second
+    from service.rates.redis_counts import RedisCounts
+
+    if not settings.redis_url:
+        return RateLimits()
+    timeout_seconds = settings.redis_timeout_milliseconds / 1000
+    client = _redis_client(settings, timeout_seconds=timeout_seconds)
+    return RateLimits(RedisCounts(client, timeout_seconds=timeout_seconds, observer=observer))
 
 
 def _redis_client(settings: Settings, *, timeout_seconds: float) -> "RedisClient":

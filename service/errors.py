@@ -70,6 +70,10 @@ class QueueFullError(RetryableError):
     """Too many source tokens are waiting, or too many requests are being served."""
 
 
+class RateSpentError(RetryableError):
+    """The API key has used up its requests or characters of this minute."""
+
+
 class NotReadyError(RetryableError):
     """No worker is ready: the server is starting, or all workers are restarting."""
 

@@ -2,7 +2,8 @@
 
 1. The gate refuses before the body is read: draining (503), not ready (503), the queue full or too many requests (429).
 2. The route reads and validates its body into `Work`.
-3. `Entry.prepare`: limits (413), then languages, options and sizes (400, 413), under the request's deadline (504).
+3. `Entry.prepare`: limits (413) and those of the key (429), then languages, options and sizes (400, 413), under the
+   request's deadline (504).
 4. `Entry.submitted`: the work is queued or refused (429, 503). Leaving the context cancels unfinished sentences.
 
 Every refusal therefore precedes the first byte of an answer. A request counts as in flight from step 1 to its answer.
@@ -25,11 +26,13 @@ from service.errors import (
     DrainingError,
     NotReadyError,
     QueueFullError,
+    RateSpentError,
     RetryableError,
     TooLargeError,
 )
 from service.lifecycle import Lifecycle
 from service.observability.tracing import current_trace
+from service.rates.allowance import UNLIMITED, Allowance
 from service.text.language_detector import DetectedLanguage
 from service.translation.active import ActiveTranslation
 from service.translation.prepared import PreparedTranslation
@@ -41,6 +44,11 @@ from service.translation.translator import Translator
 class RoomCheck(Protocol):
     def check_room(self) -> None:
         """Raises NotReadyError or QueueFullError."""
+
+
+class RateLimiter(Protocol):
+    async def take(self, key: str, allowance: Allowance, *, num_characters: int) -> None:
+        """Raises RateSpentError or TooLargeError."""
 
 
 class RefusalObserver(Protocol):
@@ -85,13 +93,16 @@ class Admission:
         observer: RefusalObserver,
         *,
         limits: Limits,
+        rate_limiter: RateLimiter | None = None,
     ) -> None:
+        """Without `rate_limiter`, the limits of API keys are not kept."""
         self.translator = translator
         self.limits = limits
+        self.rate_limiter = rate_limiter
         self._engine = engine
         self._lifecycle = lifecycle
         self._observer = observer
-        for error in (QueueFullError, NotReadyError, DrainingError):
+        for error in (QueueFullError, RateSpentError, NotReadyError, DrainingError):
             observer.expect_refusals(PROBLEMS[error].slug)
 
     @contextmanager
@@ -121,6 +132,7 @@ class Entry:
     def __init__(self, admission: Admission, scope: Scope) -> None:
         self._translator = admission.translator
         self._limits = admission.limits
+        self._rate_limiter = admission.rate_limiter
         self._record: RequestRecord = record_of(scope)
         self._is_cacheable = not _forbids_storing(scope)
         self._arrived_at = asyncio.get_running_loop().time()
@@ -128,8 +140,7 @@ class Entry:
     async def prepare(self, work: Work) -> PreparedTranslation:
         """Prepare a translation; cancellation stops it. Raises all refusals except that of a full queue."""
         request = work.request if self._is_cacheable else replace(work.request, is_cacheable=False)
-        self._check_limits(request.texts)
-        self._record.texts = request.texts
+        await self._check_limits(request.texts)
         deadline = asyncio.timeout_at(self._deadline(work))
         try:
             async with deadline:
@@ -142,10 +153,9 @@ class Entry:
     async def detect(self, texts: tuple[str, ...], *, model: str | None = None) -> list[list[DetectedLanguage]]:
         """The languages of each text, the most probable one first.
 
-        Raises TooLargeError, UnsupportedLanguageError and UnsupportedOptionError.
+        Raises TooLargeError, RateSpentError, UnsupportedLanguageError and UnsupportedOptionError.
         """
-        self._check_limits(texts)
-        self._record.texts = texts
+        await self._check_limits(texts)
         return await self._translator.detect(texts, model=model)
 
     async def translate(self, work: Work) -> list[Translation]:
@@ -177,7 +187,8 @@ class Entry:
             timeout_seconds = min(timeout_seconds, work.timeout_seconds)
         return self._arrived_at + timeout_seconds
 
-    def _check_limits(self, texts: tuple[str, ...]) -> None:
+    async def _check_limits(self, texts: tuple[str, ...]) -> None:
+        """Raises TooLargeError, or RateSpentError for the key of the request."""
         limits = self._limits
         if len(texts) > limits.max_texts:
             raise TooLargeError(
@@ -192,6 +203,10 @@ class Entry:
                 size=num_characters,
                 limit=limits.max_text_characters,
             )
+        self._record.texts = texts
+        key, allowance = self._record.key, self._record.allowance
+        if self._rate_limiter is not None and key is not None and allowance != UNLIMITED:
+            await self._rate_limiter.take(key, allowance, num_characters=num_characters)
 
 
 def _trace_stages(active: ActiveTranslation) -> None:

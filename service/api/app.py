@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from service.api import detect, explain, health, listings, playground, translations
 from service.api.access_log import AccessLog
-from service.api.admission import Admission, Limits, RefusalObserver, RoomCheck
+from service.api.admission import Admission, Limits, RateLimiter, RefusalObserver, RoomCheck
 from service.api.api_keys import ApiKeys
 from service.api.body_limit import BodyLimit, BodyPace
 from service.api.cors import Cors
@@ -58,13 +58,14 @@ def create_app(
     default_pair: LanguagePair,
     api_keys: ApiKeys,
     glossaries: GlossaryStore,
+    rate_limiter: RateLimiter | None = None,
     cors_origins: Collection[str] = (),
     has_playground: bool = True,
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
     access_log: AccessLog | None = None,
     tracing: "Tracing | None" = None,
 ) -> App:
-    admission = Admission(translator, engine, lifecycle, observer, limits=limits)
+    admission = Admission(translator, engine, lifecycle, observer, limits=limits, rate_limiter=rate_limiter)
     native = [
         *translations.create_routes(admission),
         explain.create_route(admission, engine),

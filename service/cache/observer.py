@@ -3,7 +3,7 @@
 from typing import Literal, Protocol
 
 Tier = Literal["memory", "redis"]
-Operation = Literal["read", "write"]
+Operation = Literal["read", "write", "limit"]
 WriteResult = Literal["ok", "error", "dropped"]
 
 
@@ -16,7 +16,10 @@ class CacheObserver(Protocol):
     def on_redis_writes(self, result: WriteResult, num_outputs: int) -> None: ...
 
     def on_redis_operation(self, operation: Operation, *, seconds: float) -> None:
-        """A lookup or a batch of writes has succeeded or failed. `seconds` excludes the wait for a free connection."""
+        """A lookup, a batch of writes or a count of a rate limit has succeeded or failed.
+
+        `seconds` excludes the wait for a free connection.
+        """
 
     def on_damaged_value(self) -> None:
         """Redis returned a value that is not the encoder output stored under its key."""

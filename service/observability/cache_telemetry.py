@@ -5,7 +5,7 @@ from service.observability.metrics import Metrics
 from service.observability.tracing import current_trace
 
 TIERS: tuple[Tier, ...] = ("memory", "redis")
-OPERATIONS: tuple[Operation, ...] = ("read", "write")
+OPERATIONS: tuple[Operation, ...] = ("read", "write", "limit")
 WRITE_RESULTS: tuple[WriteResult, ...] = ("ok", "error", "dropped")
 
 

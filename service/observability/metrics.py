@@ -118,7 +118,7 @@ class Metrics:
         )
         self.redis_duration = Histogram(
             "kakehashi_redis_seconds",
-            "Duration of a lookup in Redis, or of a batch of writes",
+            "Duration of a lookup in Redis, of a batch of writes, or of a count of a rate limit",
             ["operation"],
             buckets=REDIS_SECONDS,
             registry=registry,

@@ -20,11 +20,17 @@ BODY = request_body("Hello.", "en", "de")
 
 
 @pytest.fixture(scope="module")
-def keyed(random_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def key_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("keys") / "keys"
+    path.write_text(f"# who translates\nalice:{KEY}\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def keyed(random_checkpoint: Path, key_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     directory = tmp_path_factory.mktemp("keyed")
-    (directory / "keys").write_text(f"# who translates\nalice:{KEY}\n", encoding="utf-8")
     settings = {"MODEL": random_checkpoint, "WORKERS": 1, "LOG_LEVEL": "debug", "LOG_TEXTS": "true"}
-    keys = {"API_KEYS_FILE": directory / "keys", "CORS_ORIGINS": ORIGIN}
+    keys = {"API_KEYS_FILE": key_file, "CORS_ORIGINS": ORIGIN}
     with running_server(directory, settings | keys) as server:
         server.client.headers = httpx.Headers(RIGHT)  # also of what waits for an idle server
         yield server
@@ -71,4 +77,18 @@ def test_the_log_has_the_name_of_the_key_and_never_a_key(keyed: RunningServer) -
     entries = [json.loads(line) for line in keyed.log.splitlines()]
     names = {entry["request_id"]: entry.get("key") for entry in entries if entry["message"] == "request"}
     assert (names["id-right"], names["id-wrong"]) == ("alice", None)
-    assert not any(secret in keyed.log for secret in ("s3cret", "wr0ng", "chlüssel", "chl\\u00fcssel"))
+    assert not any(secret in keyed.log for secret in ("s3cret", "an0ther", "wr0ng", "chlüssel", "chl\\u00fcssel"))
+
+
+def test_a_key_is_added_limited_and_revoked_without_a_restart(keyed: RunningServer, key_file: Path) -> None:
+    def status() -> int:
+        headers = {"Authorization": "Bearer an0ther"}
+        with without_key(keyed) as client:
+            return client.post("/v1/translations", json=BODY, headers=headers).status_code
+
+    first = key_file.read_text(encoding="utf-8")
+    key_file.write_text(f"{first}bob:an0ther requests=3\n", encoding="utf-8")
+    wait_until(lambda: status() == 200, "the new key is known")
+    wait_until(lambda: status() == 429, "its minute is used up")
+    key_file.write_text(first, encoding="utf-8")
+    wait_until(lambda: status() == 401, "it is revoked")

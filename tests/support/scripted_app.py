@@ -19,6 +19,7 @@ from service.lifecycle import Lifecycle
 from service.observability.metrics import Metrics
 from service.observability.request_telemetry import RequestTelemetry
 from service.observability.translation_telemetry import TranslationTelemetry
+from service.rates.rate_limits import RateLimits
 from service.settings import BUNDLED_MODEL, Settings
 from service.translation.language_pair import LanguagePair
 from service.translation.prepared import PreparedTranslation
@@ -126,6 +127,7 @@ def scripted_app(
         default_pair=default_pair,
         api_keys=ApiKeys(lambda: keys),
         glossaries=MemoryGlossaries(max_glossaries=3),
+        rate_limiter=RateLimits(),
         cors_origins=cors_origins,
         has_playground=has_playground,
         access_log=access_log,

@@ -4,7 +4,14 @@ import msgspec
 
 from service.api.dialect import Dialect, Refusal
 from service.api.errors import MalformedError
-from service.errors import QueueFullError, TooLargeError, UnsupportedLanguageError, UnsupportedOptionError, shown
+from service.errors import (
+    QueueFullError,
+    RateSpentError,
+    TooLargeError,
+    UnsupportedLanguageError,
+    UnsupportedOptionError,
+    shown,
+)
 
 
 class LibreTranslateError(msgspec.Struct, frozen=True):
@@ -25,7 +32,7 @@ def _sentence(refusal: Refusal) -> str:
             return f"Invalid request: request ({size}) exceeds text limit ({limit})"
         case MalformedError():
             return "Invalid JSON format"
-        case QueueFullError():
+        case QueueFullError() | RateSpentError():
             return f"Slowdown: {refusal.detail}"
     return f"Invalid request: {refusal.detail}" if refusal.problem.slug == "too-large" else refusal.detail
 

@@ -127,3 +127,16 @@ def test_openapi_names_the_key_where_one_is_needed(keyed: ScriptedApp):
     assert keyed_paths == {*native, "/", "/generate", "/generate_stream"}
     assert {path for path, operation in operations if "401" in operation["responses"]} == keyed_paths
     assert "securitySchemes" not in scripted_app().app.openapi()["components"]
+
+
+async def test_a_key_that_has_used_its_minute_is_refused_and_others_are_not():
+    served = scripted_app(api_keys="alice:first requests=2 characters=11,bob:other")
+    first = {"authorization": "Bearer first"}
+    assert [(await translate(served, first)).status for _ in range(2)] == [200, 200]
+    refused = await translate(served, first)
+    assert (refused.status, refused.json["type"]) == (429, "urn:kakehashi:problem:rate-spent")
+    assert 1 <= int(refused.headers["retry-after"]) <= 120
+    assert (await call(served.app, "GET", "/v1/languages", headers=first)).status == 200
+    assert (await translate(served, {"authorization": "Bearer other"})).status == 200
+    assert 'kakehashi_refused_total{reason="rate-spent"} 1.0' in served.metrics.render().decode()
+    assert served.is_idle()

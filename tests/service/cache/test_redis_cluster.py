@@ -6,6 +6,12 @@ from collections.abc import Iterator
 import pytest
 
 from loadtests.bench.redis_server import RedisServer
+from service.cache.redis_client import connect
+from service.errors import RateSpentError
+from service.rates.allowance import Allowance
+from service.rates.rate_limits import RateLimits
+from service.rates.redis_counts import RedisCounts
+from tests.support.cache_recorder import CacheRecorder
 from tests.support.redis_rig import running_tier, until
 from tests.support.redis_topologies import running_cluster
 
@@ -53,6 +59,16 @@ async def test_late_answers_of_a_node_reach_nobody_else(cluster: list[RedisServe
             await asyncio.wait(callers)
         found = await asyncio.gather(*(rig.found([number]) for number in reversed(NUMBERS)))
         assert found == [[number] for number in reversed(NUMBERS)]
+
+
+async def test_rate_limits_are_counted_on_a_cluster(url: str):
+    counts = RedisCounts(connect(url, timeout_seconds=2.0), timeout_seconds=2.0, observer=CacheRecorder())
+    limits = RateLimits(counts)
+    for key in ("alice", "bob", "carol"):  # on different nodes
+        await limits.take(key, Allowance(requests=1, characters=10), num_characters=10)
+        with pytest.raises(RateSpentError):
+            await limits.take(key, Allowance(characters=10), num_characters=1)
+    await limits.aclose()
 
 
 async def test_a_node_that_was_away_is_found_again(cluster: list[RedisServer], url: str):

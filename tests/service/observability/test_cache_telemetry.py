@@ -34,8 +34,10 @@ REPORTED = {
     "encoder_cache_writes_total dropped": 4,
     "redis_circuit_open read": 0,
     "redis_circuit_open write": 1,
+    "redis_circuit_open limit": 0,
     "redis_seconds_sum read": 0.002,
     "redis_seconds_sum write": 0,
+    "redis_seconds_sum limit": 0,
 }
 
 

@@ -28,6 +28,7 @@ def huggingface(error: str, error_type: str | None = None) -> dict[str, Any]:
     return {"error": error} | ({"error_type": error_type} if error_type else {})
 
 
+RATE_SPENT = "the key alice has reached its limit of requests a minute, which is 1"
 EXPECTED: dict[str, dict[str, tuple[int, dict[str, Any]]]] = {
     "bad language": {
         "LibreTranslate": (400, libretranslate("zz is not supported")),
@@ -64,6 +65,11 @@ EXPECTED: dict[str, dict[str, tuple[int, dict[str, Any]]]] = {
         "DeepL": (429, deepl(FULL)),
         "Hugging Face": (429, huggingface(FULL, "overloaded")),
     },
+    "rate spent": {
+        "LibreTranslate": (429, {"error": f"Slowdown: {RATE_SPENT}"}),
+        "DeepL": (429, {"message": RATE_SPENT}),
+        "Hugging Face": (429, huggingface(RATE_SPENT, "overloaded")),
+    },
     "draining": {
         "LibreTranslate": (503, libretranslate(DRAINING)),
         "DeepL": (503, deepl(DRAINING)),
@@ -87,8 +93,8 @@ def expected(api: Api, case: str) -> tuple[int, dict[str, Any]]:
 
 
 async def provoke(api: Api, case: str) -> Exchange:
-    is_keyed = case in ("no key", "wrong key")
-    served = scripted_app(api_keys=f"alice:{KEY}" if is_keyed else "", script=lambda _: "it broke")
+    is_keyed = case in ("no key", "wrong key", "rate spent")
+    served = scripted_app(api_keys=f"alice:{KEY} requests=1" if is_keyed else "", script=lambda _: "it broke")
     match case:
         case "bad language":
             code: Any = {"src_lang": "en", "tgt_lang": "ZZ"} if api.target_field == "parameters" else "ZZ"
@@ -101,6 +107,9 @@ async def provoke(api: Api, case: str) -> Exchange:
             return await api.call(served, extra="x" * 100_000)
         case "wrong key":
             return await api.call(served, key="s3cre\xff")
+        case "rate spent":
+            await api.call(served, key=KEY)
+            return await api.call(served, key=KEY)
         case "queue full":
             served.engine.queue_tokens = served.engine.max_queue_tokens
         case "draining":
