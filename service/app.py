@@ -61,6 +61,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 BUNDLED_NAME = "kakehashi-bundled"
 WARM_UP_TEXT = "1"
 WARM_UP_TOKENS = 16
@@ -167,6 +168,7 @@ def build_service(
         glossaries=redis_glossaries or MemoryGlossaries(max_glossaries=settings.max_glossaries),
         rate_limiter=rate_limits,
         cors_origins=settings.cors_origin_list,
+        allowed_hosts=allowed_hosts(settings),
         has_playground=settings.playground,
         lifespan=lifespan,
         access_log=AccessLog(with_texts=settings.log_texts) if settings.access_log else None,
@@ -192,6 +194,14 @@ def read_api_keys(settings: Settings) -> ApiKeys:
     if not _is_loopback(settings.host):
         logger.warning("no API keys are set: everyone who reaches %s can use this server", settings.host)
     return ApiKeys()
+
+
+def allowed_hosts(settings: Settings) -> list[str] | None:
+    """The hosts that requests may name; None is any."""
+    listed = settings.allowed_host_list
+    if listed == ["auto"]:
+        return [*LOOPBACK_HOSTS, settings.host.lower()] if _is_loopback(settings.host) else None
+    return None if "*" in listed else listed
 
 
 def _is_loopback(host: str) -> bool:

@@ -64,6 +64,12 @@ class Settings(BaseModel):
         description="origins whose pages may use the API from a browser, separated by commas "
         "(`https://example.org`), or `*`",
     )
+    allowed_hosts: str = Field(
+        "auto",
+        pattern=r"^[^\s/@]+(\s*,\s*[^\s/@]+)*$",
+        description="hosts that requests may name, without ports, separated by commas, or `*`; auto: `localhost`, "
+        "`127.0.0.1`, `[::1]` and `HOST` if that is a loopback address, otherwise all",
+    )
     playground: bool = Field(True, description="serve the page to try translation with, at `/`")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="`cpu`, `cuda`, `cuda:1`")
     compute_type: ComputeTypeChoice = Field(
@@ -174,6 +180,11 @@ class Settings(BaseModel):
     @property
     def cors_origin_list(self) -> list[str]:
         return _split(self.cors_origins)
+
+    @property
+    def allowed_host_list(self) -> list[str]:
+        """In lower case; or just `auto`."""
+        return _split(self.allowed_hosts.lower())
 
 
 def _split(text: str) -> list[str]:

@@ -1,6 +1,7 @@
 """Admission: the only way into the engine, for all routes and APIs.
 
-1. The gate refuses before the body is read: draining (503), not ready (503), the queue full or too many requests (429).
+1. The gate refuses before the body is read: a page of another site (400), draining (503), not ready (503), the queue
+   full or too many requests (429).
 2. The route reads and validates its body into `Work`.
 3. `Entry.prepare`: limits (413) and those of the key (429), then languages, options and sizes (400, 413), under the
    request's deadline (504).
@@ -11,7 +12,7 @@ Every refusal therefore precedes the first byte of an answer. A request counts a
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -19,6 +20,7 @@ from typing import Protocol
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
+from service.api.cross_site import check_site
 from service.api.errors import PROBLEMS, problem_of
 from service.api.record import RequestRecord, record_of
 from service.errors import (
@@ -94,11 +96,13 @@ class Admission:
         *,
         limits: Limits,
         rate_limiter: RateLimiter | None = None,
+        origins: Collection[str] = (),
     ) -> None:
-        """Without `rate_limiter`, the limits of API keys are not kept."""
+        """Without `rate_limiter`, the limits of API keys are not kept. `origins` are those that CORS allows."""
         self.translator = translator
         self.limits = limits
         self.rate_limiter = rate_limiter
+        self._origins = origins
         self._engine = engine
         self._lifecycle = lifecycle
         self._observer = observer
@@ -107,10 +111,12 @@ class Admission:
 
     @contextmanager
     def entered(self, scope: Scope, *, needs_engine: bool = True) -> Iterator["Entry"]:
-        """A context around all work for a request. Raises DrainingError, NotReadyError and QueueFullError.
+        """A context around all work for a request.
 
-        Work that does not need the engine is admitted even if no worker is ready or the queue is full.
+        Raises CrossSiteError, DrainingError, NotReadyError and QueueFullError. Work that does not need the engine is
+        admitted even if no worker is ready or the queue is full.
         """
+        check_site(scope, origins=self._origins)
         try:
             with self._lifecycle.request():
                 if needs_engine:

@@ -19,6 +19,7 @@ from service.api.dialect_index import DialectIndex
 from service.api.errors import install_error_handlers
 from service.api.header_keys import behind_keys
 from service.api.health import Readiness
+from service.api.hosts import HostCheck
 from service.api.huggingface import routes as huggingface
 from service.api.libretranslate import routes as libretranslate
 from service.api.listings import LoadedCheckpoints
@@ -50,7 +51,7 @@ def create_app(
     engine: ServingEngine,
     lifecycle: Lifecycle,
     observer: ApiObserver,
-    render_metrics: Callable[[], bytes],
+    render_metrics: Callable[[], bytes] | None,
     limits: Limits,
     max_body_bytes: int,
     body_pace: BodyPace,
@@ -60,12 +61,16 @@ def create_app(
     glossaries: GlossaryStore,
     rate_limiter: RateLimiter | None = None,
     cors_origins: Collection[str] = (),
+    allowed_hosts: Collection[str] | None = None,
     has_playground: bool = True,
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
     access_log: AccessLog | None = None,
     tracing: "Tracing | None" = None,
 ) -> App:
-    admission = Admission(translator, engine, lifecycle, observer, limits=limits, rate_limiter=rate_limiter)
+    """Without `render_metrics` there is no `/metrics`, and without `allowed_hosts` every host is served."""
+    admission = Admission(
+        translator, engine, lifecycle, observer, limits=limits, rate_limiter=rate_limiter, origins=cors_origins
+    )
     native = [
         *translations.create_routes(admission),
         explain.create_route(admission, engine),
@@ -105,6 +110,8 @@ def create_app(
         routes=routes,
     )
     install_error_handlers(app)
+    if allowed_hosts is not None:
+        app.add_middleware(HostCheck, hosts=allowed_hosts)
     app.add_middleware(BodyLimit, max_bytes=max_body_bytes, pace=body_pace)
     app.add_middleware(HeadRefusals, observer=observer)
     if cors_origins:

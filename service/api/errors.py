@@ -43,6 +43,14 @@ class KeyRefusedError(errors.ServiceError):
     """The request has no key, or one that this server does not know."""
 
 
+class HostRefusedError(errors.ServiceError):
+    """The request is for a host that this server does not serve."""
+
+
+class CrossSiteError(errors.ServiceError):
+    """A web page of another site wants work done, and CORS does not allow its origin."""
+
+
 class ClientGoneError(errors.ServiceError):
     """The client hung up and will not read the answer."""
 
@@ -62,6 +70,8 @@ PROBLEMS: Mapping[type[errors.ServiceError], Problem] = MappingProxyType(
     {
         errors.UnsupportedLanguageError: Problem(400, "unsupported-language", "Unsupported language", "invalid"),
         errors.UnsupportedOptionError: Problem(400, "unsupported-option", "Unsupported option", "invalid"),
+        HostRefusedError: Problem(400, "host-not-allowed", "Host not allowed", "invalid"),
+        CrossSiteError: Problem(400, "cross-site", "Cross-site request", "invalid"),
         KeyRefusedError: Problem(401, "unauthorized", "Unauthorized", "invalid"),
         errors.TooLargeError: Problem(413, "too-large", "Over a limit", "invalid"),
         MalformedError: MALFORMED,

@@ -1,4 +1,4 @@
-"""Pure ASGI middleware: request ids, and the metrics, log line and trace of every request.
+"""Pure ASGI middleware: request ids, security headers, and the metrics, log line and trace of every request.
 
 It is pure ASGI because a middleware that buffers or wraps the receive channel would hide hang-ups from the routes.
 """
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 UNMATCHED = "unmatched"
+SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"frame-ancestors 'none'"),  # pages have a second policy, which applies, too
+)
 PROBES = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})
 
 
@@ -68,6 +73,8 @@ class RequestRecorder:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
                 MutableHeaders(scope=message)["X-Request-ID"] = record.request_id
+                if SECURITY_HEADERS[0] not in message["headers"]:  # an answer that is passed on has them already
+                    message["headers"].extend(SECURITY_HEADERS)
             await send(message)
 
         try:

@@ -25,8 +25,8 @@ from service.api.url_limit import check_url
 SCHEMAS = "#/components/schemas/"
 OPENAPI_VERSION = "3.1.0"
 
-COMMON_PROBLEMS = (413, 431, 500)
-"""The refusals of any route: a body or a URL over its limit, or an internal error."""
+COMMON_PROBLEMS = (400, 413, 431, 500)
+"""The refusals of any route: another host, a body or a URL over its limit, or an internal error."""
 BODY_PROBLEMS = (415,)
 WORK_PROBLEMS = (400, 422, 429, 503, 504)
 RETRYABLE = frozenset({429, 503})

@@ -86,6 +86,7 @@ def scripted_app(
     api_keys: str = "",
     default_pair: LanguagePair = LanguagePair(None, None),
     cors_origins: tuple[str, ...] = (),
+    allowed_hosts: tuple[str, ...] | None = None,
     has_playground: bool = True,
     access_log: AccessLog | None = None,
     body_pace: BodyPace = QUICK_ENOUGH,
@@ -129,6 +130,7 @@ def scripted_app(
         glossaries=MemoryGlossaries(max_glossaries=3),
         rate_limiter=RateLimits(),
         cors_origins=cors_origins,
+        allowed_hosts=allowed_hosts,
         has_playground=has_playground,
         access_log=access_log,
     )

@@ -5,11 +5,12 @@ import re
 import pytest
 
 from service.api import playground
+from service.api.static_files import INDEX
 from tests.support.asgi import call, post
 from tests.support.scripted_app import ScriptedApp, scripted_app
 
 MAX_BYTES = 150_000
-FILES = [f"/playground/{path.name}" for path in playground.DIRECTORY.iterdir() if path.name != playground.INDEX]
+FILES = [f"/playground/{path.name}" for path in playground.DIRECTORY.iterdir() if path.name != INDEX]
 
 
 @pytest.mark.parametrize("path", ["/", *FILES])
