@@ -6,6 +6,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import get_args
 
@@ -155,7 +156,9 @@ def _serve(flags: dict[str, str]) -> int:
         log_writer = configure_logging(
             log_format=settings.log_format, log_level=settings.log_level, with_texts=settings.log_texts
         )
-        with listening(settings.host, settings.port) as listeners:
+        with ExitStack() as stack:
+            ports = [settings.port, *([settings.operation_port] if settings.operation_port else [])]
+            listeners = [each for port in ports for each in stack.enter_context(listening(settings.host, port))]
             server = Server(settings, log_writer=log_writer)
             server.run(listeners)
     except SettingsError as error:

@@ -70,6 +70,15 @@ class Settings(BaseModel):
         description="hosts that requests may name, without ports, separated by commas, or `*`; auto: `localhost`, "
         "`127.0.0.1`, `[::1]` and `HOST` if that is a loopback address, otherwise all",
     )
+    operation_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="a second port for health, `/metrics`, `/docs` and `/openapi.json`; the latter three are then no "
+        "longer at `PORT`. 0: none",
+    )
+    metrics: bool = Field(True, description="serve `/metrics`")
+    docs: bool = Field(True, description="serve the description of the API, at `/docs` and `/openapi.json`")
     playground: bool = Field(True, description="serve the page to try translation with, at `/`")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="`cpu`, `cuda`, `cuda:1`")
     compute_type: ComputeTypeChoice = Field(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from fastapi import FastAPI
 
-from service.api import detect, explain, health, listings, playground, translations
+from service.api import detect, docs_page, explain, health, listings, playground, translations
 from service.api.access_log import AccessLog
 from service.api.admission import Admission, Limits, RateLimiter, RefusalObserver, RoomCheck
 from service.api.api_keys import ApiKeys
@@ -25,6 +25,7 @@ from service.api.libretranslate import routes as libretranslate
 from service.api.listings import LoadedCheckpoints
 from service.api.middleware import RequestObserver, RequestRecorder
 from service.api.openapi import App
+from service.api.operation_port import OperationPort
 from service.api.refused_head import HeadRefusals
 from service.glossaries.store import GlossaryStore
 from service.lifecycle import Lifecycle
@@ -62,6 +63,8 @@ def create_app(
     rate_limiter: RateLimiter | None = None,
     cors_origins: Collection[str] = (),
     allowed_hosts: Collection[str] | None = None,
+    operation_port: int | None = None,
+    has_docs: bool = True,
     has_playground: bool = True,
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
     access_log: AccessLog | None = None,
@@ -95,6 +98,7 @@ def create_app(
     routes = [
         *behind_keys(native, api_keys, prefix="/v1"),
         *health.create_routes(engine, lifecycle, render_metrics=render_metrics),
+        *(docs_page.create_routes() if has_docs else ()),
         *(
             page if has_playground else ()
         ),  # before Hugging Face's POST /, whose dialect then answers refusals of that path
@@ -105,11 +109,16 @@ def create_app(
         version=version,
         lifespan=lifespan,
         redirect_slashes=False,
+        openapi_url=docs_page.DESCRIPTION_PATH if has_docs else None,
+        docs_url=None,  # FastAPI's own pages load scripts from elsewhere
+        redoc_url=None,
         # FastAPI's telemetry checks at every request whether anything collects it.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         routes=routes,
     )
     install_error_handlers(app)
+    if operation_port is not None:
+        app.add_middleware(OperationPort, port=operation_port)
     if allowed_hosts is not None:
         app.add_middleware(HostCheck, hosts=allowed_hosts)
     app.add_middleware(BodyLimit, max_bytes=max_body_bytes, pace=body_pace)

@@ -29,8 +29,10 @@ def check_ready(engine: Readiness, lifecycle: Lifecycle) -> None:
 
 
 def create_routes(
-    engine: Readiness, lifecycle: Lifecycle, *, render_metrics: Callable[[], bytes]
+    engine: Readiness, lifecycle: Lifecycle, *, render_metrics: Callable[[], bytes] | None
 ) -> list[DocumentedRoute]:
+    """Without `render_metrics` there is no `/metrics`."""
+
     async def live(_: Request) -> Response:
         return JsonResponse(HealthAnswer())
 
@@ -38,10 +40,7 @@ def create_routes(
         check_ready(engine, lifecycle)
         return JsonResponse(HealthAnswer())
 
-    async def metrics(_: Request) -> Response:
-        return Response(render_metrics(), media_type=CONTENT_TYPE)
-
-    return [
+    routes = [
         DocumentedRoute(
             Operation(method="GET", path="/health/live", tag=TAG, summary="The process answers", answer=HealthAnswer),
             live,
@@ -58,8 +57,15 @@ def create_routes(
             ),
             ready,
         ),
-        DocumentedRoute(
-            Operation(method="GET", path="/metrics", tag=TAG, summary="Prometheus metrics", media_type=CONTENT_TYPE),
-            metrics,
-        ),
     ]
+    return routes if render_metrics is None else [*routes, _metrics_route(render_metrics)]
+
+
+def _metrics_route(render_metrics: Callable[[], bytes]) -> DocumentedRoute:
+    async def metrics(_: Request) -> Response:
+        return Response(render_metrics(), media_type=CONTENT_TYPE)
+
+    return DocumentedRoute(
+        Operation(method="GET", path="/metrics", tag=TAG, summary="Prometheus metrics", media_type=CONTENT_TYPE),
+        metrics,
+    )

@@ -1,0 +1,2 @@
+// `validatorUrl` is off because it would send the description to a public service.
+SwaggerUIBundle({ url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null });
