@@ -32,6 +32,7 @@ from service.cache.memory import MemoryTier
 from service.cache.observer import CacheObserver
 from service.cache.values import OutputFormat
 from service.engine.engine import Engine
+from service.engine.fork_server_process import WorkerStartError
 from service.engine.machine import count_usable_cores, count_visible_gpus, find_gpus, read_text
 from service.engine.placement import Placement, place_workers
 from service.engine.types import CheckpointInfo, CheckpointSpec, WorkerSpec
@@ -82,7 +83,7 @@ class Service:
 
 
 def build_service(
-    settings: Settings, *, on_fatal: Callable[[str], None], log_writer: LogWriter | None = None
+    settings: Settings, *, on_fatal: Callable[[WorkerStartError], None], log_writer: LogWriter | None = None
 ) -> Service:
     """Read the checkpoints' configurations and tokenizers; the workers load the weights when the app starts.
 
@@ -173,6 +174,7 @@ def build_service(
         has_docs=settings.docs,
         has_playground=settings.playground,
         lifespan=lifespan,
+        max_seconds_without_worker=settings.max_seconds_without_worker,
         access_log=AccessLog(with_texts=settings.log_texts) if settings.access_log else None,
         tracing=tracing,
     )

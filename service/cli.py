@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     - 2: a wrong setting or bad data
     - 3: the address cannot be listened on
     - 4: a second signal ended running requests
+    - 5: the workers died again and again while they started
 
     The client commands describe their statuses in their help.
     """

@@ -15,6 +15,7 @@ from service.api.connection import Connection
 from service.api.connections import Connections
 from service.app import build_service
 from service.descriptors import fit_connections
+from service.engine.fork_server_process import LoadFailedError, WorkerStartError
 from service.observability.log_writer import LogWriter
 from service.settings import Settings
 
@@ -26,7 +27,9 @@ EXIT_SECONDS = 4.0
 
 LAST_WORDS_SECONDS = 0.5
 """The time for sending errors to clients after a second signal."""
+CANNOT_LOAD = 1
 ENDED_BY_SECOND_SIGNAL = 4
+DIED_AT_START = 5
 GC_THRESHOLD = 10_000
 """New objects before a garbage collection. A step of a full batch creates thousands; reference counting frees them."""
 
@@ -105,9 +108,10 @@ class Server(uvicorn.Server):
             await lifecycle.wait_idle(1.0)
         self.should_exit = True
 
-    def _fail(self, detail: str) -> None:
+    def _fail(self, error: WorkerStartError) -> None:
         if self.exit_code:  # other workers fail for the same reason
             return
-        logger.error("%s", detail)
-        self.exit_code = 1
+        can_load = not isinstance(error, LoadFailedError)
+        self.exit_code = DIED_AT_START if can_load else CANNOT_LOAD
+        logger.error("%s%s", "workers die again and again while they start: " if can_load else "", error)
         self.should_exit = True

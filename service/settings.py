@@ -151,6 +151,13 @@ class Settings(BaseModel):
         description="silence after which a busy worker is killed and its work done elsewhere; more if the model has "
         "longer turns",
     )
+    max_seconds_without_worker: float = Field(
+        120.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="time without a ready worker, after the first start, after which `/health/live` answers 503, so "
+        "that an orchestrator restarts the server",
+    )
     default_source_lang: str = Field(
         "auto",
         min_length=1,

@@ -91,6 +91,8 @@ def replica_settings(model: str) -> Settings:
     resources = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
     has_gpu = resources.get("GPU", 0) > 0
     flags = {"model": str(BUNDLED_MODEL) if model == BUNDLED_NAME else model}
+    # The ingress collects the metrics, and decides which hosts and ports are served.
+    flags |= {"metrics": "true", "operation_port": "0", "allowed_hosts": "*"}
     if given.device == "auto":
         flags["device"] = "cuda:0" if has_gpu else "cpu"  # Ray shows a replica only its own GPU
     if given.workers == "auto":

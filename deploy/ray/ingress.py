@@ -13,6 +13,7 @@ import asyncio
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route, Router
@@ -84,7 +85,7 @@ class Ingress:
                 Mount("/v1", native),
                 Route("/health/live", self._live),
                 Route("/health/ready", self._ready),
-                Route("/metrics", self._metrics),
+                Route("/metrics", self._metrics if self._settings.metrics else _not_found),
                 Mount("/", self._forward),
             ],
         )
@@ -150,6 +151,10 @@ class Ingress:
 
 def _dialect_of(path: str) -> Dialect:
     return HUGGINGFACE if path == "/" else COMPATIBLE(path)
+
+
+async def _not_found(_: Request) -> Response:
+    raise HTTPException(404)
 
 
 class OneRequestId:

@@ -9,6 +9,7 @@ from starlette.types import Message
 from deploy.ray.exchange import AppRequest, call
 from model.checkpoint.config import CheckpointError
 from service.app import Service, build_service
+from service.engine.fork_server_process import WorkerStartError
 from service.lifecycle import Lifecycle
 from service.settings import Settings
 
@@ -31,9 +32,9 @@ class Resident:
         """Load the checkpoint of `settings`, and return when it is ready. Raises CheckpointError."""
         failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-        def fail(detail: str) -> None:
+        def fail(error: WorkerStartError) -> None:
             if not failed.done():
-                failed.set_exception(CheckpointError(detail))
+                failed.set_exception(CheckpointError(str(error)))
 
         # In a thread, because downloads and tokenizers must not delay the streams of this replica.
         service = await asyncio.to_thread(build_service, settings, on_fatal=fail)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 from fastapi import FastAPI
@@ -62,6 +63,7 @@ def create_app(
     glossaries: GlossaryStore,
     rate_limiter: RateLimiter | None = None,
     cors_origins: Collection[str] = (),
+    max_seconds_without_worker: float = inf,
     allowed_hosts: Collection[str] | None = None,
     operation_port: int | None = None,
     has_docs: bool = True,
@@ -97,7 +99,12 @@ def create_app(
     ]
     routes = [
         *behind_keys(native, api_keys, prefix="/v1"),
-        *health.create_routes(engine, lifecycle, render_metrics=render_metrics),
+        *health.create_routes(
+            engine,
+            lifecycle,
+            max_seconds_without_worker=max_seconds_without_worker,
+            render_metrics=render_metrics,
+        ),
         *(docs_page.create_routes() if has_docs else ()),
         *(
             page if has_playground else ()

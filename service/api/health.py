@@ -1,4 +1,7 @@
-"""`GET /health/live`, `/health/ready` and `/metrics`: 200, or 503 from `ready` while starting or draining."""
+"""`GET /health/live`, `/health/ready` and `/metrics`: 200.
+
+`ready` is 503 while starting or draining, and `live` after a long time without any worker.
+"""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -19,6 +22,9 @@ TAG = "operation"
 class Readiness(Protocol):
     @property
     def is_ready(self) -> bool: ...
+    @property
+    def seconds_without_worker(self) -> float:
+        """0 while a worker is ready, and during the first start."""
 
 
 def check_ready(engine: Readiness, lifecycle: Lifecycle) -> None:
@@ -29,11 +35,18 @@ def check_ready(engine: Readiness, lifecycle: Lifecycle) -> None:
 
 
 def create_routes(
-    engine: Readiness, lifecycle: Lifecycle, *, render_metrics: Callable[[], bytes] | None
+    engine: Readiness,
+    lifecycle: Lifecycle,
+    *,
+    max_seconds_without_worker: float,
+    render_metrics: Callable[[], bytes] | None,
 ) -> list[DocumentedRoute]:
     """Without `render_metrics` there is no `/metrics`."""
 
     async def live(_: Request) -> Response:
+        absence_seconds = engine.seconds_without_worker
+        if absence_seconds > max_seconds_without_worker:
+            raise NotReadyError(f"no worker has been ready for {absence_seconds:.0f} s", retry_after_seconds=1)
         return JsonResponse(HealthAnswer())
 
     async def ready(_: Request) -> Response:
@@ -42,7 +55,15 @@ def create_routes(
 
     routes = [
         DocumentedRoute(
-            Operation(method="GET", path="/health/live", tag=TAG, summary="The process answers", answer=HealthAnswer),
+            Operation(
+                method="GET",
+                path="/health/live",
+                tag=TAG,
+                summary="The process answers",
+                description="503 asks for a restart: it has had no worker for long.",
+                answer=HealthAnswer,
+                problems=(503,),
+            ),
             live,
         ),
         DocumentedRoute(

@@ -12,6 +12,7 @@ from service.app import build_service
 from service.commandline.arguments import API_KEY_VARIABLE
 from service.commandline.asgi_transport import AsgiTransport
 from service.commandline.errors import CommandError, ExitStatus
+from service.engine.fork_server_process import WorkerStartError
 from service.observability.log import configure_logging
 from service.settings import Settings, SettingsError, load_settings
 
@@ -25,9 +26,9 @@ async def in_process_client(model: str | None, *, needs_workers: bool) -> AsyncI
     """
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def on_fatal(cause: str) -> None:
+    def on_fatal(cause: WorkerStartError) -> None:
         if not failed.done():
-            failed.set_exception(CommandError(cause))
+            failed.set_exception(CommandError(str(cause)))
 
     with _refused():
         service = build_service(_settings(model), on_fatal=on_fatal)
@@ -51,12 +52,19 @@ async def _first_of(work: Coroutine[None, None, None], failed: asyncio.Future[No
 
 
 def _settings(model: str | None) -> Settings:
-    """The settings of the environment, with quiet logs and without API keys, which only a port needs.
+    """The settings of the environment, with quiet logs and without API keys and hosts, which only a port needs.
 
     Raises SettingsError.
     """
     environment = {name: value for name, value in os.environ.items() if name != API_KEY_VARIABLE}
-    flags = {"log_format": "text", "log_level": "warning", "access_log": "false", "api_keys": "", "api_keys_file": ""}
+    flags = {
+        "log_format": "text",
+        "log_level": "warning",
+        "access_log": "false",
+        "api_keys": "",
+        "api_keys_file": "",
+        "allowed_hosts": "*",
+    }
     settings = load_settings(environment, flags=flags if model is None else flags | {"model": model})
     configure_logging(log_format=settings.log_format, log_level=settings.log_level)
     return settings

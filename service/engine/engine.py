@@ -18,7 +18,7 @@ from service.cache.encoder_cache import EncoderCache
 from service.engine.decode import Decode, PreparedDecode
 from service.engine.dispatcher import Dispatcher
 from service.engine.events import Event, Failed, Started
-from service.engine.fork_server_process import ForkServerProcess
+from service.engine.fork_server_process import ForkServerProcess, LoadFailedError, WorkerStartError
 from service.engine.in_flight import InFlight
 from service.engine.observer import EngineObserver
 from service.engine.quarantine import Quarantine
@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 MAX_DEATHS = 2
 """The number of deaths after which a decode that was aboard each time is refused."""
+MAX_FAILED_STARTS = 3
+"""The number of times that workers may die before one has ever been ready; one may have had bad luck."""
 
 
 class Engine:
@@ -44,12 +46,12 @@ class Engine:
         max_silence_seconds: float,
         observer: EngineObserver,
         on_loaded: Callable[[Sequence[CheckpointInfo]], None],
-        on_fatal: Callable[[str], None],
+        on_fatal: Callable[[WorkerStartError], None],
     ) -> None:
         """Runs a worker for each spec. A worker that has work but does not report for `max_silence_seconds` is killed.
 
-        `on_loaded` is called whenever a worker has loaded its checkpoints, and `on_fatal` with the cause if the first
-        start fails.
+        `on_loaded` is called whenever a worker has loaded its checkpoints. `on_fatal` is called with the cause if the
+        first start fails: a checkpoint cannot be loaded, or workers die MAX_FAILED_STARTS times while they load.
         """
         self.max_queue_tokens = max_queue_tokens
         self._fork_server = ForkServerProcess()
@@ -69,6 +71,8 @@ class Engine:
         self._num_started: Counter[tuple[str, bool]] = Counter()
         """Decodes by checkpoint and by whether their source was encoded for them, counted once a subscriber."""
         self._has_been_ready = asyncio.Event()
+        self._num_failed_starts = 0
+        self._without_worker_since: float | None = None
         self._supervisions: list[asyncio.Task[None]] = []
 
     @property
@@ -79,6 +83,13 @@ class Engine:
     @property
     def num_ready(self) -> int:
         return sum(worker.is_ready for worker in self._workers)
+
+    @property
+    def seconds_without_worker(self) -> float:
+        """The time since the last ready worker was lost; 0 while there is one, and before the first start has ended."""
+        if self._without_worker_since is None or self.num_ready:
+            return 0.0
+        return time.monotonic() - self._without_worker_since
 
     @property
     def workers(self) -> Sequence[WorkerHandle]:
@@ -228,9 +239,11 @@ class Engine:
         self._observer.on_worker_ready(worker.name, worker.checkpoints)
         if all(each.is_ready for each in self._workers):
             self._has_been_ready.set()
+        self._without_worker_since = None
         self._dispatcher.dispatch()
 
     def on_report(self, worker: WorkerHandle, report: StepReport) -> None:
+        self._without_worker_since = None  # also if the worker was only in doubt
         self._observer.on_turn(worker.name, report)
         for started in report.started:
             self._receive(worker, started.decode_id, started)
@@ -247,6 +260,8 @@ class Engine:
 
     def on_lost(self, worker: WorkerHandle, last_entries: list[int]) -> None:
         self._observer.on_worker_lost(worker.name)
+        if self._has_been_ready.is_set() and self._without_worker_since is None and not self.num_ready:
+            self._without_worker_since = time.monotonic()
         for decode_id in last_entries:
             decode = self._find(worker, decode_id)
             if decode is not None:
@@ -262,11 +277,13 @@ class Engine:
                 self._deliver(decode, Failed(decode.decode_id, "it was being decoded when two workers died"))
         self._dispatcher.place(again)
 
-    def on_start_failed(self, worker: WorkerHandle, detail: str) -> bool:
+    def on_start_failed(self, worker: WorkerHandle, error: WorkerStartError) -> bool:
         if not self._has_been_ready.is_set():
-            self._on_fatal(detail)
-            return False
-        logger.error("worker %s: %s", worker.name, detail)
+            self._num_failed_starts += 1
+            if isinstance(error, LoadFailedError) or self._num_failed_starts >= MAX_FAILED_STARTS:
+                self._on_fatal(error)
+                return False
+        logger.error("worker %s: %s", worker.name, error)
         return True
 
     def on_restart(self, worker: WorkerHandle) -> None:

@@ -22,6 +22,10 @@ class WorkerStartError(Exception):
     """A worker process could not become ready; the message names the cause."""
 
 
+class LoadFailedError(WorkerStartError):
+    """A checkpoint cannot be loaded, now or at another attempt."""
+
+
 @dataclass(frozen=True, slots=True)
 class Forked:
     """A new worker process. Its owner closes the `pidfd`."""

@@ -7,7 +7,7 @@ import asyncio
 import logging
 from typing import Protocol
 
-from service.engine.fork_server_process import ForkServerProcess, WorkerStartError
+from service.engine.fork_server_process import ForkServerProcess, LoadFailedError, WorkerStartError
 from service.engine.types import CheckpointInfo, FromWorker, Loaded, LoadFailed, StepReport, WorkerSpec
 from service.engine.watchdog import Watchdog
 from service.engine.worker_process import WorkerProcess
@@ -27,7 +27,7 @@ class WorkerOwner(Protocol):
         """The process died with all its work. `last_entries` are the decodes that last got rows, or were about to."""
 
     def on_restart(self, worker: "WorkerHandle") -> None: ...
-    def on_start_failed(self, worker: "WorkerHandle", detail: str) -> bool:
+    def on_start_failed(self, worker: "WorkerHandle", error: WorkerStartError) -> bool:
         """The worker ended before it was ready. Returns whether to try again."""
 
 
@@ -88,7 +88,7 @@ class WorkerHandle:
             try:
                 await self._run()
             except WorkerStartError as error:
-                if not self._owner.on_start_failed(self, str(error)):
+                if not self._owner.on_start_failed(self, error):
                     return
             except Exception:  # supervision goes on after any failure of a process
                 logger.exception("worker %s: its connection failed", self.name)
@@ -141,7 +141,7 @@ class WorkerHandle:
                 self._has_loaded = True
                 self._owner.on_ready(self)
             case LoadFailed(detail):
-                raise WorkerStartError(detail)
+                raise LoadFailedError(detail)
             case StepReport():
                 self._owner.on_report(self, message)
                 self._watchdog.report(now=now, has_work=self.num_decodes > 0)

@@ -34,7 +34,7 @@ class RealApp:
     def __init__(self, checkpoint: Path) -> None:
         self._runner = asyncio.Runner()
         settings = Settings(model=str(checkpoint), workers=1, max_rows=4, max_queue_tokens=2_000, timeout_seconds=20)
-        self._service: Service = build_service(settings, on_fatal=pytest.fail)
+        self._service: Service = build_service(settings, on_fatal=lambda error: pytest.fail(str(error)))
         self._lifespan = self.app.router.lifespan_context(self.app)
         self.run(self._start())
 

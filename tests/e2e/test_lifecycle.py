@@ -3,9 +3,10 @@
 import asyncio
 import signal
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import httpx
 import psutil
 import pytest
 
-from loadtests.bench.loopback import HOST, wait_until
+from loadtests.bench.loopback import HOST, free_port, wait_until
 from tests.support.client import NO_STORE, deltas, is_whole, request_body, translate, translate_all
 from tests.support.oracle import sentences
 from tests.support.server import ONE_ROW, RunningServer, has_ended, starting_server
@@ -30,6 +31,7 @@ TO_BE_ENDED: dict[str, dict[str, object]] = {
     "at the end of its grace period": {"WORKERS": 2, **SHORT_GRACE},
     "while a client does not read": {**ONE_ROW, **SHORT_GRACE},
     "by a second signal": {"WORKERS": 1, "GRACE_SECONDS": 10_000},
+    "by an orchestrator": {"WORKERS": 1, "OPERATION_PORT": free_port(), "MAX_SECONDS_WITHOUT_WORKER": 0.2},
 }
 """Settings of the servers that a test each ends."""
 
@@ -105,6 +107,47 @@ def test_the_service_process_does_not_load_torch(server: RunningServer) -> None:
     server.translate("Hello.", "en", "de")
     assert "libtorch" not in Path(f"/proc/{server.process.pid}/maps").read_text()
     assert all("libtorch" in Path(f"/proc/{worker.pid}/maps").read_text() for worker in server.workers())
+
+
+@pytest.mark.stops_servers
+def test_a_start_whose_workers_die_again_and_again_ends_with_one_error(
+    start_server: ServerStarter, random_checkpoint: Path
+) -> None:
+    server = start_server.starting({"MODEL": random_checkpoint, "WORKERS": 1, "LOG_FORMAT": "json"})
+    while server.process.poll() is None:
+        for fork_server in server.fork_servers():
+            fork_server.kill()
+        with suppress(subprocess.TimeoutExpired):
+            server.process.wait(0.05)
+    assert server.process.returncode == 5
+    (last,) = [line for line in server.log.splitlines() if "again and again" in line]
+    assert "workers die again and again while they start: the fork server has ended" in last
+    assert "Traceback" not in server.log
+
+
+@pytest.mark.stops_servers  # its metrics are at another port
+def test_a_server_without_a_worker_for_long_is_not_live_until_it_has_one(take: Take) -> None:
+    server = take("by an orchestrator")
+    assert is_live(server)
+    (fork_server,) = server.fork_servers()
+    fork_server.suspend()
+    server.workers()[0].kill()
+    wait_until(lambda: not is_live(server), "the server is not live")
+    answer = server.client.get("/health/live")
+    check_refused(answer, "not-ready")
+    assert "no worker has been ready for" in answer.json()["detail"]
+    fork_server.resume()
+    server.wait_ready()
+    assert is_live(server)
+
+
+@pytest.mark.stops_servers
+def test_metrics_and_documentation_are_at_the_port_for_operation_only(take: Take) -> None:
+    server = take("by an orchestrator")
+    other = f"http://{HOST}:{TO_BE_ENDED['by an orchestrator']['OPERATION_PORT']}"
+    for path, here, there in (("/metrics", 404, 200), ("/docs", 404, 200), ("/v1/models", 200, 404)):
+        assert [server.client.get(url + path).status_code for url in ("", other)] == [here, there]
+    assert server.client.get(f"{other}/health/live").status_code == 200
 
 
 # Drain.

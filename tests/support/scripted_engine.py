@@ -67,6 +67,7 @@ class ScriptedEngine:
 
     def __init__(self, checkpoint: CheckpointInfo, *, script: Script = echo, max_queue_tokens: int = 10_000) -> None:
         self.is_ready = True
+        self.seconds_without_worker = 0.0
         self.max_queue_tokens = max_queue_tokens
         self.queue_tokens = 0
         """Set by tests; nothing waits for rows here."""

@@ -112,7 +112,7 @@ async def running_engine(
         max_silence_seconds=max_silence_seconds,
         observer=log or EngineLog(),
         on_loaded=describe,
-        on_fatal=pytest.fail,
+        on_fatal=lambda error: pytest.fail(str(error)),
     )
     engine.start()
     try:
