@@ -28,12 +28,21 @@ class Linear(nn.Linear):
     def __init__(self, num_inputs: int, num_outputs: int, *, bias: bool) -> None:
         super().__init__(num_inputs, num_outputs, bias=bias, device="meta")
 
+    def reset_parameters(self) -> None:
+        """Nothing: see `Embedding`."""
+
 
 class Embedding(nn.Embedding):
     """An embedding whose weights take no memory until a checkpoint fills them."""
 
     def __init__(self, num_embeddings: int, d_model: int) -> None:
         super().__init__(num_embeddings, d_model, device="meta")
+
+    def reset_parameters(self) -> None:
+        """Nothing, because a checkpoint fills the weights.
+
+        To draw random weights without memory, torch would import its compiler, which takes more than a second.
+        """
 
 
 class PackedLinear(nn.Module):

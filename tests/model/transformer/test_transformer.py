@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.checkpoint.loading import load_unpacked
 from model.transformer.kv_cache import KVCache, KVView
+from model.transformer.transformer import Transformer
 from tests.support.exportable import Step
 from tests.support.pairs import CPU, Pair, padded, random_sources
 
@@ -103,3 +104,10 @@ def test_gradients_reach_every_parameter_through_the_full_forward(decoding: Deco
     model = load_unpacked(pair.checkpoint, dtype=torch.float32, device=CPU).requires_grad_(True)
     model(decoding.input_ids, decoding.lengths, decoding.targets).logsumexp(dim=-1).sum().backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_no_weight_is_drawn_that_a_checkpoint_fills(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("kaiming_uniform_", "normal_", "uniform_"):
+        monkeypatch.setattr(nn.init, name, pytest.fail)
+    transformer = Transformer(pair.checkpoint.config)
+    assert all(parameter.is_meta for parameter in transformer.parameters())
