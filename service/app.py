@@ -32,7 +32,7 @@ from service.cache.memory import MemoryTier
 from service.cache.observer import CacheObserver
 from service.cache.values import OutputFormat
 from service.engine.engine import Engine
-from service.engine.fork_server_process import WorkerStartError
+from service.engine.fork_server_process import ForkServerProcess, WorkerStartError
 from service.engine.machine import count_usable_cores, count_visible_gpus, find_gpus, read_text
 from service.engine.placement import Placement, place_workers
 from service.engine.types import CheckpointInfo, CheckpointSpec, WorkerSpec
@@ -123,6 +123,7 @@ def build_service(
     engine_telemetry = EngineTelemetry(metrics)
     engine = Engine(
         _worker_specs(settings, models, needs_fingerprint=cache.min_tokens is not None),
+        fork_server=ForkServerProcess(),
         cache=cache,
         max_queue_tokens=settings.max_queue_tokens,
         max_silence_seconds=settings.worker_timeout_seconds,

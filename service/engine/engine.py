@@ -41,6 +41,7 @@ class Engine:
         self,
         specs: Sequence[WorkerSpec],
         *,
+        fork_server: ForkServerProcess,
         cache: EncoderCache,
         max_queue_tokens: int,
         max_silence_seconds: float,
@@ -50,13 +51,14 @@ class Engine:
     ) -> None:
         """Runs a worker for each spec. A worker that has work but does not report for `max_silence_seconds` is killed.
 
+        `aclose` closes `fork_server`.
         `on_loaded` is called whenever a worker has loaded its checkpoints. `on_fatal` is called with the cause if the
         first start fails: a checkpoint cannot be loaded, or workers die MAX_FAILED_STARTS times while they load.
         """
         self.max_queue_tokens = max_queue_tokens
-        self._fork_server = ForkServerProcess()
+        self._fork_server = fork_server
         self._workers = [
-            WorkerHandle(str(index), spec, self, self._fork_server, max_silence_seconds=max_silence_seconds)
+            WorkerHandle(str(index), spec, self, fork_server, max_silence_seconds=max_silence_seconds)
             for index, spec in enumerate(specs)
         ]
         self._in_flight = InFlight()

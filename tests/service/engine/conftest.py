@@ -1,16 +1,17 @@
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 import torch
 
 from model.checkpoint.config import read_checkpoint
 from model.checkpoint.loading import load_transformer
 from model.decoding.oracle import decode_alone
 from service.engine.engine import Engine
-from tests.service.engine.engines import CHECKPOINT, SHAPE, SOURCES, running_engine, spec
+from tests.service.engine.engines import CHECKPOINT, SHAPE, SOURCES, SharedForkServer, running_engine, spec
 from tests.support.checkpoints import random_m2m100
 
 
@@ -29,6 +30,14 @@ def expected(directory: Path) -> list[list[int]]:
     return [list(hypothesis.token_ids) for hypothesis in hypotheses]
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def fork_server() -> AsyncIterator[SharedForkServer]:
+    """Tests that use it run on its event loop."""
+    fork_server = SharedForkServer()
+    yield fork_server
+    await fork_server.end()
+
+
 @pytest.fixture
-def running(directory: Path) -> Callable[..., AbstractAsyncContextManager[Engine]]:
-    return partial(running_engine, directory)
+def running(directory: Path, fork_server: SharedForkServer) -> Callable[..., AbstractAsyncContextManager[Engine]]:
+    return partial(running_engine, directory, fork_server)

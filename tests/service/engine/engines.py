@@ -1,4 +1,8 @@
-"""Engines with real worker processes and a small random checkpoint, for tests."""
+"""Engines with real worker processes and a small random checkpoint, for tests.
+
+All engines of a session fork their workers from one process: loading torch takes much longer than most of these tests.
+A test of what happens to a fork server itself has one of its own.
+"""
 
 import asyncio
 from collections import Counter
@@ -15,6 +19,7 @@ from service.cache.memory import MemoryTier
 from service.cache.values import OutputFormat
 from service.engine.engine import Engine
 from service.engine.events import Failed, is_terminal
+from service.engine.fork_server_process import ForkServerProcess
 from service.engine.subscription import Subscription
 from service.engine.types import CheckpointInfo, CheckpointSpec, StepReport, WorkerSpec
 from tests.support.cache_recorder import CacheRecorder
@@ -31,6 +36,15 @@ NOBODY_IS_KILLED_SECONDS = 600.0
 
 def spec(source_ids: tuple[int, ...], *, max_new_tokens: int = MAX_NEW_TOKENS) -> DecodeSpec:
     return DecodeSpec(CHECKPOINT, source_ids, PROMPT, max_new_tokens, repetition_guard=False)
+
+
+class SharedForkServer(ForkServerProcess):
+    """Outlives the engines that use it."""
+
+    async def aclose(self) -> None: ...
+
+    async def end(self) -> None:
+        await super().aclose()
 
 
 class EngineLog:
@@ -63,6 +77,7 @@ class EngineLog:
 @asynccontextmanager
 async def running_engine(
     directory: Path,
+    fork_server: ForkServerProcess,
     *,
     num_workers: int = 1,
     max_queue_tokens: int = 10_000,
@@ -107,6 +122,7 @@ async def running_engine(
 
     engine = Engine(
         [worker_spec] * num_workers,
+        fork_server=fork_server,
         cache=cache,
         max_queue_tokens=max_queue_tokens,
         max_silence_seconds=max_silence_seconds,

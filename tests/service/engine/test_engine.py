@@ -4,17 +4,31 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from model.search.results import Progress
 from service.engine.engine import Engine
 from service.engine.events import Event, Failed, is_terminal
+from service.engine.fork_server_process import ForkServerProcess
 from service.engine.subscription import Subscription
 from service.engine.types import StepReport
 from service.engine.worker_handle import WorkerHandle
 from service.errors import DeadlineExceededError, DrainingError, EngineFailedError, NotReadyError, QueueFullError
-from tests.service.engine.engines import SOURCES, EngineLog, drained, spec, submit, tokens_of, until, worker_pids
+from tests.service.engine.engines import (
+    SOURCES,
+    EngineLog,
+    drained,
+    running_engine,
+    spec,
+    submit,
+    tokens_of,
+    until,
+    worker_pids,
+)
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 def kill_when_starting(engine: Engine, *, times: int) -> None:
@@ -103,10 +117,11 @@ async def test_an_idle_worker_that_is_stopped_is_left_alone_until_it_has_work(ru
         assert worker_pids(engine) == [pid]
 
 
-async def test_a_fork_server_that_does_not_answer_is_replaced(running, expected: list[list[int]]):
-    async with running() as engine:
-        engine._fork_server._max_silence_seconds = 3.0
-        os.kill(engine._fork_server.pid, signal.SIGSTOP)
+async def test_a_fork_server_that_does_not_answer_is_replaced(directory: Path, expected: list[list[int]]):
+    fork_server = ForkServerProcess(max_silence_seconds=3.0)
+    async with running_engine(directory, fork_server) as engine:
+        assert fork_server.pid is not None
+        os.kill(fork_server.pid, signal.SIGSTOP)
         (pid,) = worker_pids(engine)
         os.kill(pid, signal.SIGKILL)
         await until(lambda: worker_pids(engine) not in ([], [pid]) and engine.is_ready)

@@ -23,6 +23,8 @@ from tests.support.cache_recorder import CacheRecorder
 
 CACHE_BYTES = 1 << 20
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 
 class FakeRedis:
     """A shared tier without a server, which answers when the test releases it."""
