@@ -74,7 +74,10 @@ export function link(words, sources) {
 
 function indicesBySentence(words) {
   const indices = new Map();
-  words.forEach(({ sentence }, index) => indices.set(sentence, [...(indices.get(sentence) ?? []), index]));
+  words.forEach(({ sentence }, index) => {
+    if (!indices.has(sentence)) indices.set(sentence, []);
+    indices.get(sentence).push(index);
+  });
   return indices;
 }
 

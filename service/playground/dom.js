@@ -39,13 +39,13 @@ export async function copy(text, button, done) {
 }
 
 /** Move the focus among `items` with the arrow keys, Home and End. Only the focused item stays in the tab order. */
-export function moveFocus(event, items, { next = ["ArrowRight", "ArrowDown"], previous = ["ArrowLeft", "ArrowUp"] } = {}) {
+export function moveFocus(event, items) {
+  const isRightToLeft = getComputedStyle(event.target.parentElement).direction === "rtl";
+  const [right, left] = isRightToLeft ? [-1, 1] : [1, -1];
+  const steps = { ArrowRight: right, ArrowLeft: left, ArrowDown: 1, ArrowUp: -1 };
   const at = items.indexOf(event.target);
-  const to = next.includes(event.key) ? at + 1
-    : previous.includes(event.key) ? at - 1
-    : event.key === "Home" ? 0
-    : event.key === "End" ? items.length - 1
-    : null;
+  const ends = { Home: 0, End: items.length - 1 };
+  const to = event.key in steps ? at + steps[event.key] : ends[event.key] ?? null;
   if (at < 0 || to === null || !items[to]) return null;
   event.preventDefault();
   for (const each of items) each.tabIndex = -1;

@@ -1,23 +1,26 @@
 // The page: turns the user's actions into requests, one at a time, and shows their events.
 
 import { pause, persist, sendForJson, stream } from "./api.js";
-import { link, sentenceRanges, sourceWords } from "./alignment.js";
 import { Alternatives } from "./alternatives.js";
+import { lookAsChosen } from "./appearance.js";
 import { Continuation } from "./continuation.js";
-import { byId, option } from "./dom.js";
+import { Counterparts } from "./counterparts.js";
+import { byId } from "./dom.js";
 import { Editor } from "./editor.js";
 import { readFragment, writeFragment } from "./fragment.js";
 import { Inside } from "./inside.js";
 import { askForKey } from "./key_dialog.js";
 import { AUTO, Languages } from "./languages.js";
+import { Options } from "./options.js";
 import { ServerFacts } from "./server_facts.js";
 import { TargetPane } from "./target_pane.js";
-import { LANGUAGES, pageLanguage, preferredLanguage, speak, word } from "./words.js";
+import { pageLanguage, word } from "./words.js";
 
 const TYPING_MILLISECONDS = 250;
 /** Alignment makes an answer nine times as large and a long text slower: it is requested once the text has settled. */
 const SETTLED_MILLISECONDS = 400;
 const MAX_ALIGNED_CHARACTERS = 10_000;
+const DETAILS = ["tokens", "alignment", "top_tokens"];
 
 const start = readFragment();
 const editor = new Editor();
@@ -25,17 +28,20 @@ const languages = new Languages(start);
 const inside = new Inside();
 const facts = new ServerFacts();
 const alternatives = new Alternatives();
+const options = new Options();
+const counterparts = new Counterparts(editor);
 const nudge = new EventTarget();
 let panes = [];
 let running = new AbortController();
 let detected = null;
-let words = [];
 let sentence = 0;
 
-// Words of the page, and colours.
+/** The chosen source language, or else the one that was detected; null before. */
+const sourceLanguage = () => (languages.source === AUTO ? detected : languages.source);
+
+// What the page shows.
 
 function show() {
-  speak(byId("page-language").value);
   byId("text").lang = languages.source === AUTO ? "" : languages.source;
   languages.show();
   showPanes();
@@ -80,7 +86,7 @@ function changed({ isTyping = false } = {}) {
   running.abort();
   running = new AbortController();
   alternatives.close();
-  words = [];
+  counterparts.clear();
   sentence = 0;
   showPanes();
   writeFragment({ source: languages.source, targets: languages.targets, text: editor.text });
@@ -105,20 +111,14 @@ async function translate(signal, delay) {
   await pause(SETTLED_MILLISECONDS, signal);
   signal.throwIfAborted();
   if (editor.text.length > MAX_ALIGNED_CHARACTERS) return;
-  const source_lang = languages.source === AUTO ? detected : languages.source;
-  await politely(() => receive({ ...body, source_lang, return: ["tokens", "alignment", "top_tokens"] }, signal, {}), signal);
+  await politely(() => receive({ ...body, source_lang: sourceLanguage(), return: DETAILS }, signal, {}), signal);
   say(word("hint"));
   explain();
 }
 
 function requestBody() {
-  const body = { text: editor.text, target_lang: languages.targets };
+  const body = { text: editor.text, target_lang: languages.targets, ...options.fields(languages.targets.length) };
   if (languages.source !== AUTO) body.source_lang = languages.source;
-  const [beamSize, numHypotheses, temperature] = ["beam-size", "num-hypotheses", "temperature"].map((id) => byId(id).valueAsNumber || 0);
-  if (beamSize > 1) body.beam_size = beamSize;
-  if (numHypotheses > 1) body.num_hypotheses = Math.min(numHypotheses, Math.max(1, beamSize));
-  // With a seed the second request, for the alignment, draws the same text.
-  if (temperature > 0 && beamSize <= 1) Object.assign(body, { temperature, seed: Math.floor(Math.random() * 2 ** 31) });
   return body;
 }
 
@@ -138,44 +138,12 @@ async function receive(body, signal, { isFirst = false }) {
       if (isFirst) pane.append(event.data.text);
     } else if (event.name === "translation") {
       if (isFirst) pane.finish(event.data);
-      else showWords(pane, event.data, tokens.get(pane.lang));
+      else counterparts.show(pane, event.data, tokens.get(pane.lang));
       detected = event.data.detected_source_lang ?? (languages.source === AUTO ? detected : null);
       showDetected();
     }
   }
   return tokens;
-}
-
-// Alignment.
-
-function showWords(pane, translation, tokens) {
-  pane.showWords(translation, tokens);
-  pane.links = null;
-  pane.isDirect = !translation.pivot_lang;
-  if (!pane.isDirect) return;
-  // The answer to a continued sentence lacks the source tokens of the other sentences, so keep the words found before.
-  if (!words.length) {
-    words = sourceWords(editor.text, translation.source_tokens);
-    editor.showWords(words);
-  }
-  pane.links = link(pane.words, words);
-}
-
-function pointAtTarget(pane, index) {
-  const chosen = index === null ? null : pane.words[index];
-  const linked = pane.links?.ofTarget[index] ?? new Set();
-  editor.light((each) => linked.has(each), (each) => chosen && words[each].sentence === chosen.sentence);
-  pane.light((each) => each === index, (each) => chosen && pane.words[each].sentence === chosen.sentence);
-}
-
-function pointAtSource(index) {
-  const chosen = index === null ? null : words[index];
-  editor.light((each) => each === index, (each) => chosen && words[each].sentence === chosen.sentence);
-  for (const pane of panes) {
-    if (!pane.spans.length) continue;
-    const linked = pane.links?.ofSource[index] ?? new Set();
-    pane.light((each) => linked.has(each), (each) => chosen && pane.words[each].sentence === chosen.sentence);
-  }
 }
 
 // Alternatives.
@@ -192,13 +160,11 @@ function resume(pane, token, piece) {
   running.abort();
   running = new AbortController();
   const { signal } = running;
-  const number = token.sentence_index;
   const continuation = new Continuation(pane.tokens, token, piece);
   const { prefix } = continuation;
-  const range = sentenceRanges(words, editor.text)[number] ?? { start: 0, end: editor.text.length };
+  const text = counterparts.sentences()[token.sentence_index] ?? editor.text;
   const body = {
-    ...requestBody(), text: editor.text.slice(range.start, range.end).trim(), target_lang: pane.lang,
-    source_lang: languages.source === AUTO ? detected : languages.source, prefix, return: ["tokens", "alignment", "top_tokens"],
+    ...options.fields(1), text, target_lang: pane.lang, source_lang: sourceLanguage(), prefix, return: DETAILS,
   };
   const receiveRest = async () => {
     const rest = [];
@@ -208,8 +174,8 @@ function resume(pane, token, piece) {
       if (event.name === "token") rest.push(event.data);
     }
     const tokens = continuation.with(rest);
-    const text = tokens.map((each) => each.text).join("");
-    showWords(pane, { ...pane.translation, text, hypotheses: [] }, tokens);
+    const joined = tokens.map((each) => each.text).join("");
+    counterparts.show(pane, { ...pane.translation, text: joined, hypotheses: [] }, tokens);
     say(word("hint"));
   };
   politely(receiveRest, signal).catch((problem) => {
@@ -220,18 +186,14 @@ function resume(pane, token, piece) {
 // See inside.
 
 function explain() {
-  const ranges = sentenceRanges(words, editor.text);
-  const numSentences = Math.max(1, ranges.length);
+  const sentences = counterparts.sentences();
+  const numSentences = Math.max(1, sentences.length);
   sentence = Math.min(Math.max(0, sentence), numSentences - 1);
   byId("previous-sentence").disabled = sentence === 0;
   byId("next-sentence").disabled = sentence >= numSentences - 1;
   const pane = panes.find((each) => each.isDirect && each.lang !== (detected ?? languages.source));
-  const range = ranges[sentence];
-  if (!pane || !range) return inside.explain(null);
-  inside.explain({
-    text: editor.text.slice(range.start, range.end).trim(), target_lang: pane.lang,
-    source_lang: languages.source === AUTO ? detected : languages.source,
-  });
+  const text = sentences[sentence];
+  inside.explain(pane && text ? { text, target_lang: pane.lang, source_lang: sourceLanguage() } : null);
 }
 
 // The user's actions.
@@ -246,7 +208,7 @@ function newPane(lang) {
     languages.targets = languages.targets.filter((each) => each !== pane.lang);
     changed();
   });
-  pane.addEventListener("point", ({ detail }) => pointAtTarget(pane, detail));
+  pane.addEventListener("point", ({ detail }) => counterparts.pointAtTarget(pane, detail));
   pane.addEventListener("choose", ({ detail }) => chooseWord(pane, detail));
   return pane;
 }
@@ -265,7 +227,7 @@ function swap() {
 
 function listen() {
   editor.addEventListener("edit", () => changed({ isTyping: true }));
-  editor.addEventListener("point", ({ detail }) => pointAtSource(detail));
+  editor.addEventListener("point", ({ detail }) => counterparts.pointAtSource(panes, detail));
   languages.select.addEventListener("change", () => {
     languages.source = languages.select.value;
     languages.settle();
@@ -280,26 +242,16 @@ function listen() {
     changed();
   });
   byId("retry").addEventListener("click", () => nudge.dispatchEvent(new Event("retry")));
-  byId("options").addEventListener("change", () => changed());
+  options.addEventListener("change", () => changed({ isTyping: true }));
   byId("inside").addEventListener("toggle", explain);
   for (const [id, by] of [["previous-sentence", -1], ["next-sentence", 1]]) {
     byId(id).addEventListener("click", () => { sentence += by; explain(); });
   }
-  byId("page-language").addEventListener("change", (event) => {
-    localStorage.setItem("kakehashi-language", event.target.value);
-    show();
-    changed();
-  });
-  byId("theme").addEventListener("change", (event) => {
-    localStorage.setItem("kakehashi-theme", event.target.value);
-    document.documentElement.dataset.theme = event.target.value;
-  });
+  byId("page-language").addEventListener("change", () => { show(); changed(); });
 }
 
 async function begin() {
-  document.documentElement.dataset.theme = byId("theme").value = localStorage.getItem("kakehashi-theme") ?? "auto";
-  byId("page-language").replaceChildren(...Object.entries(LANGUAGES).map(([code, name]) => option(code, name)));
-  byId("page-language").value = localStorage.getItem("kakehashi-language") ?? preferredLanguage();
+  lookAsChosen();
   editor.text = start?.text ?? "";
   listen();
   show();

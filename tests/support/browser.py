@@ -1,5 +1,6 @@
 """Headless Chromium on the playground: a visit to a page, and everything that went wrong during it."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,6 +56,30 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@contextmanager
+def tracing_tasks(page: Page) -> Iterator[list[float]]:
+    """Filled at the end with the milliseconds of CPU that each task of the page's main thread took.
+
+    CPU time, because wall time would also measure the other processes on the machine.
+    """
+    browser = page.context.browser
+    assert browser is not None
+    tasks: list[float] = []
+    browser.start_tracing(page=page, categories=["toplevel", "devtools.timeline"])
+    yield tasks
+    events = json.loads(browser.stop_tracing())["traceEvents"]
+    (main_thread,) = {
+        (event["pid"], event["tid"])
+        for event in events
+        if event["name"] == "EventDispatch" and event["args"]["data"]["type"] == "keypress"
+    }
+    tasks += [
+        event["tdur"] / 1000
+        for event in events
+        if event["name"] == "ThreadControllerImpl::RunTask" and (event["pid"], event["tid"]) == main_thread
+    ]
 
 
 @contextmanager
