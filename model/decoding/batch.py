@@ -239,19 +239,19 @@ class DecodingBatch:
                 start += spec.beam_size
 
     @torch.inference_mode()
-    def step(self, *, max_tokens: int = 1) -> list[Progress]:
+    def step(self, *, max_tokens: int = 1, max_ended: int | None = None) -> list[Progress]:
         """Decode a token for every row and free the rows of finished decodes. Returns progress of every decode.
 
         Where our kernels can run ahead, which takes plain greedy search in all rows, up to `max_tokens` tokens are
-        decoded at once; they are the same tokens. After an exception the state of the running decodes is undefined:
-        remove them.
+        decoded at once, or fewer, until `max_ended` rows have ended (all, by default). They are the same tokens. After
+        an exception the state of the running decodes is undefined: remove them.
         """
         if not self._rows:
             return []
         if self._transformer.decodes_ahead:
             num_steps = self._search.num_plain_steps(self._rows, most=max_tokens)
             if num_steps:
-                return self._step_ahead(num_steps)
+                return self._step_ahead(num_steps, max_ended=min(max_ended or self.num_rows, self.num_rows))
         state = self._state[:, : self.num_rows]
         last_token_ids, positions, source_lengths = state
         sizes = {"self_tokens": int(positions.max()) + 1, "source_tokens": int(source_lengths.max())}
@@ -275,7 +275,7 @@ class DecodingBatch:
         self._release(step.progress)
         return step.progress
 
-    def _step_ahead(self, num_steps: int) -> list[Progress]:
+    def _step_ahead(self, num_steps: int, *, max_ended: int) -> list[Progress]:
         token_ids, positions, source_lengths = self._state[:, : self.num_rows]
         view = self._cache.view(
             0,
@@ -284,7 +284,13 @@ class DecodingBatch:
             source_tokens=int(source_lengths.max()),
         )
         chosen, logprobs = self._transformer.decode_ahead(
-            token_ids, positions, source_lengths, view, rules=self._search.greedy_rules(self._rows), num_steps=num_steps
+            token_ids,
+            positions,
+            source_lengths,
+            view,
+            rules=self._search.greedy_rules(self._rows),
+            num_steps=num_steps,
+            max_ended=max_ended,
         )
         token_ids.copy_(chosen[-1])
         positions += len(chosen)

@@ -9,7 +9,7 @@ from model.search.spec import DecodeSpec
 from model.transformer.transformer import Transformer
 
 MAX_TOKENS_AT_ONCE = 32
-"""Tokens to decode at once over all rows. With more rows this gains little, and steps of ended rows are wasted."""
+"""Tokens of a row to decode at once."""
 
 
 def generate(
@@ -26,7 +26,7 @@ def generate(
 
     Decodes enter longest source first, once a quarter of the rows is free, so that several sources are encoded
     together. `on_step` receives the progress of all running decodes after each step. Without it, several tokens are
-    decoded at once when no decode waits.
+    decoded at once, until enough rows are free.
     """
     if not specs:
         return []
@@ -38,11 +38,12 @@ def generate(
         max_target_tokens=max(_max_target_tokens(spec, checkpoint) for spec in specs),
     )
     finished: dict[int, tuple[Hypothesis, ...]] = {}
+    num_entering = max_rows // 4
     waiting = sorted(range(len(specs)), key=lambda index: len(specs[index].source_ids))
     while waiting or batch.num_rows:
         entering: list[int] = []
         num_free = batch.num_free_rows
-        if batch.num_rows and num_free < max_rows // 4:
+        if batch.num_rows and num_free < num_entering:
             num_free = 0
         while waiting and specs[waiting[-1]].beam_size <= num_free:
             entering.append(waiting.pop())
@@ -54,8 +55,10 @@ def generate(
                 for index, hidden_states in zip(entering, encoded.hidden_states, strict=True)
             ]
         )
-        runs_ahead = on_step is None and not waiting
-        step = batch.step(max_tokens=max(1, MAX_TOKENS_AT_ONCE // batch.num_rows) if runs_ahead else 1)
+        step = batch.step(
+            max_tokens=MAX_TOKENS_AT_ONCE if on_step is None else 1,
+            max_ended=max(1, num_entering - batch.num_free_rows) if waiting else None,
+        )
         for progress in step:
             if progress.problem:
                 raise ArithmeticError(progress.problem)

@@ -116,8 +116,7 @@ class AheadStruct(Structure):
     _fields_ = (
         ("projection", c_void_p),
         ("scale", c_float),
-        ("num_steps", c_int64),
-        ("end_token_id", c_int64),
+        *((name, c_int64) for name in ("num_steps", "max_ended", "end_token_id")),
         ("forbidden", c_void_p),
         ("num_forbidden", c_int64),
         ("forbidden_if_short", c_void_p),

@@ -18,7 +18,7 @@ INSTRUCTION_SETS: tuple[LoadedIsa, ...] = ("avx512_vnni", "avx_vnni", "avx2", "n
 """Fastest first."""
 ORACLE: LoadedIsa = "scalar"
 """The kernels in plain arithmetic: several times as slow as float32, and used only on request."""
-LAYOUT = 7
+LAYOUT = 8
 ARITHMETIC = 2
 """`LAYOUT` and `ARITHMETIC` must equal those in `native/structs.h`; a library that differs is refused."""
 

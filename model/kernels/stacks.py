@@ -171,12 +171,12 @@ class DecoderKernel:
         end: GreedyEnd,
         rules: GreedyRules,
         num_steps: int,
+        max_ended: int,
     ) -> tuple[Tensor, Tensor]:
         """Take `num_steps` greedy steps of one token a row; a chosen token is the input of the next step.
 
         input_ids, positions and source_lengths [B] -> token ids [T, B] int64 and their log-probabilities [T, B]. T is
-        less than `num_steps` if all rows chose the end token earlier. An ended row continues with meaningless tokens,
-        which are written to its caches past its end.
+        less than `num_steps` if `max_ended` rows chose the end token earlier. An ended row repeats the end token.
         """
         input_ids = input_ids.contiguous()
         hidden_states = self._prepare(input_ids, positions, source_lengths, kv, None)
@@ -186,6 +186,7 @@ class DecoderKernel:
             projection=addressof(end.projection.struct),
             scale=end.scale,
             num_steps=num_steps,
+            max_ended=max_ended,
             end_token_id=end.end_token_id,
             forbidden=rules.forbidden.data_ptr(),
             num_forbidden=len(rules.forbidden),

@@ -59,15 +59,18 @@ class SingleSearch:
         if self.slot == source:
             self.slot = target
 
-    def advance(self, token_id: int, logprob: float, details: Details | None) -> Progress:
+    def advance(self, token_ids: Sequence[int], logprobs: Sequence[float], details: Details | None = None) -> Progress:
+        """Take tokens, one after the other; those past the end are dropped. `details` is for a single token."""
         target, goal = self.target, self.goal
-        token = target.append(token_id, logprob, details)
-        reason = goal.finish_reason(target.token_ids)
-        goal.length += 1
-        if reason is None:
-            return Progress(self.decode_id, [token])
-        score = goal.normalized(sum(target.logprobs), goal.length)
-        return Progress(self.decode_id, [token], (target.finished(score, reason),))
+        tokens: list[Token] = []
+        for token_id, logprob in zip(token_ids, logprobs, strict=True):
+            tokens.append(target.append(token_id, logprob, details))
+            reason = goal.finish_reason(target.token_ids)
+            goal.length += 1
+            if reason is not None:
+                score = goal.normalized(sum(target.logprobs), goal.length)
+                return Progress(self.decode_id, tokens, (target.finished(score, reason),))
+        return Progress(self.decode_id, tokens)
 
 
 Running = SingleSearch | BeamSearch
@@ -118,15 +121,8 @@ class Search:
 
     def advance_ahead(self, row: SingleSearch, token_ids: Sequence[int], logprobs: Sequence[float]) -> Progress:
         """Take the tokens of several plainly greedy steps; tokens past the end are dropped."""
-        tokens: list[Token] = []
-        for token_id, logprob in zip(token_ids, logprobs, strict=True):
-            if isnan(logprob):
-                return self._not_finite(row)
-            progress = row.advance(token_id, logprob, None)
-            tokens += progress.tokens
-            if progress.hypotheses:
-                return Progress(row.decode_id, tokens, progress.hypotheses)
-        return Progress(row.decode_id, tokens)
+        progress = row.advance(token_ids, logprobs)
+        return self._not_finite(row) if any(isnan(token.logprob) for token in progress.tokens) else progress
 
     def move(self, sources: Sequence[int], targets: Sequence[int]) -> None:
         """Move rows from the slots `sources` to the slots `targets`. No slot is in both."""
@@ -213,7 +209,7 @@ class Search:
                 if isnan(logprobs[slot]):
                     progress.append(self._not_finite(row))
                 else:
-                    progress.append(row.advance(next_token_ids[slot], logprobs[slot], details.get(slot)))
+                    progress.append(row.advance([next_token_ids[slot]], [logprobs[slot]], details.get(slot)))
                 continue
             if isnan(continuations[row][0].score):  # NaN sorts first
                 progress.append(self._not_finite(row))

@@ -217,6 +217,7 @@ class Transformer(nn.Module):
         *,
         rules: GreedyRules,
         num_steps: int,
+        max_ended: int,
     ) -> tuple[Tensor, Tensor]:
         """Take several greedy steps in one call, see `DecoderKernel.decode_ahead`.
 
@@ -230,7 +231,14 @@ class Transformer(nn.Module):
             end_token_id=self.config.eos_token_id,
         )
         return self.decoder_kernel.decode_ahead(
-            input_ids, positions, source_lengths, kv, end=end, rules=rules, num_steps=num_steps
+            input_ids,
+            positions,
+            source_lengths,
+            kv,
+            end=end,
+            rules=rules,
+            num_steps=num_steps,
+            max_ended=max_ended,
         )
 
     def decode_full(self, input_ids: Tensor, encoder_hidden_states: Tensor, source_lengths: Tensor) -> Tensor:

@@ -132,14 +132,15 @@ struct Spans {
 // Computes the logits of inputs [B, K] tile by tile, and adds them to `spans`. Every thread has its own copy.
 struct TileChoice {
     const Ahead& ahead;
+    const int64_t* rows;  // of the ahead's B rows, those to choose for
     const long step;
     const Spans& spans;
     const Forbidden forbidden, forbidden_if_short;
     float best[BLOCK_ROWS];
     SumOfExp sums[BLOCK_ROWS];
 
-    TileChoice(const Ahead& ahead, long step, const Spans& spans)
-        : ahead(ahead), step(step), spans(spans), forbidden{ahead.forbidden, ahead.forbidden + ahead.num_forbidden},
+    TileChoice(const Ahead& ahead, const int64_t* rows, long step, const Spans& spans)
+        : ahead(ahead), rows(rows), step(step), spans(spans), forbidden{ahead.forbidden, ahead.forbidden + ahead.num_forbidden},
           forbidden_if_short{ahead.forbidden_if_short, ahead.forbidden_if_short + ahead.num_forbidden_if_short} {
         std::fill_n(best, BLOCK_ROWS, -INFINITY);
     }
@@ -148,7 +149,8 @@ struct TileChoice {
         multiply_tile(*ahead.projection, tile, {NONE, nullptr, logits, PANEL});
         for (long i = 0; i < tile.num_rows; ++i) {
             const long row = tile.row + i;
-            const Forbidden& own = step < ahead.num_short_steps[tile.block + row] ? forbidden_if_short : forbidden;
+            const bool is_short = step < ahead.num_short_steps[rows[tile.block + row]];
+            const Forbidden& own = is_short ? forbidden_if_short : forbidden;
             spans.take(tile.block + row, tile.panel, logits + i * PANEL, own, sums[row], best[row]);
         }
     }

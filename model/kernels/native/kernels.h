@@ -12,6 +12,8 @@
 // Shapes: B rows, P tokens of several rows, K inputs, N outputs, H heads, d head size, C tokens in a cache.
 #pragma once
 
+#include <algorithm>
+#include <numeric>
 #include <vector>
 
 #include "attention.h"
@@ -91,6 +93,33 @@ Spans spans_of(long num_rows, long num_tokens) {
     return {num_tokens, at_least(scratch.references, size), at_least(scratch.sums, size), at_least(scratch.maxima, size),
             scratch.token_ids.data()};
 }
+
+// The rows of a batch that have not ended, side by side, and the input of their next step.
+struct LiveRows {
+    std::vector<int64_t> rows, token_ids, positions, source_lengths;
+
+    explicit LiveRows(const Step& first)
+        : rows(first.num_tokens), token_ids(first.token_ids, first.token_ids + first.num_tokens),
+          positions(first.positions, first.positions + first.num_tokens),
+          source_lengths(first.source_lengths, first.source_lengths + first.num_tokens) {
+        std::iota(rows.begin(), rows.end(), 0);
+    }
+    Step step(Step step) const {
+        step.num_tokens = static_cast<int64_t>(rows.size());
+        step.rows = rows.data();
+        step.token_ids = token_ids.data();
+        step.positions = positions.data();
+        step.source_lengths = source_lengths.data();
+        return step;
+    }
+    // The row at `from` goes on with `token_id`, in place `to`.
+    void keep(long from, long to, int64_t token_id) {
+        rows[to] = rows[from];
+        token_ids[to] = token_id;
+        positions[to] = positions[from] + 1;
+        source_lengths[to] = source_lengths[from];
+    }
+};
 
 }  // namespace
 
@@ -196,34 +225,34 @@ void top_k_of_groups(const TopK* task_pointer) {
     }
 }
 
-// The token chosen in a step is the input of the next. Returns the number of steps taken.
+// The token chosen in a step is the input of the next. Rows that have ended are not computed any further; their tokens
+// are the end token. Returns the number of steps taken.
 int64_t decode_ahead(const Stack* stack, const Embedding* embedding, const Step* first, const Ahead* ahead_pointer) {
     const Ahead& ahead = *ahead_pointer;
     const long num_rows = first->num_tokens;
     const Spans spans = spans_of(num_rows, ahead.projection->num_outputs);
-    std::vector<int64_t>& positions = Scratch::of_thread().positions;
-    positions.assign(first->positions, first->positions + num_rows);
-    std::vector<bool> has_ended(num_rows);
-    Step step = *first;
-    step.positions = positions.data();
+    LiveRows live(*first);
     for (long index = 0; index < ahead.num_steps; ++index) {
+        const Step step = live.step(*first);
         decode_stack(stack, embedding, &step);
         if (ahead.scale != 1.0f)
-            for (long i = 0; i < num_rows * stack->d_model; ++i) step.hidden_states[i] *= ahead.scale;
-        for_each_tile(*ahead.projection, step.hidden_states, num_rows, SPAN_PANELS,
-                      TileChoice(ahead, index, spans));
+            for (long i = 0; i < step.num_tokens * stack->d_model; ++i) step.hidden_states[i] *= ahead.scale;
+        for_each_tile(*ahead.projection, step.hidden_states, step.num_tokens, SPAN_PANELS,
+                      TileChoice(ahead, step.rows, index, spans));
         int64_t* token_ids = ahead.token_ids + index * num_rows;
-        bool all_ended = true;
-        for (long row = 0; row < num_rows; ++row) {
-            const Chosen chosen = spans.choose(row);
+        float* log_probabilities = ahead.log_probabilities + index * num_rows;
+        std::fill_n(token_ids, num_rows, ahead.end_token_id);
+        std::fill_n(log_probabilities, num_rows, 0.0f);
+        long num_live = 0;
+        for (long i = 0; i < step.num_tokens; ++i) {
+            const Chosen chosen = spans.choose(i);
+            const long row = step.rows[i];
             token_ids[row] = chosen.token_id;
-            ahead.log_probabilities[index * num_rows + row] = chosen.largest - chosen.normalizer;
-            has_ended[row] = has_ended[row] || chosen.token_id == ahead.end_token_id;
-            all_ended = all_ended && has_ended[row];
-            ++positions[row];
+            log_probabilities[row] = chosen.largest - chosen.normalizer;
+            if (chosen.token_id != ahead.end_token_id) live.keep(i, num_live++, chosen.token_id);
         }
-        if (all_ended) return index + 1;
-        step.token_ids = token_ids;
+        live.rows.resize(num_live);
+        if (num_rows - num_live >= ahead.max_ended) return index + 1;
     }
     return ahead.num_steps;
 }

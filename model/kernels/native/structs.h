@@ -6,7 +6,7 @@
 
 namespace {
 
-constexpr int64_t LAYOUT = 7;      // version of the interface; must equal that of `libraries.py`, or loading fails
+constexpr int64_t LAYOUT = 8;      // version of the interface; must equal that of `libraries.py`, or loading fails
 constexpr int64_t ARITHMETIC = 2;  // version of the last bits; encoder outputs are shared only between equal versions
 
 struct Linear {
@@ -90,12 +90,12 @@ struct Step {
     int64_t cross_weights_stride, cross_weights_layer;
 };
 
-// The parameters of up to T greedy steps of B rows, besides the input of the first. Decoding stops early once all rows
-// have ended.
+// The parameters of up to T greedy steps of B rows, besides the input of the first. Decoding stops early once
+// `max_ended` rows have ended.
 struct Ahead {
     const Linear* projection;
     float scale;  // of Z' before the projection
-    int64_t num_steps, end_token_id;
+    int64_t num_steps, max_ended, end_token_id;
     const int64_t* forbidden;  // token ids that are never chosen, in order
     int64_t num_forbidden;
     const int64_t* forbidden_if_short;  // the same for a row that is too short to end, including the end token

@@ -74,6 +74,18 @@ def test_nothing_is_decoded_past_the_limit(int8: Pair) -> None:
     assert batch.num_rows == 0
 
 
+def test_running_ahead_stops_once_enough_rows_have_ended(int8: Pair) -> None:
+    (prompt,) = prompts_of(int8, 1)
+    sources = random_sources(int8, 8, seed=9)
+    batch = make_batch(int8)
+    add(batch, {index: make_spec(source, prompt, 30) for index, source in enumerate(sources)})
+    progress = batch.step(max_tokens=30, max_ended=2)
+    last = max(num_tokens(progress).values())
+    ended_before = [each for each in progress if each.hypotheses and len(each.tokens) < last]
+    assert len(ended_before) < 2 <= sum(bool(each.hypotheses) for each in progress) < 8
+    assert all(len(each.tokens) == last for each in progress if not each.hypotheses)
+
+
 @torch.inference_mode()
 def test_token_chosen_without_storing_logits_is_that_of_stored_ones() -> None:
     pair = load_pair(BUNDLED).computing_in("int8")
@@ -95,7 +107,7 @@ def test_token_chosen_without_storing_logits_is_that_of_stored_ones() -> None:
     forbidden = logits.argmax(dim=1)[::3].unique()
     allowed = Choices.of(logits.index_fill(1, forbidden, -torch.inf))
     rules = GreedyRules(forbidden, forbidden, torch.zeros(14, dtype=torch.int64))
-    chosen, logprobs = pair.ours.decode_ahead(*step, rules=rules, num_steps=1)
+    chosen, logprobs = pair.ours.decode_ahead(*step, rules=rules, num_steps=1, max_ended=14)
     assert torch.equal(chosen[0], allowed.token_ids)
     assert torch.equal(logprobs[0], allowed.largest - normalizers)
 

@@ -289,7 +289,8 @@ void greedy(const Model& model, const Stack& stack, const Embedding& embedding, 
     std::vector<int64_t> token_ids(step.num_tokens);
     std::vector<float> log_probabilities(step.num_tokens);
     const Ahead ahead{&projection.linear,    0.5f,
-                      1,                     2,
+                      1,                     step.num_tokens,
+                      2,
                       forbidden.data(),      static_cast<int64_t>(forbidden.size()),
                       forbidden_if_short.data(), static_cast<int64_t>(forbidden_if_short.size()),
                       num_short_steps.data(), token_ids.data(),
