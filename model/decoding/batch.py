@@ -126,16 +126,19 @@ class DecodingBatch:
         """Encode sources of token ids. Raises ValueError for an empty or too long source, or an unknown token id."""
         for source in sources:
             self._check_source(source)
+        if not sources:
+            return EncodedSources([], 0)
+        # Copies below: a view would keep the outputs of the whole batch alive.
+        if self._transformer.encoder_kernel is not None:
+            return EncodedSources([each.clone() for each in self._transformer.encode_unpadded(sources)], 0)
         encoded: dict[int, Tensor] = {}
         num_padding_tokens = 0
         for group in length_groups(range(len(sources)), lambda index: (len(sources[index]),)):
             input_ids = _padded([sources[index] for index in group], pad_token_id=self._config.pad_token_id)
             lengths = torch.tensor([len(sources[index]) for index in group])
             hidden_states = self._transformer.encode(self._to_device(input_ids), self._to_device(lengths))
-            if self._transformer.encoder_kernel is None:
-                num_padding_tokens += input_ids.numel() - int(lengths.sum())
+            num_padding_tokens += input_ids.numel() - int(lengths.sum())
             for index, row in zip(group, hidden_states, strict=True):
-                # A copy: a view would keep the whole padded batch alive.
                 encoded[index] = row[: len(sources[index])].clone()
         return EncodedSources([encoded[index] for index in range(len(sources))], num_padding_tokens)
 
@@ -162,7 +165,9 @@ class DecodingBatch:
         if not decodes:
             return
         self._check(decodes)
-        groups = length_groups(decodes, lambda new: (len(new.spec.decoder_prompt), len(new.spec.source_ids)))
+        groups = [list(decodes)]
+        if self._transformer.decoder_kernel is None:  # which computes no padding
+            groups = length_groups(decodes, lambda new: (len(new.spec.decoder_prompt), len(new.spec.source_ids)))
         entering: list[Running] = []
         slot = self.num_rows
         for new in chain.from_iterable(groups):
@@ -174,11 +179,8 @@ class DecodingBatch:
         for group in groups:
             stop = start + _num_rows(group)
             self._write_sources(start, stop, group)
-            if self._transformer.decoder_kernel is None:
-                self._prefill(start, stop, group)
+            self._prefill(start, stop, group)
             start = stop
-        if self._transformer.decoder_kernel is not None:  # the kernel computes no padding, so one prefill serves all
-            self._prefill(self.num_rows, start, list(chain.from_iterable(groups)))
         for running in entering:
             self._running[running.decode_id] = running
             self._rows += [running] * len(running.slots)
@@ -204,17 +206,30 @@ class DecodingBatch:
 
     def _write_sources(self, start: int, stop: int, decodes: Sequence[NewDecode]) -> None:
         """Write K' and V', computed once a source, and the rows' state to slots start..stop-1."""
-        sources = {new.spec.source_ids: new.encoder_hidden_states for new in decodes}
-        index_of = {source_ids: index for index, source_ids in enumerate(sources)}
-        rows: list[RowsOfSource] = []
         states: list[tuple[int, int, int]] = []
         for _, spec, _ in decodes:
-            rows.append(RowsOfSource(index_of[spec.source_ids], spec.beam_size))
             state = (spec.decoder_prompt[-1], len(spec.decoder_prompt) - 1, len(spec.source_ids))
             states += [state] * spec.beam_size
         self._state[:, start:stop] = torch.tensor(states).T
+        sources = {new.spec.source_ids: new.encoder_hidden_states for new in decodes}
+        index_of = {source_ids: index for index, source_ids in enumerate(sources)}
+        rows = [RowsOfSource(index_of[new.spec.source_ids], new.spec.beam_size) for new in decodes]
+        if self._transformer.writes_cross_kv:
+            self._write_cross_unpadded(start, stop, list(sources.values()), rows)
+            return
         cross_kv = self._transformer.cross_kv(pad_sequence(list(sources.values()), batch_first=True))
         self._cache.write_cross(start, cross_kv, rows)
+
+    def _write_cross_unpadded(
+        self, start: int, stop: int, sources: Sequence[Tensor], rows: Sequence[RowsOfSource]
+    ) -> None:
+        source_of = self._cache.begin(start, rows)
+        first_slots = {source: slot for slot, source in reversed(source_of.items())}
+        view = self._cache.view(0, stop, self_tokens=0, source_tokens=max(map(len, sources)))
+        self._transformer.write_cross_kv(sources, [first_slots[each] for each in range(len(sources))], view.cross_kv)
+        for slot, source in source_of.items():
+            if slot != first_slots[source]:
+                self._cache.copy_cross(first_slots[source], slot, source_tokens=len(sources[source]))
 
     def _prefill(self, start: int, stop: int, decodes: Sequence[NewDecode]) -> None:
         """Write K and V of the prompts to slots start..stop-1, except for the last token: the first step decodes it.

@@ -84,7 +84,6 @@ class EmbeddingStruct(Structure):
 class SourcesStruct(Structure):
     _fields_ = (
         ("token_ids", c_void_p),
-        ("positions", c_void_p),
         ("hidden_states", c_void_p),
         ("num_tokens", c_int64),
         ("lengths", c_void_p),

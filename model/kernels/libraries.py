@@ -18,7 +18,7 @@ INSTRUCTION_SETS: tuple[LoadedIsa, ...] = ("avx512_vnni", "avx_vnni", "avx2", "n
 """Fastest first."""
 ORACLE: LoadedIsa = "scalar"
 """The kernels in plain arithmetic: several times as slow as float32, and used only on request."""
-LAYOUT = 8
+LAYOUT = 9
 ARITHMETIC = 2
 """`LAYOUT` and `ARITHMETIC` must equal those in `native/structs.h`; a library that differs is refused."""
 
@@ -28,6 +28,7 @@ _FUNCTIONS = MappingProxyType(
         "encode_stack": (c_void_p, c_void_p, c_void_p),
         "decode_stack": (c_void_p, c_void_p, c_void_p),
         "decode_ahead": (c_void_p, c_void_p, c_void_p, c_void_p),
+        "write_cross_kv": (c_void_p, c_void_p, c_long, c_void_p, c_void_p, c_void_p, c_long),
         "top_k_of_groups": (c_void_p,),
         "choose": (c_void_p, c_long, c_long, c_void_p, c_void_p, c_void_p, c_void_p),
     }

@@ -87,20 +87,15 @@ class EncoderKernel:
         self._sources = SourcesStruct()
         self._arguments = (byref(self._stack), byref(self._embedding), byref(self._sources))
 
-    def __call__(self, input_ids: Tensor, positions: Tensor, source_lengths: Tensor, bias: Tensor | None) -> Tensor:
-        """input_ids and positions [P], source after source, source_lengths [B], all dense -> [P, D].
+    def __call__(self, input_ids: Tensor, source_lengths: Tensor, bias: Tensor | None) -> Tensor:
+        """input_ids [P], source after source, and source_lengths [B], both dense -> [P, D].
 
-        `bias` [H, S, S] is added to the scores.
+        `bias` [H, S, S] is added to the scores; S is at least the longest source.
         """
         sources = self._sources
-        input_ids, positions, source_lengths = (
-            input_ids.contiguous(),
-            positions.contiguous(),
-            source_lengths.contiguous(),
-        )
         hidden_states = torch.empty(len(input_ids), self._d_model)
-        sources.token_ids, sources.positions = input_ids.data_ptr(), positions.data_ptr()
-        sources.hidden_states, sources.num_tokens = hidden_states.data_ptr(), len(hidden_states)
+        sources.token_ids, sources.hidden_states = input_ids.data_ptr(), hidden_states.data_ptr()
+        sources.num_tokens = len(hidden_states)
         sources.lengths, sources.num_sources = source_lengths.data_ptr(), len(source_lengths)
         sources.bias = None if bias is None else bias.data_ptr()
         sources.bias_row_stride, sources.bias_head_stride = (0, 0) if bias is None else (bias.stride(1), bias.stride(0))
@@ -213,6 +208,17 @@ class DecoderKernel:
         step.positions, step.source_lengths = positions.data_ptr(), source_lengths.data_ptr()
         step.cross_weights = None
         return hidden_states
+
+
+def write_cross_kv(
+    projection: LinearKernel, hidden_states: Tensor, cache: Tensor, *, rows: Tensor, positions: Tensor
+) -> None:
+    """Write K' and V' of hidden_states [P, D], float32, to the places `rows` and `positions` [P] of the cache.
+
+    The cache is [L, B, S, 2, H, d]. All else is dense.
+    """
+    arguments = (hidden_states.data_ptr(), len(hidden_states), rows.data_ptr(), positions.data_ptr())
+    library().write_cross_kv(byref(projection.struct), *arguments, byref(_cache(cache)), len(cache))
 
 
 def _stack(config: ModelConfig, layers: object, final_norm: nn.Module, *, heads: tuple[int, int]) -> StackStruct:

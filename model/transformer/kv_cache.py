@@ -133,15 +133,12 @@ class KVCache:
             cross_slots=self._cross_slots if start == 0 and self.has_indirection else None,
         )
 
-    def write_cross(self, start: int, cross_kv: Tensor, decodes: Sequence[RowsOfSource] | None = None) -> None:
-        """Write `cross_kv` [L, B, S, 2, H, d] of new rows, which have no target tokens yet, to slots from `start` on.
+    def begin(self, start: int, decodes: Sequence[RowsOfSource]) -> dict[int, int]:
+        """Give the slots from `start` on to new rows, which have no target tokens yet.
 
-        Without `decodes`, a source has one row. With indirection, K' and V' are written once a decode, to its first
-        slot.
+        Returns the source whose K' and V' belong into each slot. With indirection, they belong into the first slot of
+        a decode only.
         """
-        num_sources, num_tokens = cross_kv.shape[1:3]
-        if decodes is None:
-            decodes = [RowsOfSource(index, 1) for index in range(num_sources)]
         if not self.has_indirection:
             decodes = [RowsOfSource(each.source, 1) for each in decodes for _ in range(each.num_rows)]
         first_slots = list(accumulate((each.num_rows for each in decodes[:-1]), initial=start))
@@ -150,14 +147,26 @@ class KVCache:
         self._cross_slots[start:stop] = torch.tensor(slots, dtype=torch.int32)
         if self._indirection is not None:
             self._indirection[start:stop] = self._own[start:stop]
-        sources = [each.source for each in decodes]
+        return dict(zip(first_slots, (each.source for each in decodes), strict=True))
+
+    def write_cross(self, start: int, cross_kv: Tensor, decodes: Sequence[RowsOfSource] | None = None) -> None:
+        """`begin` rows and write `cross_kv` [L, B, S, 2, H, d]. Without `decodes`, a source has one row."""
+        num_sources, num_tokens = cross_kv.shape[1:3]
+        if decodes is None:
+            decodes = [RowsOfSource(index, 1) for index in range(num_sources)]
+        source_of = self.begin(start, decodes)
+        slots, sources = list(source_of), list(source_of.values())
         if sources != list(range(num_sources)):
             cross_kv = cross_kv.index_select(1, torch.tensor(sources, device=cross_kv.device))
         cross = self._cross_kv.narrow(2, 0, num_tokens)
-        if len(first_slots) == len(slots):
+        if slots == list(range(start, start + len(slots))):
             cross.narrow(1, start, len(slots)).copy_(cross_kv)
         else:
-            cross.index_copy_(1, torch.tensor(first_slots, device=cross.device), cross_kv.to(cross.dtype))
+            cross.index_copy_(1, torch.tensor(slots, device=cross.device), cross_kv.to(cross.dtype))
+
+    def copy_cross(self, source: int, target: int, *, source_tokens: int) -> None:
+        """Copy K' and V' of a slot to another one."""
+        self._cross_kv[:, target, :source_tokens].copy_(self._cross_kv[:, source, :source_tokens])
 
     def share(self, start: int, stop: int, *, self_tokens: int) -> None:
         """Make slots start..stop-1 share the first `self_tokens` of slot `start`. Needs indirection."""
@@ -178,7 +187,7 @@ class KVCache:
             slots[source] = target
             self._self_kv[:, target, :self_tokens].copy_(self._self_kv[:, source, :self_tokens])
             if cross_slots[source] == source:
-                self._cross_kv[:, target, :source_tokens].copy_(self._cross_kv[:, source, :source_tokens])
+                self.copy_cross(source, target, source_tokens=source_tokens)
         slot_after = torch.tensor(slots, dtype=torch.int32)
         sources, targets = [move.source for move in moves], [move.target for move in moves]
         for table in (self._cross_slots, self._indirection):

@@ -6,13 +6,14 @@ heads, d head size, D model size, N target vocabulary. Symbols: X is the embedde
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from model.checkpoint.config import ModelConfig
-from model.kernels.stacks import DecoderKernel, EncoderKernel, GreedyEnd, GreedyRules, InputEmbedding
+from model.kernels.stacks import DecoderKernel, EncoderKernel, GreedyEnd, GreedyRules, InputEmbedding, write_cross_kv
 from model.transformer.attention import CrossWeights, causal_mask, source_mask
 from model.transformer.kv_cache import KVView, LayerSelfKV
 from model.transformer.layers import DecoderLayer, EncoderLayer, make_norm
@@ -92,11 +93,15 @@ class Transformer(nn.Module):
         The result is in `encoder_dtype`, the type of the encoder cache, so that cached and fresh outputs are equal.
         Values in the padding are finite and meaningless.
         """
+        if self.encoder_kernel is not None:
+            sources = [ids[:length] for ids, length in zip(input_ids.tolist(), source_lengths.tolist(), strict=True)]
+            padded = torch.zeros(*input_ids.shape, self.config.d_model, dtype=self.encoder_dtype)
+            for row, encoded in zip(padded, self.encode_unpadded(sources), strict=True):
+                row[: len(encoded)] = encoded
+            return padded
         num_tokens = input_ids.shape[1]
         places = torch.arange(num_tokens, device=input_ids.device)
-        bias = None if self.encoder_bias is None else self.encoder_bias(places[None], num_tokens)
-        if self.encoder_kernel is not None:
-            return self._encode_unpadded(self.encoder_kernel, input_ids, source_lengths, bias)
+        bias = self._encoder_bias(num_tokens)
         hidden_states = self.source_embed_tokens(input_ids).mul_(self.config.embed_scale)
         hidden_states = self.source_embed_norm(self.source_positions(hidden_states, places))
         mask = self._source_mask(source_lengths, num_tokens, bias=bias)
@@ -105,18 +110,24 @@ class Transformer(nn.Module):
         output: Tensor = self.encoder_norm(hidden_states)
         return output.to(self.encoder_dtype)
 
-    def _encode_unpadded(
-        self, kernel: EncoderKernel, input_ids: Tensor, source_lengths: Tensor, bias: Tensor | None
-    ) -> Tensor:
-        """Like `encode`, with zeros in the padding."""
-        places = torch.arange(input_ids.shape[1])
-        is_token = places < source_lengths[:, None]
-        positions = places.expand_as(is_token)[is_token]
-        bias = None if bias is None else bias[0].contiguous()
-        encoded = kernel(input_ids[is_token], positions, source_lengths, bias)
-        output = torch.zeros(*input_ids.shape, self.config.d_model, dtype=self.encoder_dtype)
-        output[is_token] = encoded.to(self.encoder_dtype)
-        return output
+    def encode_unpadded(self, sources: Sequence[Sequence[int]]) -> list[Tensor]:
+        """Token ids of sources -> encoder_hidden_states [S, D] of each, as `encode`; only our own kernels can do it."""
+        assert self.encoder_kernel is not None, "only the kernels encode without padding"
+        lengths = list(map(len, sources))
+        bias = self._encoder_bias(max(lengths))
+        encoded = self.encoder_kernel(
+            torch.tensor(list(chain.from_iterable(sources))),
+            torch.tensor(lengths),
+            None if bias is None else bias[0].contiguous(),
+        )
+        return list(encoded.to(self.encoder_dtype).split(lengths))
+
+    def _encoder_bias(self, num_tokens: int) -> Tensor | None:
+        """The relative bias [1, H, S, S], if the family has one."""
+        if self.encoder_bias is None:
+            return None
+        bias: Tensor = self.encoder_bias(torch.arange(num_tokens, device=self.device)[None], num_tokens)
+        return bias
 
     def cross_kv(self, encoder_hidden_states: Tensor) -> Tensor:
         """encoder_hidden_states [B, S, D] -> K' and V' of all layers [L, B, S, 2, H, d], a view of one product."""
@@ -124,6 +135,19 @@ class Transformer(nn.Module):
         kv: Tensor = self.cross_kv_proj(encoder_hidden_states.to(self.dtype))
         kv = kv.view(*kv.shape[:2], config.decoder_layers, 2, config.decoder_heads, config.decoder_head_dim)
         return kv.permute(2, 0, 1, 3, 4, 5)
+
+    @property
+    def writes_cross_kv(self) -> bool:
+        """Whether `write_cross_kv` can be called."""
+        return self.decoder_kernel is not None and isinstance(self.cross_kv_proj, Int8Linear)
+
+    def write_cross_kv(self, sources: Sequence[Tensor], rows: Sequence[int], cross_kv: Tensor) -> None:
+        """Write K' and V' of encoder outputs [S, D] to one row each of the cache [L, B, S', 2, H, d], in one call."""
+        assert isinstance(self.cross_kv_proj, Int8Linear), "only the kernels write K' and V'"
+        places = [(row, place) for row, source in zip(rows, sources, strict=True) for place in range(len(source))]
+        row_ids, positions = torch.tensor(places).T.contiguous()
+        states = torch.cat(list(sources)).to(self.dtype)
+        write_cross_kv(self.cross_kv_proj.product, states, cross_kv, rows=row_ids, positions=positions)
 
     def decode(
         self,
@@ -162,16 +186,21 @@ class Transformer(nn.Module):
         Our own kernels compute no padding. Without them, shorter prompts are padded at the end; K and V of the padding
         are masked until real tokens overwrite them.
         """
-        lengths = torch.tensor([len(prompt) for prompt in prompts])
-        token_ids = torch.tensor([token_id for prompt in prompts for token_id in prompt], dtype=torch.int64)
-        if not len(token_ids):
+        if not any(prompts):
             return
         if self.decoder_kernel is not None:
-            rows = torch.arange(len(prompts)).repeat_interleave(lengths)
-            positions = torch.arange(len(token_ids)) - (lengths.cumsum(0) - lengths)[rows]
-            self.decoder_kernel(token_ids, positions, source_lengths[rows], kv, rows=rows)
+            lengths = source_lengths.tolist()
+            tokens = [
+                (token_id, place, lengths[row], row)
+                for row, prompt in enumerate(prompts)
+                for place, token_id in enumerate(prompt)
+            ]
+            token_ids, positions, lengths_of_tokens, rows = torch.tensor(tokens).T.contiguous()
+            self.decoder_kernel(token_ids, positions, lengths_of_tokens, kv, rows=rows)
             return
-        padded = pad_sequence(list(torch.split(token_ids, lengths.tolist())), True, self.config.pad_token_id)
+        padded = pad_sequence(
+            [torch.tensor(prompt, dtype=torch.int64) for prompt in prompts], True, self.config.pad_token_id
+        )
         device = source_lengths.device
         self.decode(padded.to(device), torch.zeros(len(prompts), dtype=torch.int64, device=device), source_lengths, kv)
 

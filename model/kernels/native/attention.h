@@ -160,7 +160,7 @@ struct Attention {
 // The intermediate results of a stack; they stay allocated.
 struct Scratch {
     std::vector<float> normed, projected, heads, hidden, gated, scores, references, sums, maxima;
-    std::vector<int64_t> token_ids;
+    std::vector<int64_t> positions, token_ids;
 
     static Scratch& of_thread() {
         static thread_local Scratch scratch;

@@ -138,7 +138,10 @@ void encode_stack(const Stack* stack_pointer, const Embedding* embedding, const 
     Scratch& scratch = Scratch::of_thread();
     const long width = stack.num_heads * stack.head_dim, num_rows = sources.num_tokens;
     float* hidden_states = sources.hidden_states;
-    embed(*embedding, sources.token_ids, sources.positions, num_rows, stack.d_model, hidden_states);
+    scratch.positions.resize(num_rows);
+    for (long source = 0, start = 0; source < sources.num_sources; start += sources.lengths[source++])
+        std::iota(scratch.positions.data() + start, scratch.positions.data() + start + sources.lengths[source], 0);
+    embed(*embedding, sources.token_ids, scratch.positions.data(), num_rows, stack.d_model, hidden_states);
     for (long index = 0; index < stack.num_layers; ++index) {
         const EncoderLayer& layer = static_cast<const EncoderLayer*>(stack.layers)[index];
         const Residual self{stack, layer.self_norm, hidden_states, num_rows};
@@ -152,6 +155,19 @@ void encode_stack(const Stack* stack_pointer, const Embedding* embedding, const 
         feed_forward(stack, layer.fc1, layer.fc2, layer.ffn_norm, hidden_states, num_rows);
     }
     finish(stack, hidden_states, num_rows);
+}
+
+// K' and V' of P source tokens, in every layer: hidden states [P, D] -> token p is written to row rows[p] of the cache.
+void write_cross_kv(const Linear* projection, const float* hidden_states, long num_tokens, const int64_t* rows,
+                    const int64_t* positions, const Cache* cache, long num_layers) {
+    const long stride = projection->num_outputs, width = stride / num_layers;
+    for (long block = 0; block < num_tokens; block += BLOCK_ROWS) {
+        const long size = num_tokens - block < BLOCK_ROWS ? num_tokens - block : BLOCK_ROWS;
+        float* projected = at_least(Scratch::of_thread().projected, size * stride);
+        multiply(*projection, hidden_states + block * projection->num_inputs, size, NONE, nullptr, projected);
+        for (long layer = 0; layer < num_layers; ++layer)
+            write_kv(projected + layer * width, stride, width, *cache, layer, rows + block, positions + block, size);
+    }
 }
 
 // In every layer, K and V of all tokens are written before any token attends.

@@ -6,7 +6,7 @@
 
 namespace {
 
-constexpr int64_t LAYOUT = 8;      // version of the interface; must equal that of `libraries.py`, or loading fails
+constexpr int64_t LAYOUT = 9;      // version of the interface; must equal that of `libraries.py`, or loading fails
 constexpr int64_t ARITHMETIC = 2;  // version of the last bits; encoder outputs are shared only between equal versions
 
 struct Linear {
@@ -67,12 +67,11 @@ struct Bias {
 // The input of the encoder: P tokens, source after source.
 struct Sources {
     const int64_t* token_ids;  // [P]
-    const int64_t* positions;  // [P]
     float* hidden_states;      // [P, D], out
     int64_t num_tokens;
     const int64_t* lengths;  // of each source
     int64_t num_sources;
-    const float* bias;  // [H, S, S] on the scores, or none
+    const float* bias;  // [H, S, S] on the scores, or none; S is at least the longest source
     int64_t bias_row_stride, bias_head_stride;
 };
 

@@ -176,6 +176,16 @@ def test_int8_rows_at_different_positions_decode_as_at_their_own_step(int8: Int8
     assert torch.equal(again[:, 0], states[rows, positions])
 
 
+def test_int8_cross_kv_is_written_with_the_bits_of_its_layer(int8: Int8) -> None:
+    expected, written = int8.view(torch.bfloat16).cross_kv, int8.view(torch.bfloat16).cross_kv.zero_()
+    sources = [states[:length] for states, length in zip(int8.encoded, int8.lengths.tolist(), strict=True)]
+    rows = list(reversed(range(NUM_SOURCES)))
+    with torch.inference_mode():
+        int8.kernels.write_cross_kv(sources, rows, written)
+    assert torch.equal(written[:, rows][:, int8.is_token], expected[:, int8.is_token])
+    assert written[:, rows][:, ~int8.is_token].eq(0).all(), "padding was written"
+
+
 def ragged_tokens(int8: Int8) -> tuple[list[list[int]], Tensor]:
     """Prompts of different lengths, some empty, and each one's number of tokens."""
     lengths = torch.arange(NUM_SOURCES) * 5 % (NUM_TOKENS + 1)

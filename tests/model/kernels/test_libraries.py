@@ -28,7 +28,7 @@ class FakeLibrary:
         self.kakehashi_layout = Number(layout)
         self.kakehashi_arithmetic = Number(arithmetic)
         self.linear_int8 = self.encode_stack = self.decode_stack = self.decode_ahead = SimpleNamespace()
-        self.choose = self.top_k_of_groups = SimpleNamespace()
+        self.choose = self.top_k_of_groups = self.write_cross_kv = SimpleNamespace()
 
 
 class Number:

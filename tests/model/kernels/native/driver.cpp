@@ -16,6 +16,8 @@ void encode_stack(const Stack* stack, const Embedding* embedding, const Sources*
 void decode_stack(const Stack* stack, const Embedding* embedding, const Step* step);
 void choose(const float* logits, long num_rows, long num_tokens, int64_t* token_ids, float* largest, float* normalizers,
             float* maxima);
+void write_cross_kv(const Linear* projection, const float* hidden_states, long num_tokens, const int64_t* rows,
+                    const int64_t* positions, const Cache* cache, long num_layers);
 void top_k_of_groups(const TopK* task);
 int64_t decode_ahead(const Stack* stack, const Embedding* embedding, const Step* first, const Ahead* ahead);
 }
@@ -253,31 +255,25 @@ void encoder(const Shape& shape, Random& random) {
     const Stack stack = model.stack(layers);
     const Embedding embedding = model.embedding();
     Hash hash;
-    std::vector<int64_t> lengths, ids, positions;
+    std::vector<int64_t> lengths, ids;
     for (long length : {1, 5, 13, 29, 70}) {
         lengths.push_back(length);
-        for (long position = 0; position < length; ++position) {
-            ids.push_back(random.below(NUM_TOKENS));
-            positions.push_back(position);
-        }
+        for (long position = 0; position < length; ++position) ids.push_back(random.below(NUM_TOKENS));
     }
     std::vector<float> states(ids.size() * shape.d_model);
     const long longest = lengths.back();
     const float* bias = shape.has_bias ? model.vector(shape.num_heads * longest * longest, 2.0f) : nullptr;
-    const Sources sources{ids.data(),      positions.data(),
-                          states.data(),   static_cast<int64_t>(ids.size()),
-                          lengths.data(),  static_cast<int64_t>(lengths.size()),
-                          bias,            longest,
+    const Sources sources{ids.data(),
+                          states.data(),
+                          static_cast<int64_t>(ids.size()),
+                          lengths.data(),
+                          static_cast<int64_t>(lengths.size()),
+                          bias,
+                          longest,
                           longest * longest};
     encode_stack(&stack, &embedding, &sources);
     hash.add(states);
     hash.print(std::string("encoder: ") + shape.name);
-}
-
-uint16_t bfloat16(float value) {
-    uint32_t bits;
-    std::memcpy(&bits, &value, sizeof(bits));
-    return static_cast<uint16_t>(bits >> 16);
 }
 
 // A greedy step whose logits are not stored.
@@ -310,7 +306,6 @@ void decoder(const Shape& shape, Random& random) {
     const long num_rows = 11, self_tokens = 24, source_tokens = 37, pair = 2 * model.width();
     std::vector<uint16_t> self_kv(layers.size() * num_rows * self_tokens * pair);
     std::vector<uint16_t> cross_kv(layers.size() * num_rows * source_tokens * pair);
-    for (uint16_t& each : cross_kv) each = bfloat16(random.within(2.0f));
     std::vector<int32_t> indirection(num_rows * self_tokens);
     const Cache self{self_kv.data(), num_rows * self_tokens * pair, self_tokens * pair,
                      shape.has_indirection ? indirection.data() : nullptr, self_tokens, nullptr};
@@ -318,8 +313,18 @@ void decoder(const Shape& shape, Random& random) {
     const Cache cross{cross_kv.data(), num_rows * source_tokens * pair, source_tokens * pair, nullptr, 0,
                       shape.has_indirection ? shared.data() : nullptr};
     const float* bias = shape.has_bias ? model.vector(shape.num_heads * self_tokens, 2.0f) : nullptr;
-    std::vector<int64_t> lengths_of_rows;
-    for (long row = 0; row < num_rows; ++row) lengths_of_rows.push_back(1 + random.below(source_tokens));
+    std::vector<int64_t> lengths_of_rows, source_rows, source_positions;
+    for (long row = 0; row < num_rows; ++row) {
+        lengths_of_rows.push_back(1 + random.below(source_tokens));
+        for (long position = 0; position < source_tokens; ++position) {
+            source_rows.push_back(row);
+            source_positions.push_back(position);
+        }
+    }
+    const Weights cross_projection(random, shape.d_model, layers.size() * pair, 8.0f);
+    const std::vector<float> encoded = random.floats(source_rows.size() * shape.d_model, 2.0f);
+    write_cross_kv(&cross_projection.linear, encoded.data(), source_rows.size(), source_rows.data(),
+                   source_positions.data(), &cross, layers.size());
     for (int phase = 0; phase < 2; ++phase) {
         std::vector<int64_t> ids, rows, positions, source_lengths;
         for (long row = 0; row < num_rows; ++row)
@@ -352,6 +357,7 @@ void decoder(const Shape& shape, Random& random) {
         if (phase) greedy(model, stack, embedding, step, hash);
     }
     for (uint16_t each : self_kv) hash.add(each);
+    for (uint16_t each : cross_kv) hash.add(each);
     hash.print(std::string("decoder: ") + shape.name);
 }
 
