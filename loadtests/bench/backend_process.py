@@ -12,7 +12,7 @@ from typing import Self
 
 from loadtests.bench.sides import BackendSpec
 from loadtests.bench.work import TimedTargets, Work
-from service.engine.fork_server_process import KEEP_FREED_MEMORY
+from service.engine.fork_server_process import ALLOCATOR_OPTIONS
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -28,7 +28,7 @@ class BackendProcess:
         command = [sys.executable, "-m", "loadtests.bench.child", str(theirs.fileno())]
         with theirs:
             self._process = subprocess.Popen(
-                command, env={**os.environ, **variables, **KEEP_FREED_MEMORY}, pass_fds=[theirs.fileno()]
+                command, env={**os.environ, **variables, **ALLOCATOR_OPTIONS}, pass_fds=[theirs.fileno()]
             )
         self._connection.send(spec)
 
