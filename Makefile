@@ -1,4 +1,5 @@
-PYTHON ?= python3.11
+# The first of these that is there.
+PYTHON ?= $(firstword $(foreach each,python3.11 python3.12 python3.13,$(shell command -v $(each))) python3)
 # The index that has torch without CUDA. Empty: whatever pip finds.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 VENV := .venv
@@ -14,7 +15,7 @@ help: ## list the targets
 
 install: $(VENV)/.installed ## set up .venv with everything below
 
-$(VENV)/.installed: pyproject.toml $(wildcard model/kernels/native/*)
+$(VENV)/.installed: pyproject.toml constraints.txt $(wildcard model/kernels/native/*)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@deploy/install.sh $(BIN)/python "$(TORCH_INDEX)"
 	touch $@
