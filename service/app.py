@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from prometheus_client import disable_created_metrics
 
+from model.checkpoint.bundled import BUNDLED_MODEL
 from model.checkpoint.config import CheckpointError, read_checkpoint
 from model.checkpoint.hub import resolve_checkpoint
 from model.search.spec import DecodeSpec
@@ -47,11 +48,12 @@ from service.observability.metrics import Metrics
 from service.observability.request_telemetry import RequestTelemetry
 from service.observability.tracing import TracingError, start_tracing
 from service.observability.translation_telemetry import TranslationTelemetry
-from service.settings import BUNDLED_MODEL, Settings, SettingsError, variable_name
+from service.settings import Settings, SettingsError, variable_name
 from service.text.language_detector import LanguageDetector
 from service.translation.language_pair import LanguagePair, default_pair
 from service.translation.routing import Catalogue, ServedModel
 from service.translation.translator import Translator
+from service.version import version
 
 if TYPE_CHECKING:
     from service.cache.redis_client import RedisClient
@@ -214,10 +216,6 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def version() -> str:
-    return importlib.metadata.version("kakehashi")
 
 
 def read_model(reference: str, settings: Settings) -> ServedModel:

@@ -10,13 +10,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import get_args
 
+from model.checkpoint.bundled import BUNDLED_MODEL
 from model.checkpoint.config import CheckpointError
 from model.search.spec import MAX_BEAM_SIZE
 from model.transformer.compute_types import ComputeType
 from service.commandline.arguments import add_bench, add_detect, add_languages, add_translate
 from service.listeners import ListenError, listening
 from service.observability.log import configure_logging
-from service.settings import BUNDLED_MODEL, Settings, SettingsError, load_settings, variable_name
+from service.settings import Settings, SettingsError, load_settings, variable_name
 
 _EVALUATE_EXTRA = "sacrebleu"
 """The package that the extra `evaluate` installs."""

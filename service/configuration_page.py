@@ -7,7 +7,8 @@ from annotated_types import Ge, Gt, Le
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from service.settings import BUNDLED_MODEL, PREFIX, Settings, variable_name
+from model.checkpoint.bundled import BUNDLED_MODEL
+from service.settings import PREFIX, Settings, variable_name
 
 HEAD = f"""\
 # Configuration

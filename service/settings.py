@@ -13,11 +13,11 @@ from typing import Annotated, Literal, get_args
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from model.checkpoint.bundled import BUNDLED_MODEL
 from model.transformer.compute_types import ComputeTypeChoice, Isa
 from service.observability.log import LogFormat, LogLevel
 
 PREFIX = "KAKEHASHI_"
-BUNDLED_MODEL = Path(__file__).parent.parent / "model" / "bundled"
 
 ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^\s/?#@A-Z]+")
 """An origin as browsers send it, in lower case and without a trailing slash; or `*`."""

@@ -14,10 +14,11 @@ from starlette.types import Message
 from deploy.ray.exchange import AppRequest
 from deploy.ray.resident import Resident
 from deploy.ray.shared_load import SharedLoad
+from model.checkpoint.bundled import BUNDLED_MODEL
 from model.checkpoint.config import CheckpointError
 from service.app import BUNDLED_NAME
 from service.observability.log import configure_logging
-from service.settings import BUNDLED_MODEL, Settings, load_settings
+from service.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
 

@@ -31,7 +31,6 @@ from loadtests.bench.cache_report import (
     first_token_table,
 )
 from loadtests.bench.cache_throughput import TEXTS, Comparison, Servers, compare
-from loadtests.bench.checkpoints import save_random_m2m100
 from loadtests.bench.encoded_tokens import EncodedTokens, measure_encoded_tokens
 from loadtests.bench.first_tokens import FirstTokens, FirstTokenTimer, Tier
 from loadtests.bench.generator import KINDS
@@ -40,11 +39,11 @@ from loadtests.bench.redis_server import running_redis
 from loadtests.bench.running_server import BenchServer, running_server
 from loadtests.bench.source_lines import SOURCES, SourceLine, read_sources
 from loadtests.bench.word_mixer import LANGUAGE, WordMixer
+from model.checkpoint.bundled import BUNDLED_MODEL
 from model.checkpoint.config import read_checkpoint
 from model.tokenizers.loading import load_tokenizer
 from model.transformer.compute_types import EncoderDtype
 from service.cache.values import OutputFormat
-from service.settings import BUNDLED_MODEL
 
 BUNDLED, LARGE = "bundled", "OPUS-MT-sized"
 TARGET_LANG = "de"
@@ -127,6 +126,8 @@ def _time_first_tokens(plan: CachePlan, mixer: WordMixer) -> list[FirstTokens]:
         if "redis" in plan.tiers:  # first, so that a missing redis-server is reported at once
             flags["redis"] = (*NO_MEMORY, "--redis-url", stack.enter_context(running_redis()).url)
         large = Path(stack.enter_context(TemporaryDirectory())) / "random-m2m100"
+        from loadtests.bench.random_checkpoints import save_random_m2m100  # only here: it needs torch
+
         save_random_m2m100(large)
         sides = list(product({BUNDLED: BUNDLED_MODEL, LARGE: large}.items(), plan.tiers))
         bar = stack.enter_context(tqdm(total=len(sides) * plan.num_sources * len(plan.lengths), unit="source"))

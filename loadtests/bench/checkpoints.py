@@ -1,20 +1,16 @@
 """The checkpoints that benchmarks measure, with sentences in token ids."""
 
 import random
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from loadtests.bench.source_lines import SOURCES, SourceLine, encoded, read_sources
 from loadtests.bench.work import Work
+from model.checkpoint.bundled import BUNDLED_MODEL
 from model.checkpoint.config import ModelConfig, read_checkpoint
 from model.evaluation.parallel_text import EvaluationError, read_test_sets
 from model.tokenizers.loading import load_tokenizer
-from service.settings import BUNDLED_MODEL
-
-if TYPE_CHECKING:  # a load generator reads sentences without torch
-    from transformers import PreTrainedModel
 
 CheckpointName = Literal["bundled", "marian"]
 
@@ -22,8 +18,6 @@ NUM_SENTENCES = 256
 SEED = 20
 MIN_SOURCE_TOKENS, MAX_SOURCE_TOKENS = 5, 40
 """Source lengths of the random Marian, including the end token."""
-SUBLAYER_GAIN = 0.3
-"""The factor of the random weights at the end of each sublayer."""
 MAX_NEW_TOKENS = 64
 """The limit of targets with natural ends, for a target that finds none."""
 
@@ -83,6 +77,8 @@ def random_marian(directory: Path, *, num_target_tokens: int) -> Subject:
 
     Random weights find no natural end, so all targets have `num_target_tokens`.
     """
+    from loadtests.bench.random_checkpoints import save_random_marian  # only here: a load generator needs no torch
+
     save_random_marian(directory)
     config = read_checkpoint(directory, name="marian").config
     generator = random.Random(SEED)
@@ -101,84 +97,3 @@ def _random_source(config: ModelConfig, generator: random.Random) -> tuple[int, 
     """Draw ids between the end and unknown tokens, which come first, and the padding token, which is last."""
     length = generator.randint(MIN_SOURCE_TOKENS, MAX_SOURCE_TOKENS)
     return (*(generator.randrange(2, config.vocab_size - 1) for _ in range(length - 1)), config.eos_token_id)
-
-
-def save_random_marian(directory: Path) -> None:
-    """6+6 layers, D 512, 8 heads, feed-forward 2,048, and one vocabulary of 32,000 for both sides and the output."""
-    import torch  # only here: a load generator needs no torch
-    from transformers import MarianConfig, MarianMTModel
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    vocab_size = 32_000
-    config = MarianConfig(
-        vocab_size=vocab_size,
-        d_model=512,
-        encoder_layers=6,
-        decoder_layers=6,
-        encoder_attention_heads=8,
-        decoder_attention_heads=8,
-        encoder_ffn_dim=2048,
-        decoder_ffn_dim=2048,
-        max_position_embeddings=512,
-        activation_function="swish",
-        scale_embedding=True,
-        static_position_embeddings=True,
-        share_encoder_decoder_embeddings=True,
-        tie_word_embeddings=True,
-        pad_token_id=vocab_size - 1,
-        decoder_start_token_id=vocab_size - 1,
-        eos_token_id=0,
-        init_std=512**-0.5,
-    )
-    torch.manual_seed(SEED)
-    model = MarianMTModel(config)
-    _enliven(model)
-    with torch.no_grad():
-        model.get_input_embeddings().weight[config.pad_token_id] = 0  # CTranslate2 starts targets with zeros
-    model.generation_config.bad_words_ids = [[config.pad_token_id]]
-    model.save_pretrained(directory)
-
-
-def save_random_m2m100(directory: Path) -> None:
-    """The bundled checkpoint's tokenizer with random weights: 6+6 layers, D 512, 8 heads, feed-forward 2,048."""
-    import torch
-    from transformers import M2M100Config, M2M100ForConditionalGeneration
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    shutil.copytree(BUNDLED_MODEL, directory, ignore=shutil.ignore_patterns("model.safetensors", "README.md"))
-    config = M2M100Config.from_pretrained(BUNDLED_MODEL)
-    config.update(
-        {
-            "d_model": 512,
-            "encoder_layers": 6,
-            "decoder_layers": 6,
-            "encoder_attention_heads": 8,
-            "decoder_attention_heads": 8,
-            "encoder_ffn_dim": 2048,
-            "decoder_ffn_dim": 2048,
-            "init_std": 512**-0.5,
-            "dtype": "float32",
-        }
-    )
-    torch.manual_seed(SEED)
-    model = M2M100ForConditionalGeneration(config)
-    _enliven(model)
-    model.save_pretrained(directory)
-
-
-def _enliven(model: "PreTrainedModel") -> None:
-    """Keep targets from repeating one token for ever, because engines that agree on that prove little.
-
-    Weak sublayers keep tokens apart on their way through the layers, and norms that flip half of the signs keep a
-    token from predicting itself.
-    """
-    import torch
-
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "layer_norm.weight" in name:
-                parameter.copy_(torch.randn_like(parameter).sign())
-            elif "out_proj.weight" in name or "fc2.weight" in name:
-                parameter.mul_(SUBLAYER_GAIN)

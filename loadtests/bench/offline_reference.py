@@ -12,11 +12,11 @@ from loadtests.bench.running_server import ServedCheckpoint, cpu_seconds, machin
 from loadtests.bench.sides import Shape, Side
 from loadtests.bench.source_lines import SourceLine, encoded
 from loadtests.bench.work import Work
+from model.checkpoint.bundled import BUNDLED_MODEL
 from model.checkpoint.config import read_checkpoint
 from model.checkpoint.hub import resolve_checkpoint
 from model.tokenizers.loading import load_tokenizer
 from service.app import BUNDLED_NAME
-from service.settings import BUNDLED_MODEL
 
 NUM_WARM_UP = 8
 """Sentences for each process."""

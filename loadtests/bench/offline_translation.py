@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 
+from model.checkpoint.bundled import BUNDLED_MODEL
 from model.checkpoint.loading import load_transformer
 from model.decoding.generate import generate
 from model.search.results import Progress
 from model.transformer.transformer import Transformer
 from service.app import read_model
-from service.settings import BUNDLED_MODEL, Settings
+from service.settings import Settings
 from service.text.markup.reading import MARKUP
 from service.translation.answer_size import AnswerSize
 from service.translation.passages import Passages

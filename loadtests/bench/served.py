@@ -22,7 +22,6 @@ from tempfile import TemporaryDirectory
 from tqdm import tqdm
 
 from loadtests.bench.arrivals import poisson_arrivals
-from loadtests.bench.checkpoints import save_random_m2m100
 from loadtests.bench.generator import KINDS, Generator, Measured
 from loadtests.bench.latency import LatencyGoals, summarize
 from loadtests.bench.machine import Machine
@@ -111,6 +110,8 @@ def run(arguments: argparse.Namespace) -> None:
 def _large(scratch: Path) -> list[str]:
     """Save the random checkpoint. Returns the flags of `kakehashi serve`."""
     directory = scratch / "random-m2m100"
+    from loadtests.bench.random_checkpoints import save_random_m2m100  # only here: it needs torch
+
     save_random_m2m100(directory)
     return ["--model", str(directory), "--max-new-tokens", str(NUM_LARGE_TOKENS)]
 

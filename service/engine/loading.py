@@ -1,7 +1,6 @@
 """Load a checkpoint's files into a `LoadedCheckpoint`, for this process and processes forked from it."""
 
 import hashlib
-import importlib.metadata
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from model.kernels import libraries
 from model.transformer.compute_types import ComputeType, ComputeTypeChoice, LoadedIsa
 from model.transformer.hardware import fastest_compute_type
 from model.transformer.transformer import Transformer
+from service.version import version
 
 logger = logging.getLogger(__name__)
 
@@ -72,5 +72,5 @@ def _fingerprint(checkpoint: Checkpoint, transformer: Transformer) -> str:
         device = transformer.device
         on_cpu = device.type == "cpu"
         processor = torch.backends.cpu.get_cpu_capability() if on_cpu else torch.cuda.get_device_name(device)
-        parts = [importlib.metadata.version("kakehashi"), torch.__version__, device.type, processor]
+        parts = [version(), torch.__version__, device.type, processor]
     return hashlib.sha256("\n".join([fingerprint(checkpoint), *parts]).encode()).hexdigest()

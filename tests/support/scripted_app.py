@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from model.checkpoint.bundled import BUNDLED_MODEL
 from service.api.access_log import AccessLog
 from service.api.admission import Limits
 from service.api.api_keys import ApiKeys
@@ -20,7 +21,7 @@ from service.observability.metrics import Metrics
 from service.observability.request_telemetry import RequestTelemetry
 from service.observability.translation_telemetry import TranslationTelemetry
 from service.rates.rate_limits import RateLimits
-from service.settings import BUNDLED_MODEL, Settings
+from service.settings import Settings
 from service.translation.language_pair import LanguagePair
 from service.translation.prepared import PreparedTranslation
 from service.translation.request import TranslationRequest

@@ -1,0 +1,85 @@
+"""Checkpoints of published sizes with random weights, written where a benchmark needs them."""
+
+import shutil
+from pathlib import Path
+
+import torch
+from transformers import M2M100Config, M2M100ForConditionalGeneration, MarianConfig, MarianMTModel, PreTrainedModel
+from transformers.utils import logging
+
+from model.checkpoint.bundled import BUNDLED_MODEL
+
+SEED = 20
+SUBLAYER_GAIN = 0.3
+"""The factor of the random weights at the end of each sublayer."""
+
+
+def save_random_marian(directory: Path) -> None:
+    """6+6 layers, D 512, 8 heads, feed-forward 2,048, and one vocabulary of 32,000 for both sides and the output."""
+    logging.disable_progress_bar()
+    vocab_size = 32_000
+    config = MarianConfig(
+        vocab_size=vocab_size,
+        d_model=512,
+        encoder_layers=6,
+        decoder_layers=6,
+        encoder_attention_heads=8,
+        decoder_attention_heads=8,
+        encoder_ffn_dim=2048,
+        decoder_ffn_dim=2048,
+        max_position_embeddings=512,
+        activation_function="swish",
+        scale_embedding=True,
+        static_position_embeddings=True,
+        share_encoder_decoder_embeddings=True,
+        tie_word_embeddings=True,
+        pad_token_id=vocab_size - 1,
+        decoder_start_token_id=vocab_size - 1,
+        eos_token_id=0,
+        init_std=512**-0.5,
+    )
+    torch.manual_seed(SEED)
+    model = MarianMTModel(config)
+    _enliven(model)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[config.pad_token_id] = 0  # CTranslate2 starts targets with zeros
+    model.generation_config.bad_words_ids = [[config.pad_token_id]]
+    model.save_pretrained(directory)
+
+
+def save_random_m2m100(directory: Path) -> None:
+    """The bundled checkpoint's tokenizer with random weights: 6+6 layers, D 512, 8 heads, feed-forward 2,048."""
+    logging.disable_progress_bar()
+    shutil.copytree(BUNDLED_MODEL, directory, ignore=shutil.ignore_patterns("model.safetensors", "README.md"))
+    config = M2M100Config.from_pretrained(BUNDLED_MODEL)
+    config.update(
+        {
+            "d_model": 512,
+            "encoder_layers": 6,
+            "decoder_layers": 6,
+            "encoder_attention_heads": 8,
+            "decoder_attention_heads": 8,
+            "encoder_ffn_dim": 2048,
+            "decoder_ffn_dim": 2048,
+            "init_std": 512**-0.5,
+            "dtype": "float32",
+        }
+    )
+    torch.manual_seed(SEED)
+    model = M2M100ForConditionalGeneration(config)
+    _enliven(model)
+    model.save_pretrained(directory)
+
+
+def _enliven(model: PreTrainedModel) -> None:
+    """Keep targets from repeating one token for ever, because engines that agree on that prove little.
+
+    Weak sublayers keep tokens apart on their way through the layers, and norms that flip half of the signs keep a
+    token from predicting itself.
+    """
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "layer_norm.weight" in name:
+                parameter.copy_(torch.randn_like(parameter).sign())
+            elif "out_proj.weight" in name or "fc2.weight" in name:
+                parameter.mul_(SUBLAYER_GAIN)
