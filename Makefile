@@ -15,7 +15,7 @@ help: ## list the targets
 
 install: $(VENV)/.installed ## set up .venv with everything below
 
-$(VENV)/.installed: pyproject.toml constraints.txt $(wildcard model/kernels/native/*)
+$(VENV)/.installed: pyproject.toml deploy/constraints.txt $(wildcard model/kernels/native/*)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@deploy/install.sh $(BIN)/python "$(TORCH_INDEX)"
 	touch $@

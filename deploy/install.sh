@@ -7,7 +7,7 @@ set -eu
 cd "$(dirname "$0")/.."
 python="$1"
 index="${2:-}"
-torch="$(grep '^torch==' constraints.txt)"
+torch="$(grep '^torch==' deploy/constraints.txt)"
 
 torch_is_there() {
     "$python" -c 'import importlib.metadata, sys
@@ -34,4 +34,4 @@ elif test -n "$index" && test "$(uname -s)" = Linux && ! pip_has_sources && inde
 else
     echo "Downloading the packages in pyproject.toml, including $torch, from pip's sources (PyPI's torch comes with CUDA)."
 fi
-"$python" -m pip install --quiet --constraint constraints.txt --editable '.[test,bench,evaluate]'
+"$python" -m pip install --quiet --constraint deploy/constraints.txt --editable '.[test,bench,evaluate]'

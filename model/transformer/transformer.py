@@ -120,7 +120,7 @@ class Transformer(nn.Module):
             torch.tensor(lengths),
             None if bias is None else bias[0].contiguous(),
         )
-        return list(encoded.to(self.encoder_dtype).split(lengths))
+        return list(torch.split(encoded.to(self.encoder_dtype), lengths))
 
     def _encoder_bias(self, num_tokens: int) -> Tensor | None:
         """The relative bias [1, H, S, S], if the family has one."""

@@ -91,7 +91,7 @@ def test_torch_is_the_one_that_the_project_names(target: str) -> None:
         for value in STAGES[f"venv-{target}"].values("ARG")
         if value.startswith("TORCH_VERSION=")
     }
-    assert f"torch=={version}" in (ROOT / "constraints.txt").read_text().splitlines()
+    assert f"torch=={version}" in (ROOT / "deploy" / "constraints.txt").read_text().splitlines()
 
 
 def test_the_longest_drain_is_the_one_that_the_dockerfile_speaks_of() -> None:

@@ -22,7 +22,7 @@ case "$*" in
 esac
 """
 FROM_INDEX = f"-m pip install --quiet --no-deps --index-url {INDEX} torch==2.13.0"
-THE_REST = "-m pip install --quiet --constraint constraints.txt --editable .[test,bench,evaluate]"
+THE_REST = "-m pip install --quiet --constraint deploy/constraints.txt --editable .[test,bench,evaluate]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Installation:
         for name in ("bin", "deploy"):
             (self.directory / name).mkdir()
         shutil.copy(ROOT / "deploy" / "install.sh", self.directory / "deploy")
-        (self.directory / "constraints.txt").write_text("# The releases.\ntorch==2.13.0\n")
+        (self.directory / "deploy" / "constraints.txt").write_text("# The releases.\ntorch==2.13.0\n")
         python = self.directory / "bin" / "python"
         python.write_text(FAKE_PYTHON)
         python.chmod(0o755)
