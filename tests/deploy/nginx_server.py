@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,11 +34,11 @@ http {{
 """
 
 
-def nginx_command(directory: Path, *, port: int, upstream_port: int) -> list[str]:
+def nginx_command(directory: Path, *, port: int, upstream_ports: Sequence[int]) -> list[str]:
     example = EXAMPLE.read_text()
     for there, here in (
         ("listen 80;", f"listen 127.0.0.1:{port};"),
-        ("127.0.0.1:8000;", f"127.0.0.1:{upstream_port};"),
+        ("server 127.0.0.1:8000;", " ".join(f"server 127.0.0.1:{upstream};" for upstream in upstream_ports)),
     ):
         assert example.count(there) == 1
         example = example.replace(there, here)
@@ -51,10 +51,10 @@ def nginx_command(directory: Path, *, port: int, upstream_port: int) -> list[str
 
 
 @contextmanager
-def running_nginx(directory: Path, *, upstream_port: int) -> Iterator[str]:
+def running_nginx(directory: Path, *upstream_ports: int) -> Iterator[str]:
     """Its URL."""
     port = free_port()
-    command = nginx_command(directory, port=port, upstream_port=upstream_port)
+    command = nginx_command(directory, port=port, upstream_ports=upstream_ports)
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
 
     def listens() -> bool:
