@@ -5,16 +5,18 @@ import subprocess
 import sys
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 
 from deploy.ray.arguments import Arguments
 from service.settings import Settings
 from tests.deploy.files import DEPLOY, PROJECT, ROOT, VERSION_TAG, read_yaml
+from tests.deploy.test_kubernetes import SCHEMAS, container_of, pod_of
 
 RAY = DEPLOY / "ray"
 (RAY_VERSION,) = (each.partition("==")[2] for each in PROJECT["optional-dependencies"]["ray"] if "==" in each)
-SERVICE, POLICY = yaml.safe_load_all((RAY / "rayservice.yaml").read_text())
+SERVICE, POLICY, HEAD_POLICY = yaml.safe_load_all((RAY / "rayservice.yaml").read_text())
 CLUSTER = SERVICE["spec"]["rayClusterConfig"]
 GROUPS = [CLUSTER["headGroupSpec"], *CLUSTER["workerGroupSpecs"]]
 CONFIGURATIONS = {
@@ -65,7 +67,37 @@ def test_replicas_fit_their_nodes() -> None:
 def test_nothing_but_the_http_port_is_open_to_all() -> None:
     open_to_all = [rule["ports"] for rule in POLICY["spec"]["ingress"] if "from" not in rule]
     http = CONFIGURATIONS["rayservice.yaml"]["http_options"]["port"]
-    assert open_to_all == [[{"port": http}]]
+    assert open_to_all == [[{"port": http, "protocol": "TCP"}]]
+    assert POLICY["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    assert all("to" in rule for rule in POLICY["spec"]["egress"])
+
+
+@pytest.mark.parametrize("policy", [POLICY, HEAD_POLICY], ids=lambda policy: policy["metadata"]["name"])
+def test_a_policy_is_valid_by_the_schemas(policy: dict[str, Any]) -> None:
+    kubernetes_validate.validate(policy, SCHEMAS, strict=True)
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=["head", "workers"])
+def test_a_node_is_a_valid_pod_as_hardened_as_the_base(group: dict[str, Any]) -> None:
+    pod, base = group["template"]["spec"], pod_of("base")
+    (container,) = pod["containers"]
+    kubernetes_validate.validate(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "node"}, "spec": pod}, SCHEMAS, strict=True
+    )
+    for name in ("automountServiceAccountToken", "enableServiceLinks", "securityContext"):
+        assert pod[name] == base[name]
+    assert container["securityContext"] == container_of("base")["securityContext"]
+    assert container["resources"].keys() == {"requests", "limits"}
+    assert "/tmp" in {mount["mountPath"] for mount in container["volumeMounts"]}
+
+
+def test_only_the_autoscaler_has_a_token() -> None:
+    options = CLUSTER["autoscalerOptions"]
+    assert options["securityContext"] == container_of("base")["securityContext"]
+    assert options["resources"].keys() == {"requests", "limits"}
+    mounts = [mount["name"] for group in GROUPS for mount in group["template"]["spec"]["containers"][0]["volumeMounts"]]
+    assert "token" not in mounts
+    assert "token" in {mount["name"] for mount in options["volumeMounts"]}
 
 
 def test_hadolint_finds_nothing_in_the_image() -> None:
