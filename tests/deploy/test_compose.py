@@ -75,6 +75,13 @@ def test_a_service_has_no_rights_to_lose(name: str) -> None:
     assert service["security_opt"] == ["no-new-privileges:true"]
 
 
+@pytest.mark.parametrize("name", SERVICES)
+def test_memory_and_processes_of_a_service_are_limited(name: str) -> None:
+    service = read_yaml(COMPOSE)["services"][name]
+    assert re.fullmatch(r"\d+[mg]", service["mem_limit"])
+    assert service["pids_limit"] > 0
+
+
 def test_ports_are_published_on_the_loopback_interface_alone() -> None:
     found = {name: each.get("ports") for name, each in read_yaml(COMPOSE)["services"].items() if "ports" in each}
     assert found == {name: [f"${{BIND_ADDRESS:-127.0.0.1}}:{port}:{port}"] for name, port in PUBLISHED.items()}
