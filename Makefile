@@ -5,10 +5,11 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 VENV := .venv
 BIN := $(VENV)/bin
 TOOLS := .tools
+LOCK := deploy/docker/requirements.txt
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test tools lint format docs picture hooks ci bench load clean
+.PHONY: help install serve test tools lint format docs picture hooks ci bench load lock audit clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -60,6 +61,18 @@ bench: install tools ## run all benchmarks
 # LOAD_HOST, LOAD_SECONDS, LOAD_CLASS, LOAD_SHAPE and the like choose; docs/benchmarking.md has them all.
 load: install ## run the load test, against LOAD_HOST or a server of its own
 	$(BIN)/python -m loadtests.locust.run $(LOAD_FLAGS)
+
+# torch is left out, because its builds differ by target; the hashes are those of all platforms. No address of an index
+# gets into the file, whatever pip's configuration is.
+lock: install ## write the versions and hashes that the images install
+	$(BIN)/python -m pip install --quiet "pip-tools>=7.6,<8"
+	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --no-emit-options --strip-extras \
+		--unsafe-package torch --output-file $(LOCK) pyproject.toml
+	sed -i '/considered to be unsafe/,$$d' $(LOCK)
+
+audit: install ## look for known vulnerabilities of the locked packages at PyPI
+	$(BIN)/python -m pip install --quiet "pip-audit>=2.10,<3"
+	$(BIN)/pip-audit --require-hashes --disable-pip --requirement $(LOCK)
 
 clean: ## remove .venv, .tools and everything that was built
 	rm -rf $(VENV) $(TOOLS) build dist load-report *.egg-info model/kernels/_*.so
