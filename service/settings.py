@@ -22,6 +22,9 @@ PREFIX = "KAKEHASHI_"
 ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^\s/?#@A-Z]+")
 """An origin as browsers send it, in lower case and without a trailing slash; or `*`."""
 
+HOST = re.compile(r"\*|\[[0-9A-Fa-f:.]+\]|[^\s/?#@:,\[\]]+")
+"""A host as requests name it, without a port: a name, an IPv4 address or an IPv6 address in brackets; or `*`."""
+
 Auto = Literal["auto"]
 PositiveInt = Annotated[int, Field(ge=1)]
 
@@ -34,6 +37,13 @@ def _are_origins(text: str) -> str:
     for origin in _split(text):
         if not ORIGIN.fullmatch(origin):
             raise ValueError(f"{origin!r} is not an origin: a scheme, a host and perhaps a port, without a path, or *")
+    return text
+
+
+def _are_hosts(text: str) -> str:
+    for host in _split(text):
+        if not HOST.fullmatch(host):
+            raise ValueError(f"{host!r} is not a host: a name or an address, without a port, or *")
     return text
 
 
@@ -64,9 +74,9 @@ class Settings(BaseModel):
         description="origins whose pages may use the API from a browser, separated by commas "
         "(`https://example.org`), or `*`",
     )
-    allowed_hosts: str = Field(
+    allowed_hosts: Annotated[str, AfterValidator(_are_hosts)] = Field(
         "auto",
-        pattern=r"^[^\s/@]+(\s*,\s*[^\s/@]+)*$",
+        pattern=r"[^\s,]",
         description="hosts that requests may name, without ports, separated by commas, or `*`; auto: `localhost`, "
         "`127.0.0.1`, `[::1]` and `HOST` if that is a loopback address, otherwise all",
     )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from service.app import allowed_hosts
 from service.settings import Settings, SettingsError, load_settings, variable_name
 
 
@@ -39,6 +40,9 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path):
         ("cors_origins", "https://example.org/"),
         ("cors_origins", "https://Example.org"),
         ("cors_origins", "https://a.example, https://b.example/path"),
+        ("allowed_hosts", "localhost:8000"),
+        ("allowed_hosts", "https://example.org"),
+        ("allowed_hosts", "localhost, ::1"),
     ],
 )
 def test_a_wrong_value_is_named(field: str, value: str, tmp_path: Path):
@@ -79,3 +83,16 @@ def test_no_key_is_shown_by_the_settings_that_hold_it(tmp_path: Path):
 def test_a_wrong_compute_type_is_told_all_that_there_are(tmp_path: Path):
     with pytest.raises(SettingsError, match=r"'float32', 'bfloat16', 'float16', 'int8' or 'auto'$"):
         load_settings({"KAKEHASHI_COMPUTE_TYPE": "int3"}, env_file=tmp_path / ".env")
+
+
+@pytest.mark.parametrize(
+    ("settings", "hosts"),
+    [
+        ({}, ["localhost", "127.0.0.1", "[::1]", "127.0.0.1"]),
+        ({"host": "0.0.0.0"}, None),
+        ({"host": "0.0.0.0", "allowed_hosts": "Example.org, [::1]"}, ["example.org", "[::1]"]),
+        ({"allowed_hosts": "*"}, None),
+    ],
+)
+def test_a_server_on_a_loopback_address_answers_to_its_own_names(settings: dict[str, str], hosts: list[str] | None):
+    assert allowed_hosts(Settings.model_validate(settings)) == hosts

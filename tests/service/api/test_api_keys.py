@@ -1,5 +1,7 @@
 """Laws of API keys: exact bytes, every wrong entry is refused by its place, and no message holds a key."""
 
+import hmac
+
 import pytest
 
 from service.api.api_keys import ApiKeys
@@ -107,3 +109,11 @@ def test_a_list_without_a_key_is_refused(text: str):
 
 def test_no_key_is_shown_by_its_holder():
     assert "s3cret" not in repr(KEYS) + str(vars(KEYS)) + repr(ENTRIES)
+
+
+@pytest.mark.parametrize("presented", [None, "s3cret:fx", "schlüssel", "s3cret:fy", "alice"])
+def test_every_key_is_compared_whatever_is_presented(presented: str | None, monkeypatch: pytest.MonkeyPatch):
+    compared: list[bytes] = []
+    monkeypatch.setattr(hmac, "compare_digest", lambda expected, given: compared.append(given) or expected == given)
+    KEYS.find(presented)
+    assert [len(digest) for digest in compared] == [32] * len(ENTRIES)
