@@ -67,7 +67,11 @@ class RetryableError(ServiceError):
 
 
 class QueueFullError(RetryableError):
-    """Too many source tokens are waiting, or too many requests are being served."""
+    """Too much work is waiting, or too many requests are being served."""
+
+
+class DeadlineUnreachableError(QueueFullError):
+    """The request is expected to take longer than it allows, with the work that is ahead of it."""
 
 
 class RateSpentError(RetryableError):

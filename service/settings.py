@@ -107,7 +107,9 @@ class Settings(BaseModel):
         "auto", description="rows in the running batch of a worker; auto: 64, or what 1 GiB of KV caches holds"
     )
     max_queue_tokens: PositiveInt = Field(
-        100_000, description="limit of waiting source tokens in the whole server; further requests are refused (429)"
+        100_000,
+        description="limit of the work that waits in the whole server, in tokens that it is expected to generate over "
+        "all rows of a beam; further requests are refused (429). Also the most source tokens of a request (413)",
     )
     max_requests: PositiveInt = Field(
         1024, description="limit of requests in flight in the whole server; further requests are refused (429)"

@@ -1,6 +1,6 @@
 """`DecodeSpec`: everything that decides the result of a decode. Plain data without torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 
 from model.checkpoint.generation_config import MAX_LENGTH_PENALTY, EarlyStopping
@@ -66,6 +66,8 @@ class DecodeSpec:
     num_top_tokens: int = 0
     with_alignment: bool = False
     num_uncounted_tokens: int = 1
+    language_pair: str = field(default="", compare=False)
+    """For expectations only; the token ids decide the result."""
 
     @property
     def wants_details(self) -> bool:

@@ -25,6 +25,7 @@ from service.api.errors import PROBLEMS, problem_of
 from service.api.record import RequestRecord, record_of
 from service.errors import (
     DeadlineExceededError,
+    DeadlineUnreachableError,
     DrainingError,
     NotReadyError,
     QueueFullError,
@@ -44,6 +45,8 @@ from service.translation.translator import Translator
 
 
 class RoomCheck(Protocol):
+    @property
+    def retry_after_seconds(self) -> int: ...
     def check_room(self) -> None:
         """Raises NotReadyError or QueueFullError."""
 
@@ -106,7 +109,7 @@ class Admission:
         self._engine = engine
         self._lifecycle = lifecycle
         self._observer = observer
-        for error in (QueueFullError, RateSpentError, NotReadyError, DrainingError):
+        for error in (QueueFullError, DeadlineUnreachableError, RateSpentError, NotReadyError, DrainingError):
             observer.expect_refusals(PROBLEMS[error].slug)
 
     @contextmanager
@@ -124,7 +127,7 @@ class Admission:
                 if self._lifecycle.num_requests > self.limits.max_requests:
                     raise QueueFullError(
                         f"{self.limits.max_requests} requests are being served, which is the limit",
-                        retry_after_seconds=1,
+                        retry_after_seconds=self._engine.retry_after_seconds,
                     )
                 yield Entry(self, scope)
         except RetryableError as error:
@@ -175,7 +178,7 @@ class Entry:
 
         After a hang-up, repeatable work goes on for `retry_linger_seconds`.
         """
-        active = self._translator.submit(prepared, deadline=self._deadline(work))
+        active = self._translator.submit(prepared, client=self._record.key or "", deadline=self._deadline(work))
         self._record.usage = active.usage
         linger_seconds = 0.0
         try:

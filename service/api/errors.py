@@ -78,6 +78,7 @@ PROBLEMS: Mapping[type[errors.ServiceError], Problem] = MappingProxyType(
         InvalidRequestError: MALFORMED,
         errors.QueueFullError: Problem(429, "queue-full", "Queue full", "refused"),
         errors.RateSpentError: Problem(429, "rate-spent", "Rate limit reached", "refused"),
+        errors.DeadlineUnreachableError: Problem(429, "deadline-unreachable", "Deadline out of reach", "refused"),
         ClientGoneError: Problem(499, "client-gone", "Client closed the connection", "cancelled"),
         errors.EngineFailedError: Problem(500, "engine-failed", "The engine failed", "error"),
         errors.NotReadyError: Problem(503, "not-ready", "Not ready", "refused"),

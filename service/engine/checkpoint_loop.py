@@ -12,10 +12,10 @@ import msgspec
 
 from model.search.results import Progress, Token
 from model.search.spec import DecodeSpec
-from service.engine.cost import decode_cost
 from service.engine.encoder_outputs import EncoderOutputs
 from service.engine.events import Failed, Started
-from service.engine.scheduler import Scheduler, SourceIds, Waiting
+from service.engine.scheduler import Scheduler
+from service.engine.turns import SourceIds, Waiting
 from service.engine.types import SourceEncoded, StepStats, Update, Work
 
 logger = logging.getLogger(__name__)
@@ -117,6 +117,10 @@ class CheckpointLoop:
     def num_free_rows(self) -> int:
         return self._batch.num_free_rows
 
+    @property
+    def num_waiting(self) -> int:
+        return self._scheduler.num_waiting
+
     def submit(self, work: Work, encoder_output: bytes | None) -> None:
         spec = work.spec
         self._work[work.decode_id] = work
@@ -126,11 +130,12 @@ class CheckpointLoop:
         self._scheduler.submit(
             Waiting(
                 decode_id=work.decode_id,
+                client=work.client,
                 request_id=work.request_id,
                 source_ids=spec.source_ids,
                 num_rows=spec.beam_size,
                 num_prefill_tokens=spec.beam_size * (len(spec.decoder_prompt) - 1),
-                cost=decode_cost(spec),
+                cost=work.cost,
                 arrived_at=self._clock(),
                 is_bulk=work.priority == "bulk",
             )

@@ -1,11 +1,12 @@
-"""The expected cost of a decode in tokens, for sharing work among workers and turns among requests."""
+"""The expected cost of a decode, for sharing work among workers, turns among requests, and the bound of the queue."""
 
 from model.search.spec import DecodeSpec
+from service.engine.target_lengths import TargetLengths
 
 
-def decode_cost(spec: DecodeSpec) -> int:
-    """Tokens over all rows. A target is expected to be as long as its source."""
-    return spec.beam_size * (len(spec.source_ids) + len(spec.decoder_prompt))
+def decode_cost(spec: DecodeSpec, lengths: TargetLengths) -> int:
+    """Tokens to generate, over all rows."""
+    return spec.beam_size * lengths.expected(spec)
 
 
 def encode_cost(spec: DecodeSpec) -> int:

@@ -13,7 +13,7 @@ import msgspec
 from model.search.results import Hypothesis, Progress, Token
 from model.search.spec import DecodeSpec
 from service.cache.values import OutputKey
-from service.engine.cost import decode_cost
+from service.engine.backlog import Owner
 from service.engine.events import Event, Failed, Started, is_terminal
 from service.engine.subscription import Subscription
 from service.engine.types import EncodedWork, Priority
@@ -47,13 +47,16 @@ class SourceInFlight:
 
 @dataclass(slots=True, eq=False)
 class Decode:
-    """A spec in flight. It has no worker while it waits to be placed, and once it is over."""
+    """A spec in flight. It has no worker while it waits to be placed, and once it is over.
+
+    `cost` is as in `decode_cost`, when it was opened.
+    """
 
     decode_id: int
-    request_id: int
+    owner: Owner
+    cost: int
     prepared: PreparedDecode
     source: SourceInFlight
-    priority: Priority
     is_streamed: bool
     subscribers: dict[Subscription, int] = field(default_factory=dict)
     """Subscribers, with their own keys for the decode."""
@@ -84,12 +87,8 @@ class Decode:
         return self.spec.checkpoint, self.spec.source_ids
 
     @property
-    def num_source_tokens(self) -> int:
-        return len(self.spec.source_ids)
-
-    @property
-    def cost(self) -> int:
-        return decode_cost(self.spec)
+    def priority(self) -> Priority:
+        return self.owner.priority
 
     def replay(self) -> None:
         """Start over in another worker, after the death of its worker."""
@@ -129,7 +128,9 @@ class Decode:
 def to_message(decode: Decode, *, returns_encoder_output: bool) -> EncodedWork:
     return EncodedWork(
         decode_id=decode.decode_id,
-        request_id=decode.request_id,
+        client=decode.owner.client,
+        request_id=decode.owner.request_id,
+        cost=decode.cost,
         spec=msgspec.Raw(decode.prepared.message),
         priority=decode.priority,
         is_streamed=decode.is_streamed,

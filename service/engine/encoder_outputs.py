@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from service.engine.scheduler import SourceIds
+from service.engine.turns import SourceIds
 
 
 @dataclass(slots=True)

@@ -1,7 +1,8 @@
 """The engine as the service process sees it: submit decodes, read their events, close to cancel.
 
 A submission joins equal decodes in flight, looks new sources up in the encoder cache, with one round trip to the shared
-tier, and passes the decodes to the dispatcher. When a worker dies, its work is decoded again elsewhere.
+tier, and passes the decodes to the dispatcher. When a worker dies, its work is decoded again elsewhere. The targets
+that end, and the time they take, teach how much work a request is and when it will be done.
 """
 
 import asyncio
@@ -15,6 +16,8 @@ import msgspec
 
 from model.search.spec import DecodeSpec
 from service.cache.encoder_cache import EncoderCache
+from service.engine.backlog import Owner
+from service.engine.cost import decode_cost
 from service.engine.decode import Decode, PreparedDecode
 from service.engine.dispatcher import Dispatcher
 from service.engine.events import Event, Failed, Started
@@ -22,11 +25,14 @@ from service.engine.fork_server_process import ForkServerProcess, LoadFailedErro
 from service.engine.in_flight import InFlight
 from service.engine.observer import EngineObserver
 from service.engine.quarantine import Quarantine
+from service.engine.room import Room
 from service.engine.source_lookup import SourceLookup
 from service.engine.subscription import Subscription
+from service.engine.target_lengths import TargetLengths
+from service.engine.throughput import Throughput
 from service.engine.types import CheckpointInfo, Priority, StepReport, WorkerSpec
 from service.engine.worker_handle import WorkerHandle
-from service.errors import DrainingError, EngineFailedError, NotReadyError, QueueFullError
+from service.errors import DrainingError, EngineFailedError, NotReadyError
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +68,9 @@ class Engine:
             for index, spec in enumerate(specs)
         ]
         self._in_flight = InFlight()
+        self._lengths = TargetLengths()
+        self._throughput = Throughput()
+        self._room = Room(self._in_flight.backlog, self._throughput, max_queue_tokens=max_queue_tokens)
         self._dispatcher = Dispatcher(self._workers, self._in_flight)
         self._lookup = SourceLookup(cache, self._dispatcher.place)
         self._quarantine = Quarantine()
@@ -114,7 +123,7 @@ class Engine:
 
     @property
     def queue_tokens(self) -> int:
-        """The source tokens of decodes that wait for rows."""
+        """The tokens that decodes without rows are expected to generate."""
         return self._in_flight.queue_tokens
 
     @property
@@ -153,14 +162,15 @@ class Engine:
         await asyncio.gather(*self._supervisions, return_exceptions=True)
         await self._fork_server.aclose()
 
+    @property
+    def retry_after_seconds(self) -> int:
+        """The whole seconds in which the work so far will be done, at least 1."""
+        return self._room.retry_after_seconds(num_workers=self.num_ready)
+
     def check_room(self) -> None:
         """Raises NotReadyError, or QueueFullError if the queue is full."""
         self._check_ready()
-        if self.queue_tokens >= self.max_queue_tokens:
-            raise QueueFullError(
-                f"{self.queue_tokens} source tokens are waiting; the limit is {self.max_queue_tokens}",
-                retry_after_seconds=1,
-            )
+        self._room.check_gate(num_waiting=self.queue_tokens, num_workers=self.num_ready)
 
     def _check_ready(self) -> None:
         if not self.is_ready:
@@ -177,27 +187,27 @@ class Engine:
         ]
 
     def submit(
-        self, decodes: Sequence[PreparedDecode], *, priority: Priority, is_streamed: bool, deadline: float | None
+        self,
+        decodes: Sequence[PreparedDecode],
+        *,
+        client: str,
+        priority: Priority,
+        is_streamed: bool,
+        deadline: float | None,
     ) -> Subscription:
         """Start or join these decodes, which must differ. `deadline` is in the event loop's time.
 
-        Raises NotReadyError, QueueFullError if more than `max_queue_tokens` source tokens would wait, and
-        EngineFailedError for a decode that was aboard when two workers died. After an error nothing has changed.
+        `client` is the name of an API key; empty without keys. Clients take turns first, then the requests of each.
+        Raises NotReadyError, QueueFullError if the work has no room or cannot meet its deadline, and EngineFailedError
+        for a decode that was aboard when two workers died. After an error nothing has changed.
         """
         self._check_ready()
-        num_tokens = self._in_flight.num_new_tokens(decode.spec for decode in decodes)
-        if self.queue_tokens + num_tokens > self.max_queue_tokens:
-            raise QueueFullError(
-                f"{self.queue_tokens} source tokens are waiting and this request has {num_tokens} more; "
-                f"the limit is {self.max_queue_tokens}",
-                retry_after_seconds=1,
-            )
+        self._check_work(decodes, client=client, priority=priority, deadline=deadline)
         now = time.monotonic()
         if any(self._quarantine.holds(decode.spec, now=now) for decode in decodes):
             raise EngineFailedError("two workers died decoding a sentence of this request; it is refused for a while")
         subscription = Subscription(
-            next(self._request_ids),
-            priority=priority,
+            Owner(client, next(self._request_ids), priority),
             deadline=deadline,
             leave=self._leave,
         )
@@ -220,18 +230,34 @@ class Engine:
             if decode is None:
                 decode = self._in_flight.open(
                     prepared,
-                    request_id=subscription.request_id,
-                    priority=subscription.priority,
+                    subscription.owner,
+                    cost=decode_cost(prepared.spec, self._lengths),
                     is_streamed=is_streamed,
                 )
                 opened.append(decode)
             else:
                 self._observer.on_shared_work("request")
-                self._join(decode, priority=subscription.priority, is_streamed=is_streamed)
+                self._join(decode, priority=subscription.owner.priority, is_streamed=is_streamed)
             if decode.has_started:
                 self._num_started[decode.spec.checkpoint, False] += 1
             self._in_flight.subscribe(subscription, decode)
         self._lookup.look_up(opened)
+
+    def _check_work(
+        self, decodes: Sequence[PreparedDecode], *, client: str, priority: Priority, deadline: float | None
+    ) -> None:
+        """Raises QueueFullError."""
+        find_equal = self._in_flight.find_equal
+        num_tokens = sum(decode_cost(each.spec, self._lengths) for each in decodes if find_equal(each.spec) is None)
+        self._room.check(num_tokens, num_waiting=self.queue_tokens, num_workers=self.num_ready)
+        if deadline is not None:
+            self._room.check_deadline(
+                num_tokens,
+                client=client,
+                priority=priority,
+                seconds_left=deadline - asyncio.get_running_loop().time(),
+                num_workers=self.num_ready,
+            )
 
     # Reports of the workers.
 
@@ -247,6 +273,12 @@ class Engine:
     def on_report(self, worker: WorkerHandle, report: StepReport) -> None:
         self._without_worker_since = None  # also if the worker was only in doubt
         self._observer.on_turn(worker.name, report)
+        self._throughput.report(
+            worker.name,
+            now=time.monotonic(),
+            num_tokens=sum(step.num_rows * step.num_steps for step in report.steps),
+            leaves_waiting=report.num_waiting > 0,
+        )
         for started in report.started:
             self._receive(worker, started.decode_id, started)
         for encoded in report.encoded:
@@ -264,6 +296,7 @@ class Engine:
         self._observer.on_worker_lost(worker.name)
         if self._has_been_ready.is_set() and self._without_worker_since is None and not self.num_ready:
             self._without_worker_since = time.monotonic()
+        self._throughput.lose(worker.name)
         for decode_id in last_entries:
             decode = self._find(worker, decode_id)
             if decode is not None:
@@ -300,7 +333,7 @@ class Engine:
         if decode.is_over or not (is_more_urgent or begins_to_stream):
             return
         if is_more_urgent:
-            decode.priority = "interactive"
+            self._in_flight.make_interactive(decode)
         decode.is_streamed = decode.is_streamed or begins_to_stream
         self._dispatcher.update(decode)
 
@@ -340,6 +373,9 @@ class Engine:
             self._in_flight.withhold(decode)
             decode.is_over = True
         if decode.is_over:
+            if decode.hypotheses:
+                best = decode.hypotheses[0]
+                self._lengths.learn(decode.spec, num_tokens=len(best.token_ids), finish_reason=best.finish_reason)
             self._in_flight.close(decode)
             self._dispatcher.release(decode)
         for index, (subscription, key) in enumerate(decode.subscribers.items()):

@@ -1,15 +1,15 @@
-"""All decodes in flight, their subscribers, and the tokens that wait. Bookkeeping only: it sends nothing.
+"""All decodes in flight, their subscribers, and their expected work. Bookkeeping only: it sends nothing.
 
 Uses are counted explicitly: a source by its open decodes, a decode by its subscribers.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import count
 
 from model.search.spec import DecodeSpec
+from service.engine.backlog import Backlog, Owner
 from service.engine.decode import Decode, PreparedDecode, SourceInFlight, SourceKey
 from service.engine.subscription import Subscription
-from service.engine.types import Priority
 
 
 class InFlight:
@@ -21,9 +21,10 @@ class InFlight:
         """Decodes that have subscribers and have not failed, by spec; they may be over."""
         self._decodes_of: dict[Subscription, list[Decode]] = {}
         self._sources: dict[SourceKey, SourceInFlight] = {}
+        self.backlog = Backlog()
         self.num_waiting = 0
         self.queue_tokens = 0
-        """Source tokens of decodes that wait for rows."""
+        """The expected work of decodes that wait for rows."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -35,7 +36,7 @@ class InFlight:
     def is_idle(self) -> bool:
         """Whether nothing is in flight and nothing was left behind."""
         left = self._open or self._joinable or self._decodes_of or self._sources
-        return not (left or self.num_waiting or self.queue_tokens)
+        return not (left or self.num_waiting or self.queue_tokens or self.backlog.num_tokens)
 
     def find(self, decode_id: int) -> Decode | None:
         """An open decode; None if it has ended or was cancelled."""
@@ -48,13 +49,14 @@ class InFlight:
     def subscriptions(self) -> list[Subscription]:
         return list(self._decodes_of)
 
-    def open(self, prepared: PreparedDecode, *, request_id: int, priority: Priority, is_streamed: bool) -> Decode:
+    def open(self, prepared: PreparedDecode, owner: Owner, *, cost: int, is_streamed: bool) -> Decode:
         spec = prepared.spec
         source = self._sources.setdefault((spec.checkpoint, spec.source_ids), SourceInFlight())
         source.num_uses += 1
-        decode = Decode(next(self._ids), request_id, prepared, source, priority, is_streamed)
+        decode = Decode(next(self._ids), owner, cost, prepared, source, is_streamed)
         self._open[decode.decode_id] = decode
         self._joinable[spec] = decode
+        self.backlog.add(owner, cost)
         self._count_waiting(decode, +1)
         return decode
 
@@ -88,6 +90,7 @@ class InFlight:
         del self._open[decode.decode_id]
         decode.is_over = True
         decode.encoder_output = None
+        self.backlog.remove(decode.owner, decode.cost)
         self.stop_waiting(decode)
         decode.source.num_uses -= 1
         if not decode.source.num_uses:
@@ -105,10 +108,11 @@ class InFlight:
             decode.is_waiting = True
             self._count_waiting(decode, +1)
 
-    def num_new_tokens(self, specs: Iterable[DecodeSpec]) -> int:
-        """Source tokens that these would add to the queue."""
-        return sum(len(spec.source_ids) for spec in specs if spec not in self._joinable)
+    def make_interactive(self, decode: Decode) -> None:
+        self.backlog.remove(decode.owner, decode.cost)
+        decode.owner = decode.owner._replace(priority="interactive")
+        self.backlog.add(decode.owner, decode.cost)
 
     def _count_waiting(self, decode: Decode, sign: int) -> None:
         self.num_waiting += sign
-        self.queue_tokens += sign * decode.num_source_tokens
+        self.queue_tokens += sign * decode.cost

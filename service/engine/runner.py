@@ -17,7 +17,7 @@ from model.transformer.compute_types import ComputeTypeError, IsaError
 from service.engine.channel import Channel
 from service.engine.entry_log import EntryLog
 from service.engine.loading import LoadedCheckpoint, load_checkpoint
-from service.engine.scheduler import SourceIds
+from service.engine.turns import SourceIds
 from service.engine.types import CheckpointInfo, CheckpointSpec, Loaded, LoadFailed, WorkerSpec
 from service.engine.worker import Worker, make_loop, serve
 

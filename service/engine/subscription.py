@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Self
 
+from service.engine.backlog import Owner
 from service.engine.events import Event, Started, is_terminal
-from service.engine.types import Priority
 from service.errors import DeadlineExceededError
 
 
@@ -14,15 +14,13 @@ class Subscription:
 
     def __init__(
         self,
-        request_id: int,
+        owner: Owner,
         *,
-        priority: Priority,
         deadline: float | None,
         leave: Callable[["Subscription"], None],
     ) -> None:
         """`deadline` is in the event loop's time. `leave` unsubscribes from all decodes."""
-        self.request_id = request_id
-        self.priority = priority
+        self.owner = owner
         self.num_decodes = 0
         self.has_left = False
         """Whether it was closed or aborted; nothing is delivered any more."""

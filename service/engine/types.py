@@ -51,14 +51,18 @@ class WorkerSpec(msgspec.Struct, frozen=True):
 
 
 class Work(msgspec.Struct, frozen=True):
-    """One decode for a worker. `request_id` decides its turn while it waits for rows.
+    """One decode for a worker. While it waits for rows, `client` and `request_id` decide its turn.
+
+    `client` is the name of an API key; empty without keys. `cost` is in expected tokens to generate, over all rows.
 
     Without streaming, all tokens are reported at the end. With `returns_encoder_output`, the encoder output is reported
     if the source had to be encoded.
     """
 
     decode_id: int
+    client: str
     request_id: int
+    cost: int
     spec: DecodeSpec
     priority: Priority
     is_streamed: bool
@@ -161,7 +165,7 @@ class StepStats(msgspec.Struct, frozen=True, array_like=True):
 
 
 class StepReport(msgspec.Struct, frozen=True, tag=True):
-    """Worker to service: the results of a turn, and the rows in use after it."""
+    """Worker to service: the results of a turn, the rows in use after it, and the decodes that wait for rows."""
 
     started: list[Started]
     encoded: list[SourceEncoded]
@@ -170,6 +174,7 @@ class StepReport(msgspec.Struct, frozen=True, tag=True):
     steps: list[StepStats]
     num_running: int
     num_free_rows: int
+    num_waiting: int
 
 
 FromWorker = Loaded | LoadFailed | StepReport

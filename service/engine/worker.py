@@ -43,7 +43,7 @@ class Worker:
 
     def turn(self) -> StepReport:
         """Take one turn of every checkpoint that has work."""
-        report = StepReport([], [], [], [], [], num_running=0, num_free_rows=0)
+        report = StepReport([], [], [], [], [], num_running=0, num_free_rows=0, num_waiting=0)
         for loop in self._loops.values():
             if loop.is_idle:
                 continue
@@ -57,6 +57,7 @@ class Worker:
             report,
             num_running=sum(loop.num_running for loop in self._loops.values()),
             num_free_rows=sum(loop.num_free_rows for loop in self._loops.values()),
+            num_waiting=sum(loop.num_waiting for loop in self._loops.values()),
         )
 
 

@@ -56,9 +56,13 @@ class Metrics:
             "kakehashi_batch_rows", "Rows in a decode step", ["worker"], buckets=ROWS, registry=registry
         )
         self.requests_waiting = Gauge("kakehashi_requests_waiting", "Sentences waiting for a slot", registry=registry)
-        self.queue_tokens = Gauge("kakehashi_queue_tokens", "Source tokens of waiting sentences", registry=registry)
+        self.queue_tokens = Gauge(
+            "kakehashi_queue_tokens",
+            "Tokens that waiting sentences are expected to generate, over all rows of a beam",
+            registry=registry,
+        )
         self.max_queue_tokens = Gauge(
-            "kakehashi_max_queue_tokens", "Limit of waiting source tokens; more are refused", registry=registry
+            "kakehashi_max_queue_tokens", "Limit of kakehashi_queue_tokens; more is refused", registry=registry
         )
         self.cancelled_sentences = Counter(
             "kakehashi_cancelled_sentences", "Sentences cancelled because no client waited for them", registry=registry

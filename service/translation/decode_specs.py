@@ -42,4 +42,5 @@ def decode_spec(
         with_alignment=needs_alignment or (request.with_alignment and is_last_leg),
         # A beam is scored as transformers scores it; otherwise the score is the mean over the generated tokens.
         num_uncounted_tokens=1 if request.beam_size > 1 else len(prompt),
+        language_pair=f"{leg.source_lang}-{leg.target_lang}",
     )

@@ -92,13 +92,20 @@ class Translator:
         """The cost in characters. Loading the detector takes too long for the event loop."""
         return DETECTION_CHARACTERS * num_texts if self._detector.is_loaded else INLINE_CHARACTERS + 1
 
-    def submit(self, prepared: PreparedTranslation, *, deadline: float) -> ActiveTranslation:
-        """Queue the decodes; `deadline` is in the event loop's time. Raises NotReadyError or QueueFullError."""
+    def submit(self, prepared: PreparedTranslation, *, client: str = "", deadline: float) -> ActiveTranslation:
+        """Queue the decodes; `deadline` is in the event loop's time. Raises NotReadyError or QueueFullError.
+
+        `client` is the name of an API key; empty without keys.
+        """
         request = prepared.request
         # First legs are streamed only if they include decodes that are part of the answer.
         is_streamed = request.is_streamed and any(decoded.is_read for decoded in prepared.passages.decoded)
         subscription = self._engine.submit(
-            prepared.decodes, priority=request.priority, is_streamed=is_streamed, deadline=deadline
+            prepared.decodes,
+            client=client,
+            priority=request.priority,
+            is_streamed=is_streamed,
+            deadline=deadline,
         )
         return ActiveTranslation(prepared, self._engine, subscription, self._observer)
 

@@ -42,18 +42,19 @@ def test_what_could_never_fit_the_queue_is_too_large(small_queue_server: Running
     assert "60" in check_problem(post(small_queue_server, body), 413, "too-large")["detail"]
 
 
-def test_a_deadline_that_passes_is_504(one_row_server: RunningServer, long_text: str) -> None:
+def test_a_deadline_that_passes_is_504(one_row_server: RunningServer) -> None:
     before = one_row_server.metric("kakehashi_requests_total", outcome="timeout")
-    answer = post(one_row_server, request_body(long_text, "en", "de", timeout_s=0.05))
+    with one_row_server.frozen():
+        answer = post(one_row_server, request_body("The cat is on the table.", "en", "de", timeout_s=0.3))
     check_problem(answer, 504, "deadline-exceeded")
     one_row_server.wait_idle()
     assert one_row_server.metric("kakehashi_requests_total", outcome="timeout") == before + 1
 
 
-def test_a_deadline_that_passes_in_a_stream_is_its_last_event(one_row_server: RunningServer, long_text: str) -> None:
-    """The text is ready to be decoded long before the deadline, and decoded long after it."""
+def test_a_deadline_that_passes_in_a_stream_is_its_last_event(one_row_server: RunningServer) -> None:
     before = one_row_server.metric("kakehashi_requests_total", outcome="timeout")
-    events = one_row_server.stream(long_text[:1_800], "en", "de", timeout_s=0.3)
+    with one_row_server.frozen():
+        events = one_row_server.stream("The cat is on the table.", "en", "de", timeout_s=0.3)
     assert events[0].name == "start"
     assert [event.name for event in events if event.name in ("done", "error")] == ["error"]
     problem = events[-1].data
@@ -62,3 +63,23 @@ def test_a_deadline_that_passes_in_a_stream_is_its_last_event(one_row_server: Ru
     assert problem.keys() == {"type", "title", "status", "detail", "request_id"}
     one_row_server.wait_idle()
     assert one_row_server.metric("kakehashi_requests_total", outcome="timeout") == before + 1
+
+
+@EITHER_WAY
+def test_a_deadline_that_cannot_be_met_is_429_at_once(
+    one_row_server: RunningServer, long_text: str, stream: bool
+) -> None:
+    one_row_server.text(long_text[:4_000], "en", "de")  # the server learns its speed
+    answer = post(one_row_server, request_body(long_text, "en", ["de", "fr", "es", "ja"], timeout_s=3, stream=stream))
+    check_problem(answer, 429, "deadline-unreachable")
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_a_short_request_that_comes_after_a_long_one_ends_before_it(
+    one_row_server: RunningServer, long_text: str
+) -> None:
+    with one_row_server.open_stream(long_text[:4_000], "en", "de") as events:
+        next(event for event in events if event.name == "token")
+        one_row_server.text("The cat is on the table.", "en", "de")
+        assert one_row_server.metric("kakehashi_requests_waiting") > 0
+        assert [event.name for event in events][-1] == "done"

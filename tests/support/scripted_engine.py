@@ -11,6 +11,7 @@ from itertools import count
 
 from model.search.results import Details, Hypothesis, Progress, Token
 from model.search.spec import DecodeSpec
+from service.engine.backlog import Owner
 from service.engine.events import Failed, Started
 from service.engine.subscription import Subscription
 from service.engine.types import CheckpointInfo, Priority
@@ -64,6 +65,7 @@ class ScriptedEngine:
     """`submitted` and `subscriptions` keep everything, in order."""
 
     num_workers = 1
+    retry_after_seconds = 1
 
     def __init__(self, checkpoint: CheckpointInfo, *, script: Script = echo, max_queue_tokens: int = 10_000) -> None:
         self.is_ready = True
@@ -99,18 +101,26 @@ class ScriptedEngine:
         if not self.is_ready:
             raise NotReadyError("no worker is ready", retry_after_seconds=1)
         if self.queue_tokens >= self.max_queue_tokens:
-            raise QueueFullError(f"{self.queue_tokens} source tokens are waiting", retry_after_seconds=1)
+            raise QueueFullError(f"{self.queue_tokens} tokens are waiting to be generated", retry_after_seconds=1)
 
     def prepare(self, specs: Sequence[DecodeSpec], *, is_cacheable: bool) -> list[PreparedScript]:
         return [PreparedScript(spec, is_cacheable) for spec in specs]
 
     def submit(
-        self, decodes: Sequence[PreparedScript], *, priority: Priority, is_streamed: bool, deadline: float | None
+        self,
+        decodes: Sequence[PreparedScript],
+        *,
+        client: str,
+        priority: Priority,
+        is_streamed: bool,
+        deadline: float | None,
     ) -> RecordedSubscription:
         self.check_room()
         if self.queue_tokens + sum(len(each.spec.source_ids) for each in decodes) > self.max_queue_tokens:
             raise QueueFullError("the queue is full", retry_after_seconds=1)
-        subscription = RecordedSubscription(next(self._ids), priority=priority, deadline=deadline, leave=self._leave)
+        subscription = RecordedSubscription(
+            Owner(client, next(self._ids), priority), deadline=deadline, leave=self._leave
+        )
         subscription.deadline = deadline
         self.subscriptions.append(subscription)
         self.extend(subscription, decodes, is_streamed=is_streamed)

@@ -149,7 +149,7 @@ def submit(
 ) -> Subscription:
     specs = [spec(source, max_new_tokens=max_new_tokens) for source in sources]
     prepared = engine.prepare(specs, is_cacheable=is_cacheable)
-    return engine.submit(prepared, priority="interactive", is_streamed=is_streamed, deadline=deadline)
+    return engine.submit(prepared, client="", priority="interactive", is_streamed=is_streamed, deadline=deadline)
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -3,6 +3,7 @@
 import msgspec
 
 from model.search.spec import DecodeSpec
+from service.engine.backlog import Owner
 from service.engine.decode import Decode, PreparedDecode
 from service.engine.in_flight import InFlight
 from service.engine.types import Cancel, Submit, ToWorker, Update, Work
@@ -48,4 +49,6 @@ def open_decode(
 ) -> Decode:
     spec = DecodeSpec("model", source_ids, prompt, 100, beam_size=beam_size)
     prepared = PreparedDecode(spec, msgspec.msgpack.encode(spec), None)
-    return in_flight.open(prepared, request_id=1, priority="interactive", is_streamed=False)
+    return in_flight.open(
+        prepared, Owner("", 1, "interactive"), cost=beam_size * (len(source_ids) + len(prompt)), is_streamed=False
+    )

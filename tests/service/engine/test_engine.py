@@ -150,7 +150,7 @@ async def test_a_full_queue_refuses_and_a_hang_up_makes_room(running):
     async with running(max_queue_tokens=30) as engine:
         os.kill(pid := worker_pids(engine)[0], signal.SIGSTOP)
         subscription = submit(engine, *SOURCES[:2])
-        with pytest.raises(QueueFullError, match="24 source tokens are waiting and this request has 12 more"):
+        with pytest.raises(QueueFullError, match="24 tokens are waiting to be generated and this request has about 12"):
             submit(engine, SOURCES[2])
         subscription.close()
         again = submit(engine, SOURCES[2])
@@ -163,7 +163,7 @@ async def test_the_gate_is_closed_while_the_queue_is_full(running):
         engine.check_room()
         os.kill(pid := worker_pids(engine)[0], signal.SIGSTOP)
         subscription = submit(engine, *SOURCES[:2])
-        with pytest.raises(QueueFullError, match="24 source tokens are waiting; the limit is 24"):
+        with pytest.raises(QueueFullError, match="24 tokens are waiting to be generated; the limit is 24"):
             engine.check_room()
         os.kill(pid, signal.SIGCONT)
         subscription.close()
@@ -175,7 +175,7 @@ async def test_a_spec_that_cannot_be_sent_changes_nothing(running):
         with pytest.raises(OverflowError):
             engine.prepare([spec((2**70, 2))], is_cacheable=False)
         assert engine.is_idle
-        subscription = engine.submit(prepared, priority="bulk", is_streamed=False, deadline=None)
+        subscription = engine.submit(prepared, client="", priority="bulk", is_streamed=False, deadline=None)
         assert await drained(subscription)
 
 

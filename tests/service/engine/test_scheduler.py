@@ -2,7 +2,8 @@
 
 import random
 
-from service.engine.scheduler import Scheduler, Waiting
+from service.engine.scheduler import Scheduler
+from service.engine.turns import Waiting
 
 
 def make_scheduler(*, max_admitted_tokens: int = 100) -> Scheduler:
@@ -12,6 +13,7 @@ def make_scheduler(*, max_admitted_tokens: int = 100) -> Scheduler:
 def waiting(
     decode_id: int,
     *,
+    client: str = "",
     request_id: int | None = None,
     source_ids: tuple[int, ...] | None = None,
     num_rows: int = 1,
@@ -22,6 +24,7 @@ def waiting(
 ) -> Waiting:
     return Waiting(
         decode_id,
+        client=client,
         request_id=decode_id if request_id is None else request_id,
         source_ids=source_ids or (decode_id, 2),
         num_rows=num_rows,
@@ -178,3 +181,43 @@ def test_every_decode_that_is_not_cancelled_is_admitted_once():
         admitted += admit(scheduler, now=1000)
     assert len(admitted) == len(set(admitted))
     assert set(range(500)) - set(admitted) <= cancelled
+
+
+def test_clients_take_turns_however_many_requests_each_has():
+    scheduler = make_scheduler()
+    for decode_id in range(100):
+        scheduler.submit(waiting(decode_id, client="flood"))
+    assert admit(scheduler, num_free_rows=2) == [0, 1]
+    for decode_id in (100, 101):
+        scheduler.submit(waiting(decode_id, client="other"))
+    assert admit(scheduler) == [100, 2, 101, 3]
+
+
+def test_the_requests_of_a_client_take_turns_too():
+    scheduler = make_scheduler()
+    for decode_id in range(100):
+        scheduler.submit(waiting(decode_id, client="flood", request_id=1))
+    scheduler.submit(waiting(100, client="flood", request_id=2))
+    scheduler.submit(waiting(200, client="other"))
+    assert admit(scheduler) == [0, 200, 100, 1]
+
+
+def test_clients_get_equal_work_whatever_the_size_of_their_decodes():
+    scheduler = make_scheduler()
+    for decode_id in range(400):
+        scheduler.submit(waiting(decode_id, client="long", cost=40))
+        scheduler.submit(waiting(1_000 + decode_id, client="short", cost=5))
+    order = [decode_id for _ in range(50) for decode_id in admit(scheduler)]
+    num_long = sum(decode_id < 1_000 for decode_id in order)
+    assert abs(40 * num_long - 5 * (len(order) - num_long)) <= 45
+
+
+def test_the_parts_of_a_request_add_up_however_it_submits_them():
+    scheduler = make_scheduler()
+    for decode_id in range(20):
+        scheduler.submit(waiting(decode_id, request_id=1))
+    order: list[int] = []
+    for decode_id in range(100, 110):  # the next part comes only when the last one has its row
+        scheduler.submit(waiting(decode_id, request_id=2))
+        order += admit(scheduler, num_free_rows=2)
+    assert sum(decode_id < 100 for decode_id in order) == 10

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from model.search.results import Hypothesis, Progress, Token
+from service.engine.backlog import Owner
 from service.engine.events import Event, Started
 from service.engine.subscription import Subscription
 from service.errors import DeadlineExceededError, EngineFailedError
@@ -27,7 +28,7 @@ def progress(*, ends: bool = False) -> Progress:
 
 
 def make(num_decodes: int, *, deadline: float | None = None, left: Left | None = None) -> Subscription:
-    subscription = Subscription(1, priority="interactive", deadline=deadline, leave=left or Left())
+    subscription = Subscription(Owner("", 1, "interactive"), deadline=deadline, leave=left or Left())
     for _ in range(num_decodes):
         subscription.expect()
     return subscription

@@ -9,7 +9,8 @@ from model.search.results import Hypothesis, Progress, Token
 from model.search.spec import DecodeSpec
 from service.engine.checkpoint_loop import MAX_FAILED_STEPS, CheckpointLoop, StepsFailError
 from service.engine.events import Failed, Started
-from service.engine.scheduler import Scheduler, SourceIds
+from service.engine.scheduler import Scheduler
+from service.engine.turns import SourceIds
 from service.engine.types import (
     Cancel,
     EncodedSubmit,
@@ -139,7 +140,7 @@ def work(
     returns_encoder_output: bool = False,
 ) -> Work:
     spec = DecodeSpec(checkpoint, source_ids or (7, decode_id, EOS), (EOS,), 100)
-    return Work(decode_id, decode_id, spec, priority, is_streamed, returns_encoder_output)
+    return Work(decode_id, "", decode_id, 10, spec, priority, is_streamed, returns_encoder_output)
 
 
 def failed_ids(report: StepReport) -> list[int]:
@@ -339,7 +340,14 @@ def test_work_encoded_by_the_service_is_read_as_work():
     one = work(1, (7, 8, EOS))
     raw = msgspec.Raw(msgspec.msgpack.encode(one.spec))
     encoded = EncodedWork(
-        decode_id=1, request_id=1, spec=raw, priority="interactive", is_streamed=True, returns_encoder_output=False
+        decode_id=1,
+        client="",
+        request_id=1,
+        cost=10,
+        spec=raw,
+        priority="interactive",
+        is_streamed=True,
+        returns_encoder_output=False,
     )
     payload = msgspec.msgpack.encode(EncodedSubmit([encoded], {1: b"abc"}))
     assert msgspec.msgpack.decode(payload, type=ToWorker) == Submit([one], {1: b"abc"})

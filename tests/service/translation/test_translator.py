@@ -164,7 +164,7 @@ async def test_closing_closes_the_subscription_with_its_linger() -> None:
 async def test_submitting_hands_on_priority_streaming_deadline_and_cacheability() -> None:
     bench = Bench()
     await bench.events("One.", priority="bulk", is_cacheable=False)
-    assert bench.engine.submitted == [{"priority": "bulk", "is_streamed": True, "deadline": 1e9}]
+    assert bench.engine.submitted == [{"client": "", "priority": "bulk", "is_streamed": True, "deadline": 1e9}]
     assert list(bench.engine.subscriptions[0].specs.values()) == [False]
 
 
@@ -172,7 +172,7 @@ async def test_second_legs_are_streamed_and_first_legs_come_whole() -> None:
     bench = Bench()
     await bench.events("Eins.", source="de", targets=("fr",), priority="bulk")
     first, second = bench.engine.submitted
-    assert first == {"priority": "bulk", "is_streamed": False, "deadline": 1e9}
+    assert first == {"client": "", "priority": "bulk", "is_streamed": False, "deadline": 1e9}
     assert second == {"is_streamed": True}
 
 

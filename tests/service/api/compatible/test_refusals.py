@@ -11,7 +11,7 @@ from tests.support.scripted_app import ScriptedApp, scripted_app
 TOO_LONG = "the texts have 2001 characters; the limit is 2000"
 BAD_LANGUAGE = "target_lang 'ZZ' cannot be reached from 'en', which is translated into de, fr, es, ja"
 BAD_KEY = "a key is needed in the header Authorization: {} KEY"
-FULL = "10000 source tokens are waiting"
+FULL = "10000 tokens are waiting to be generated"
 DRAINING = "the server is shutting down"
 BODY_LIMIT = "the body is longer than 100000 bytes"
 

@@ -1,0 +1,74 @@
+"""Decide whether work may enter, and when a refused client should come back. Pure policy over plain values.
+
+1. What waits is bounded, in expected tokens to generate. When nothing waits, any request may enter.
+2. A request that cannot meet its deadline is refused: what its own work takes at least, and the work ahead of it at
+   most, because later requests will take turns with it. Nothing is refused for its deadline before the speed is known.
+3. `Retry-After` is the time in which the work so far will be done.
+"""
+
+from math import ceil
+
+from service.engine.backlog import Backlog
+from service.engine.throughput import Throughput
+from service.engine.types import Priority
+from service.errors import DeadlineUnreachableError, QueueFullError
+
+MARGIN = 1.25
+"""The uncertainty of an estimated time, as a factor."""
+UNKNOWN_SECONDS = 1
+"""`Retry-After` before the speed is known."""
+
+
+class Room:
+    """`num_waiting` is the expected work of decodes that wait for rows; `num_workers` counts those that are ready."""
+
+    def __init__(self, backlog: Backlog, throughput: Throughput, *, max_queue_tokens: int) -> None:
+        self.max_queue_tokens = max_queue_tokens
+        self._backlog = backlog
+        self._throughput = throughput
+
+    def retry_after_seconds(self, *, num_workers: int) -> int:
+        """Whole seconds, at least 1."""
+        speed = self._speed(num_workers)
+        return UNKNOWN_SECONDS if speed is None else max(1, ceil(self._backlog.num_tokens / speed))
+
+    def check_gate(self, *, num_waiting: int, num_workers: int) -> None:
+        """Raises QueueFullError if no further work may enter."""
+        if num_waiting >= self.max_queue_tokens:
+            raise QueueFullError(
+                f"{num_waiting} tokens are waiting to be generated; the limit is {self.max_queue_tokens}",
+                retry_after_seconds=self.retry_after_seconds(num_workers=num_workers),
+            )
+
+    def check(self, num_tokens: int, *, num_waiting: int, num_workers: int) -> None:
+        """Raises QueueFullError if `num_tokens` may not wait behind the others."""
+        if num_waiting and num_waiting + num_tokens > self.max_queue_tokens:
+            raise QueueFullError(
+                f"{num_waiting} tokens are waiting to be generated and this request has about {num_tokens} more; "
+                f"the limit is {self.max_queue_tokens}",
+                retry_after_seconds=self.retry_after_seconds(num_workers=num_workers),
+            )
+
+    def check_deadline(
+        self, num_tokens: int, *, client: str, priority: Priority, seconds_left: float, num_workers: int
+    ) -> None:
+        """Raises DeadlineUnreachableError if a request of `num_tokens` would clearly end too late."""
+        speed = self._speed(num_workers)
+        if speed is None or self._seconds(num_tokens, self._backlog.num_tokens, speed) <= seconds_left:
+            return
+        num_ahead = self._backlog.ahead_of(client, priority, num_tokens)
+        if self._seconds(num_tokens, num_ahead, speed) > seconds_left:
+            raise DeadlineUnreachableError(
+                f"this request would take about {(num_tokens + num_ahead) / speed:.2g} s now, and "
+                f"{max(0.0, seconds_left):.2g} s are left: send less text, allow more time, or retry later",
+                retry_after_seconds=self.retry_after_seconds(num_workers=num_workers),
+            )
+
+    @staticmethod
+    def _seconds(num_tokens: int, num_ahead: int, speed: float) -> float:
+        return (num_tokens / MARGIN + num_ahead * MARGIN) / speed
+
+    def _speed(self, num_workers: int) -> float | None:
+        """Tokens a second of the whole server."""
+        speed = self._throughput.tokens_per_second
+        return None if speed is None else speed * max(1, num_workers)
