@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fai
 from model.checkpoint.generation_config import MAX_LENGTH_PENALTY
 from model.search.spec import MAX_TEMPERATURE, MIN_TEMPERATURE, Sampling
 from service.api.admission import Work
-from service.engine.types import Priority
+from service.engine.owner import Priority
 from service.errors import UnsupportedOptionError
 from service.text.glossary import MAX_TERM_CHARACTERS, MAX_TERMS, Glossary
 from service.text.segmentation import SplitSentences

@@ -5,17 +5,8 @@ Work is in tokens to generate over all rows, as in `decode_cost`.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from typing import NamedTuple
 
-from service.engine.types import Priority
-
-
-class Owner(NamedTuple):
-    """The request that a decode was opened for. `client` is the name of its API key; empty without keys."""
-
-    client: str
-    request_id: int
-    priority: Priority
+from service.engine.owner import Owner, Priority
 
 
 class _Clients:

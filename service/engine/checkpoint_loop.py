@@ -6,56 +6,25 @@ A failed step fails the decodes in it; the third in a row raises, and ends the w
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import msgspec
 
 from model.search.results import Progress, Token
-from model.search.spec import DecodeSpec
 from service.engine.encoder_outputs import EncoderOutputs
 from service.engine.events import Failed, Started
+from service.engine.lanes import Lane, Lanes
 from service.engine.scheduler import Scheduler
 from service.engine.turns import SourceIds, Waiting
 from service.engine.types import SourceEncoded, StepStats, Update, Work
 
 logger = logging.getLogger(__name__)
 
-MAX_TURN_SECONDS = 0.002
-"""The length of a turn that decodes several tokens at once: a request that arrives meanwhile waits for it."""
-MAX_TOKENS_AHEAD = 16
 MAX_FAILED_STEPS = 3
 """Consecutive failed steps after which the process is considered broken."""
 
 
 class StepsFailError(Exception):
     """Several steps in a row failed: the worker must be replaced."""
-
-
-class RunningBatch(Protocol):
-    """The rows of one checkpoint, as a worker uses them; `Runner` is the real one.
-
-    An encoder output is opaque to the worker.
-    """
-
-    @property
-    def num_rows(self) -> int: ...
-    @property
-    def num_free_rows(self) -> int: ...
-    def encode(self, sources: Sequence[SourceIds]) -> tuple[list[object], int]:
-        """The encoder output of each source, and the number of padding tokens that were encoded."""
-
-    def to_bytes(self, encoder_output: object) -> bytes: ...
-    def from_bytes(self, encoder_output: bytes, *, num_tokens: int) -> object:
-        """Raises ValueError if the number of bytes does not match `num_tokens`."""
-
-    def add(self, decodes: Sequence[tuple[int, DecodeSpec, object]]) -> None:
-        """Start decodes, given as id, spec and encoder output. After a ValueError nothing has changed."""
-
-    def remove(self, decode_ids: Sequence[int]) -> None:
-        """Free the rows of these decodes; unknown ids are ignored."""
-
-    def step(self, *, max_tokens: int = 1) -> list[Progress]:
-        """Decode up to `max_tokens` for every row. Decodes that finish, or end with a problem, leave their rows."""
 
 
 @dataclass(slots=True)
@@ -76,14 +45,15 @@ class CheckpointLoop:
 
     def __init__(
         self,
-        batch: RunningBatch,
+        lanes: Lanes,
         scheduler: Scheduler,
         *,
         log_entries: Callable[[list[int]], None],
         clock: Callable[[], float],
     ) -> None:
         """`log_entries` is called with the ids of decodes before they get their rows."""
-        self._batch = batch
+        self._lanes = lanes
+        self._batch = lanes.main.batch
         self._scheduler = scheduler
         self._log_entries = log_entries
         self._clock = clock
@@ -93,25 +63,23 @@ class CheckpointLoop:
         self._held_tokens: dict[int, list[Token]] = {}
         """The tokens of running decodes that are not streamed."""
         self._num_failed_steps = 0
-        self._step_seconds = MAX_TURN_SECONDS
-        """The time of one token for every row, in the last turn."""
 
     @property
     def is_idle(self) -> bool:
         """Whether all work has ended. Raises RuntimeError if rows, decodes or outputs are left behind."""
         if self._work:
             return False
-        left = self._batch.num_rows + self._scheduler.num_waiting + len(self._outputs) + len(self._held_tokens)
+        left = self._lanes.num_rows + self._scheduler.num_waiting + len(self._outputs) + len(self._held_tokens)
         if left or self._running:
             raise RuntimeError(
-                f"idle with {self._batch.num_rows} rows in use, {self._scheduler.num_waiting} decodes waiting "
+                f"idle with {self._lanes.num_rows} rows in use, {self._scheduler.num_waiting} decodes waiting "
                 f"and {len(self._outputs)} encoder outputs kept"
             )
         return True
 
     @property
     def num_running(self) -> int:
-        return self._batch.num_rows
+        return self._lanes.num_rows
 
     @property
     def num_free_rows(self) -> int:
@@ -163,22 +131,22 @@ class CheckpointLoop:
     def cancel(self, decode_ids: Sequence[int]) -> None:
         known = [each for each in decode_ids if each in self._work]
         self._scheduler.cancel(known)
-        self._batch.remove([each for each in known if each in self._running])
+        self._lanes.remove([each for each in known if each in self._running])
         for decode_id in known:
             self._forget(decode_id)
 
     def turn(self) -> tuple[Turn, StepStats]:
-        """Admit, encode, decode, release."""
+        """Admit, encode, decode in one of the lanes, release."""
         turn = Turn()
         began = self._clock()
         self._enter(turn, now=began)
         encoded = self._clock()
-        num_rows = self._batch.num_rows
+        lane = self._lanes.next()
+        num_rows = lane.batch.num_rows
         if num_rows:
-            self._step(turn)
+            self._step(turn, lane)
         decode_seconds = self._clock() - encoded
-        if turn.num_steps and decode_seconds > 0:
-            self._step_seconds = decode_seconds / turn.num_steps
+        self._lanes.took(lane, decode_seconds, num_steps=turn.num_steps)
         stats = StepStats(
             decode_seconds=decode_seconds if num_rows else 0.0,
             encode_seconds=encoded - began if turn.num_source_tokens else 0.0,
@@ -190,15 +158,24 @@ class CheckpointLoop:
         return turn, stats
 
     def _enter(self, turn: Turn, *, now: float) -> None:
-        admitted = self._scheduler.admit(now=now, num_free_rows=self._batch.num_free_rows, encoded=self._outputs)
-        if not admitted:
+        entering = self._scheduler.admit(
+            now=now,
+            num_free_rows=self._batch.num_free_rows,
+            num_free_express_rows=self._lanes.num_free_express_rows,
+            encoded=self._outputs,
+        )
+        if not entering:
             return
+        admitted = [each.decode for each in entering]
         self._log_entries([waiting.decode_id for waiting in admitted])
         new_sources = {each.source_ids: each.decode_id for each in reversed(admitted) if not self._is_encoded(each)}
         try:
             self._encode(turn, list(new_sources))
-            entering = [(each.decode_id, self._work[each.decode_id].spec) for each in admitted]
-            self._batch.add([(decode_id, spec, self._outputs.get(spec.source_ids)) for decode_id, spec in entering])
+            specs = [(each.decode_id, self._work[each.decode_id].spec) for each in admitted]
+            self._lanes.add(
+                [(decode_id, spec, self._outputs.get(spec.source_ids)) for decode_id, spec in specs],
+                express_ids={each.decode.decode_id for each in entering if each.is_express},
+            )
         except Exception as error:
             logger.exception("admitting %d decodes failed", len(admitted))
             self._fail(turn, [waiting.decode_id for waiting in admitted], error)
@@ -233,11 +210,11 @@ class CheckpointLoop:
             self._outputs.put(source_ids, output)
         turn.num_source_tokens = sum(map(len, sources))
 
-    def _step(self, turn: Turn) -> None:
+    def _step(self, turn: Turn, lane: Lane) -> None:
         try:
-            progress = self._batch.step(max_tokens=self._num_tokens_ahead())
+            progress = lane.batch.step(max_tokens=self._num_tokens_ahead(lane))
         except Exception as error:
-            logger.exception("a step over %d rows failed", self._batch.num_rows)
+            logger.exception("a step over %d rows failed", lane.batch.num_rows)
             self._num_failed_steps += 1
             if self._num_failed_steps == MAX_FAILED_STEPS:
                 raise StepsFailError(f"{MAX_FAILED_STEPS} steps in a row failed") from error
@@ -262,14 +239,17 @@ class CheckpointLoop:
             elif held:
                 self._held_tokens[decode_id] = held
 
-    def _num_tokens_ahead(self) -> int:
-        """The number of tokens that fit a turn; 1 if a decode waits for a row, which the next token may free."""
-        if self._scheduler.num_waiting:
+    def _num_tokens_ahead(self, lane: Lane) -> int:
+        """The number of tokens that fit a turn.
+
+        In the main lane 1 if a decode waits for a row, which the next token may free, or for its turn.
+        """
+        if lane is self._lanes.main and (self._scheduler.num_waiting or not self._lanes.is_alone(lane)):
             return 1
-        return max(1, min(MAX_TOKENS_AHEAD, int(MAX_TURN_SECONDS / self._step_seconds)))
+        return lane.num_tokens_ahead
 
     def _fail(self, turn: Turn, decode_ids: list[int], error: Exception) -> None:
-        self._batch.remove(decode_ids)
+        self._lanes.remove(decode_ids)
         turn.failed += [Failed(each, f"the step failed: {type(error).__name__}") for each in decode_ids]
         for decode_id in decode_ids:
             self._forget(decode_id)
@@ -277,5 +257,6 @@ class CheckpointLoop:
     def _forget(self, decode_id: int) -> None:
         work = self._work.pop(decode_id)
         self._running.discard(decode_id)
+        self._scheduler.release(decode_id)
         self._held_tokens.pop(decode_id, None)
         self._outputs.release(work.spec.source_ids)

@@ -13,10 +13,10 @@ import msgspec
 from model.search.results import Hypothesis, Progress, Token
 from model.search.spec import DecodeSpec
 from service.cache.values import OutputKey
-from service.engine.backlog import Owner
 from service.engine.events import Event, Failed, Started, is_terminal
+from service.engine.owner import Owner, Priority
 from service.engine.subscription import Subscription
-from service.engine.types import EncodedWork, Priority
+from service.engine.types import EncodedWork
 from service.engine.worker_handle import WorkerHandle
 
 SourceKey = tuple[str, tuple[int, ...]]

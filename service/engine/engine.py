@@ -16,7 +16,6 @@ import msgspec
 
 from model.search.spec import DecodeSpec
 from service.cache.encoder_cache import EncoderCache
-from service.engine.backlog import Owner
 from service.engine.cost import decode_cost
 from service.engine.decode import Decode, PreparedDecode
 from service.engine.dispatcher import Dispatcher
@@ -24,13 +23,14 @@ from service.engine.events import Event, Failed, Started
 from service.engine.fork_server_process import ForkServerProcess, LoadFailedError, WorkerStartError
 from service.engine.in_flight import InFlight
 from service.engine.observer import EngineObserver
+from service.engine.owner import Owner, Priority
 from service.engine.quarantine import Quarantine
 from service.engine.room import Room
 from service.engine.source_lookup import SourceLookup
 from service.engine.subscription import Subscription
 from service.engine.target_lengths import TargetLengths
 from service.engine.throughput import Throughput
-from service.engine.types import CheckpointInfo, Priority, StepReport, WorkerSpec
+from service.engine.types import CheckpointInfo, StepReport, WorkerSpec
 from service.engine.worker_handle import WorkerHandle
 from service.errors import DrainingError, EngineFailedError, NotReadyError
 

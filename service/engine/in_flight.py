@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from itertools import count
 
 from model.search.spec import DecodeSpec
-from service.engine.backlog import Backlog, Owner
+from service.engine.backlog import Backlog
 from service.engine.decode import Decode, PreparedDecode, SourceInFlight, SourceKey
+from service.engine.owner import Owner
 from service.engine.subscription import Subscription
 
 

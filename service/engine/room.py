@@ -9,8 +9,8 @@
 from math import ceil
 
 from service.engine.backlog import Backlog
+from service.engine.owner import Priority
 from service.engine.throughput import Throughput
-from service.engine.types import Priority
 from service.errors import DeadlineUnreachableError, QueueFullError
 
 MARGIN = 1.25

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Self
 
-from service.engine.backlog import Owner
 from service.engine.events import Event, Started, is_terminal
+from service.engine.owner import Owner
 from service.errors import DeadlineExceededError
 
 

@@ -4,17 +4,14 @@ A worker receives `Submit`, `Update` and `Cancel`. It sends `Loaded` or `LoadFai
 Every submitted decode that is not cancelled ends exactly once, in a `Progress` with hypotheses or in a `Failed`.
 """
 
-from typing import Literal
-
 import msgspec
 
 from model.search.results import Progress
 from model.search.spec import DecodeSpec
 from model.transformer.compute_types import ComputeType, ComputeTypeChoice, EncoderDtype, Isa, LoadedIsa
 from service.engine.events import Failed, Started
+from service.engine.owner import Priority
 from service.observability.log import LogFormat, LogLevel
-
-Priority = Literal["interactive", "bulk"]
 
 
 class CheckpointSpec(msgspec.Struct, frozen=True):
@@ -107,7 +104,7 @@ ToWorker = Submit | Update | Cancel
 
 
 class CheckpointInfo(msgspec.Struct, frozen=True):
-    """A checkpoint that a worker has loaded. `kv_bytes` is reserved for both caches over all rows.
+    """A checkpoint that a worker has loaded. `kv_bytes` is reserved for both caches over all rows, also express ones.
 
     Encoder outputs, of type `encoder_dtype`, are equal if fingerprint and compute type are equal. The fingerprint is
     empty if encoder outputs are not cached.

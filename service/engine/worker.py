@@ -12,8 +12,9 @@ from collections.abc import Mapping
 import msgspec
 
 from service.engine.channel import Channel
-from service.engine.checkpoint_loop import CheckpointLoop, RunningBatch
+from service.engine.checkpoint_loop import CheckpointLoop
 from service.engine.entry_log import EntryLog
+from service.engine.lanes import Lanes, RunningBatch
 from service.engine.scheduler import Scheduler
 from service.engine.types import Cancel, StepReport, Submit, ToWorker, Update
 
@@ -62,10 +63,20 @@ class Worker:
 
 
 def make_loop(
-    batch: RunningBatch, entry_log: EntryLog, *, max_encode_tokens: int, max_bulk_wait_seconds: float
+    batch: RunningBatch,
+    express: RunningBatch | None,
+    entry_log: EntryLog,
+    *,
+    max_encode_tokens: int,
+    max_bulk_wait_seconds: float,
 ) -> CheckpointLoop:
-    scheduler = Scheduler(max_admitted_tokens=max_encode_tokens, max_bulk_wait_seconds=max_bulk_wait_seconds)
-    return CheckpointLoop(batch, scheduler, log_entries=entry_log.write, clock=time.monotonic)
+    lanes = Lanes(batch, express)
+    scheduler = Scheduler(
+        max_admitted_tokens=max_encode_tokens,
+        max_bulk_wait_seconds=max_bulk_wait_seconds,
+        num_express_rows=lanes.num_free_express_rows,
+    )
+    return CheckpointLoop(lanes, scheduler, log_entries=entry_log.write, clock=time.monotonic)
 
 
 def serve(channel: Channel, worker: Worker) -> None:

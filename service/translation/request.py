@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from model.search.spec import Sampling
-from service.engine.types import Priority
+from service.engine.owner import Priority
 from service.text.glossary import Glossary
 from service.text.segmentation import SplitSentences
 

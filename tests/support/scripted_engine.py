@@ -11,10 +11,10 @@ from itertools import count
 
 from model.search.results import Details, Hypothesis, Progress, Token
 from model.search.spec import DecodeSpec
-from service.engine.backlog import Owner
 from service.engine.events import Failed, Started
+from service.engine.owner import Owner, Priority
 from service.engine.subscription import Subscription
-from service.engine.types import CheckpointInfo, Priority
+from service.engine.types import CheckpointInfo
 from service.errors import DrainingError, NotReadyError, QueueFullError
 
 END_ID = 2

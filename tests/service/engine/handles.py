@@ -3,9 +3,9 @@
 import msgspec
 
 from model.search.spec import DecodeSpec
-from service.engine.backlog import Owner
 from service.engine.decode import Decode, PreparedDecode
 from service.engine.in_flight import InFlight
+from service.engine.owner import Owner
 from service.engine.types import Cancel, Submit, ToWorker, Update, Work
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from service.engine.backlog import Backlog, Owner
+from service.engine.backlog import Backlog
+from service.engine.owner import Owner, Priority
 from service.engine.room import Room
 from service.engine.throughput import Throughput
-from service.engine.types import Priority
 from service.errors import DeadlineUnreachableError, QueueFullError
 
 SPEED = 1_000

@@ -2,12 +2,14 @@
 
 import random
 
+import pytest
+
 from service.engine.scheduler import Scheduler
 from service.engine.turns import Waiting
 
 
 def make_scheduler(*, max_admitted_tokens: int = 100) -> Scheduler:
-    return Scheduler(max_admitted_tokens=max_admitted_tokens, max_bulk_wait_seconds=5.0)
+    return Scheduler(max_admitted_tokens=max_admitted_tokens, max_bulk_wait_seconds=5.0, num_express_rows=2)
 
 
 def waiting(
@@ -35,9 +37,22 @@ def waiting(
     )
 
 
+def fill(scheduler: Scheduler, num_decodes: int, *, client: str = "", request_id: int | None = None) -> None:
+    """Give rows to decodes from 1000 on."""
+    for decode_id in range(1_000, 1_000 + num_decodes):
+        scheduler.submit(waiting(decode_id, client=client, request_id=request_id))
+    assert len(admit(scheduler, num_free_rows=num_decodes)) == num_decodes
+
+
+def express(scheduler: Scheduler, *, num_free_rows: int = 0) -> list[int]:
+    """The decodes that get express rows, of which two are free."""
+    admitted = scheduler.admit(now=0.0, num_free_rows=num_free_rows, num_free_express_rows=2, encoded=set())
+    return [each.decode.decode_id for each in admitted if each.is_express]
+
+
 def admit(scheduler: Scheduler, *, now: float = 0.0, num_free_rows: int = 4, encoded: set | None = None) -> list[int]:
     admitted = scheduler.admit(now=now, num_free_rows=num_free_rows, encoded=encoded or set())
-    return [each.decode_id for each in admitted]
+    return [each.decode.decode_id for each in admitted]
 
 
 def test_admission_keeps_arrival_order_and_stops_when_rows_are_used_up():
@@ -221,3 +236,47 @@ def test_the_parts_of_a_request_add_up_however_it_submits_them():
         scheduler.submit(waiting(decode_id, request_id=2))
         order += admit(scheduler, num_free_rows=2)
     assert sum(decode_id < 100 for decode_id in order) == 10
+
+
+@pytest.mark.parametrize("num_free_rows", [0, 4])
+def test_a_client_without_rows_gets_express_rows_while_another_has_many(num_free_rows: int):
+    scheduler = make_scheduler()
+    fill(scheduler, 5, client="flood")
+    scheduler.submit(waiting(1, client="other"))
+    scheduler.submit(waiting(2, client="flood"))
+    assert express(scheduler, num_free_rows=num_free_rows) == [1]
+
+
+def test_a_request_gets_express_rows_while_another_of_the_only_client_has_many():
+    scheduler = make_scheduler()
+    fill(scheduler, 5, request_id=7)
+    scheduler.submit(waiting(1, request_id=8))
+    scheduler.submit(waiting(2, request_id=7))
+    assert express(scheduler) == [1]
+
+
+def test_nobody_gets_express_rows_while_nobody_has_many():
+    scheduler = make_scheduler()
+    fill(scheduler, 5)
+    scheduler.submit(waiting(1))
+    assert express(scheduler) == []
+
+
+def test_express_rows_are_for_clients_with_few_rows():
+    scheduler = make_scheduler()
+    fill(scheduler, 5, client="flood")
+    for decode_id in (1, 2, 3):
+        scheduler.submit(waiting(decode_id, client="other"))
+    assert express(scheduler) == [1, 2]
+    assert express(scheduler) == []
+    scheduler.release(1)
+    assert express(scheduler) == [3]
+
+
+def test_rows_that_were_left_do_not_count():
+    scheduler = make_scheduler()
+    fill(scheduler, 5, client="flood")
+    for decode_id in range(1_000, 1_005):
+        scheduler.release(decode_id)
+    scheduler.submit(waiting(1, client="other"))
+    assert express(scheduler, num_free_rows=1) == []

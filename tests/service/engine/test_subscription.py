@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from model.search.results import Hypothesis, Progress, Token
-from service.engine.backlog import Owner
 from service.engine.events import Event, Started
+from service.engine.owner import Owner
 from service.engine.subscription import Subscription
 from service.errors import DeadlineExceededError, EngineFailedError
 

@@ -9,19 +9,11 @@ from model.search.results import Hypothesis, Progress, Token
 from model.search.spec import DecodeSpec
 from service.engine.checkpoint_loop import MAX_FAILED_STEPS, CheckpointLoop, StepsFailError
 from service.engine.events import Failed, Started
+from service.engine.lanes import Lanes
+from service.engine.owner import Priority
 from service.engine.scheduler import Scheduler
 from service.engine.turns import SourceIds
-from service.engine.types import (
-    Cancel,
-    EncodedSubmit,
-    EncodedWork,
-    Priority,
-    StepReport,
-    Submit,
-    ToWorker,
-    Update,
-    Work,
-)
+from service.engine.types import Cancel, EncodedSubmit, EncodedWork, StepReport, Submit, ToWorker, Update, Work
 from service.engine.worker import Worker
 
 EOS = 2
@@ -126,8 +118,8 @@ def worker(batch: ScriptedBatch, clock: ManualClock, entries: list[list[int]]) -
 
 
 def make_loop(batch: ScriptedBatch, clock: ManualClock, entries: list[list[int]]) -> CheckpointLoop:
-    scheduler = Scheduler(max_admitted_tokens=100, max_bulk_wait_seconds=5)
-    return CheckpointLoop(batch, scheduler, log_entries=entries.append, clock=clock)
+    scheduler = Scheduler(max_admitted_tokens=100, max_bulk_wait_seconds=5, num_express_rows=0)
+    return CheckpointLoop(Lanes(batch, None), scheduler, log_entries=entries.append, clock=clock)
 
 
 def work(

@@ -1,0 +1,111 @@
+"""The rows of one checkpoint, in two lanes that share the time of the worker.
+
+A step takes longer the more rows there are, so a sentence among many rows takes many times as long as one alone. While
+one client or request has most of the rows, decodes of others therefore go into the few rows of the express lane. While
+both lanes have decodes, each gets half of the time.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from model.search.results import Progress
+from model.search.spec import DecodeSpec
+from service.engine.turns import SourceIds
+
+MAX_TURN_SECONDS = 0.002
+"""The length of a turn that decodes several tokens at once: a request that arrives meanwhile waits for it."""
+EXPRESS_TURN_SECONDS = 0.004
+MAX_TOKENS_AHEAD = 16
+
+
+class RunningBatch(Protocol):
+    """The rows of one checkpoint, as a worker uses them; `Runner` is the real one.
+
+    An encoder output is opaque to the worker.
+    """
+
+    @property
+    def num_rows(self) -> int: ...
+    @property
+    def num_free_rows(self) -> int: ...
+    def encode(self, sources: Sequence[SourceIds]) -> tuple[list[object], int]:
+        """The encoder output of each source, and the number of padding tokens that were encoded."""
+
+    def to_bytes(self, encoder_output: object) -> bytes: ...
+    def from_bytes(self, encoder_output: bytes, *, num_tokens: int) -> object:
+        """Raises ValueError if the number of bytes does not match `num_tokens`."""
+
+    def add(self, decodes: Sequence[tuple[int, DecodeSpec, object]]) -> None:
+        """Start decodes, given as id, spec and encoder output. After a ValueError nothing has changed."""
+
+    def remove(self, decode_ids: Sequence[int]) -> None:
+        """Free the rows of these decodes; unknown ids are ignored."""
+
+    def step(self, *, max_tokens: int = 1) -> list[Progress]:
+        """Decode up to `max_tokens` for every row. Decodes that finish, or end with a problem, leave their rows."""
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    batch: RunningBatch
+    max_turn_seconds: float = MAX_TURN_SECONDS
+    step_seconds: float = MAX_TURN_SECONDS
+    """The time of one token for every row, in the last turn."""
+
+    @property
+    def num_tokens_ahead(self) -> int:
+        """The number of tokens that fit a turn."""
+        return max(1, min(MAX_TOKENS_AHEAD, int(self.max_turn_seconds / self.step_seconds)))
+
+
+class Lanes:
+    def __init__(self, main: RunningBatch, express: RunningBatch | None) -> None:
+        """Without `express` there is one lane."""
+        self.main = Lane(main)
+        self.express = None if express is None else Lane(express, EXPRESS_TURN_SECONDS)
+        self._lead_seconds = 0.0
+        """How much more time the express lane had than the main lane, since both have had decodes."""
+
+    @property
+    def num_rows(self) -> int:
+        """The rows in use."""
+        return self.main.batch.num_rows + self._num_express_rows
+
+    @property
+    def num_free_express_rows(self) -> int:
+        return 0 if self.express is None else self.express.batch.num_free_rows
+
+    def next(self) -> Lane:
+        """The lane whose turn it is. The express lane goes first."""
+        if self.express is None or not self._num_express_rows:
+            self._lead_seconds = 0.0
+            return self.main
+        return self.main if self._lead_seconds > 0 and self.main.batch.num_rows else self.express
+
+    def took(self, lane: Lane, seconds: float, *, num_steps: int) -> None:
+        """A turn of this lane decoded `num_steps` tokens for every row."""
+        self._lead_seconds += seconds if lane is self.express else -seconds
+        if num_steps and seconds > 0:
+            lane.step_seconds = seconds / num_steps
+
+    def is_alone(self, lane: Lane) -> bool:
+        """Whether the other lane is empty."""
+        return lane.batch.num_rows == self.num_rows
+
+    def remove(self, decode_ids: Sequence[int]) -> None:
+        """Free the rows of these decodes; unknown ids are ignored."""
+        self.main.batch.remove(decode_ids)
+        if self.express is not None:
+            self.express.batch.remove(decode_ids)
+
+    def add(self, decodes: Iterable[tuple[int, DecodeSpec, object]], *, express_ids: set[int]) -> None:
+        """Start decodes. After a ValueError some of them may have started."""
+        decodes = list(decodes)
+        self.main.batch.add([each for each in decodes if each[0] not in express_ids])
+        if self.express is not None and express_ids:
+            self.express.batch.add([each for each in decodes if each[0] in express_ids])
+
+    @property
+    def _num_express_rows(self) -> int:
+        return 0 if self.express is None else self.express.batch.num_rows

@@ -1,0 +1,58 @@
+"""Laws of the two lanes, with batches that only have a number of rows."""
+
+from typing import Any
+
+import pytest
+
+from service.engine.lanes import EXPRESS_TURN_SECONDS, MAX_TURN_SECONDS, Lanes
+
+
+class Rows:
+    """A batch without decodes."""
+
+    def __init__(self, num_rows: int) -> None:
+        self.num_rows = num_rows
+        self.num_free_rows = 8 - num_rows
+
+
+def make_lanes(*, num_main: int, num_express: int) -> Lanes:
+    main: Any = Rows(num_main)
+    express: Any = Rows(num_express)
+    return Lanes(main, express)
+
+
+@pytest.mark.parametrize("main_step_seconds", [0.001, 0.003, 0.01])
+def test_while_both_lanes_have_decodes_each_gets_half_of_the_time(main_step_seconds: float):
+    lanes = make_lanes(num_main=8, num_express=1)
+    seconds = {"main": 0.0, "express": 0.0}
+    for _ in range(1_000):
+        lane = lanes.next()
+        took = main_step_seconds if lane is lanes.main else EXPRESS_TURN_SECONDS
+        seconds["main" if lane is lanes.main else "express"] += took
+        lanes.took(lane, took, num_steps=1)
+    assert seconds["main"] == pytest.approx(seconds["express"], abs=main_step_seconds + EXPRESS_TURN_SECONDS)
+
+
+def test_a_decode_that_comes_to_an_empty_express_lane_goes_first():
+    express: Any = Rows(1)
+    main: Any = Rows(8)
+    lanes = Lanes(main, express)
+    lanes.took(lanes.next(), 1.0, num_steps=1)
+    express.num_rows = 0
+    assert lanes.next() is lanes.main
+    express.num_rows = 1
+    assert lanes.next() is lanes.express
+
+
+def test_without_decodes_in_the_main_lane_the_express_lane_has_every_turn():
+    lanes = make_lanes(num_main=0, num_express=1)
+    for _ in range(3):
+        assert lanes.next() is lanes.express
+        lanes.took(lanes.next(), 1.0, num_steps=1)
+
+
+def test_a_turn_decodes_as_many_tokens_as_fit_its_time():
+    lane = make_lanes(num_main=8, num_express=0).main
+    assert lane.num_tokens_ahead == 1
+    lane.step_seconds = MAX_TURN_SECONDS / 5.5
+    assert lane.num_tokens_ahead == 5
