@@ -1,15 +1,22 @@
-"""Run the benchmarks: python -m loadtests.bench [offline | step | served | cache | scraping] [--help].
+"""Run the benchmarks: python -m loadtests.bench [offline | step | served | overload | cache | scraping] [--help].
 
 `offline` compares the engine with CTranslate2 and `transformers`, `step` compares a decode step with the limits of the
-machine, `served` loads a server, `cache` measures the gain from the encoder cache, and `scraping` the cost of reading
-metrics. Without a name all of them run with their defaults.
+machine, `served` loads a server, `overload` sends it twice what it can do, `cache` measures the gain from the encoder
+cache, and `scraping` the cost of reading metrics. Without a name all of them run with their defaults.
 """
 
 import argparse
 
-from loadtests.bench import cache, offline, scraping, served, step
+from loadtests.bench import cache, offline, overload, scraping, served, step
 
-BENCHES = {"offline": offline, "step": step, "served": served, "cache": cache, "scraping": scraping}
+BENCHES = {
+    "offline": offline,
+    "step": step,
+    "served": served,
+    "overload": overload,
+    "cache": cache,
+    "scraping": scraping,
+}
 
 
 def main() -> None:

@@ -32,6 +32,7 @@ class Exchange:
     last_event: bytes = b""
     ended_at: float = 0.0
     failure: str = ""
+    retry_after_seconds: int | None = None
 
     @property
     def is_ok(self) -> bool:
@@ -103,6 +104,10 @@ class Connection(asyncio.Protocol):
 
     # Called by httptools.
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._exchange is not None and name.lower() == b"retry-after":
+            self._exchange.retry_after_seconds = int(value)
+
     def on_headers_complete(self) -> None:
         if self._exchange is not None:
             self._exchange.status = self._parser.get_status_code()
@@ -139,12 +144,14 @@ class Connection(asyncio.Protocol):
         self._over.set_result(None)
 
 
-def http_request(path: str, body: dict[str, object], *, no_store: bool = False) -> bytes:
+def http_request(path: str, body: dict[str, object], *, no_store: bool = False, api_key: str = "") -> bytes:
     """`no_store`: bypass the server's cache."""
     payload = json.dumps(body).encode()
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     if no_store:
         head += "Cache-Control: no-store\r\n"
+    if api_key:
+        head += f"Authorization: Bearer {api_key}\r\n"
     return f"{head}Content-Length: {len(payload)}\r\n\r\n".encode() + payload
 
 
