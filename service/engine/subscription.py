@@ -4,9 +4,16 @@ import asyncio
 from collections.abc import Callable
 from typing import Self
 
+from model.search.results import Progress
 from service.engine.events import Event, Started, is_terminal
 from service.engine.owner import Owner
-from service.errors import DeadlineExceededError
+from service.errors import DeadlineExceededError, TooLargeError
+
+MAX_UNREAD_BYTES = 16 << 20
+"""The most that waits for a reader, as in `event_bytes`."""
+TOKEN_BYTES = 150
+TOP_TOKEN_BYTES = 60
+WEIGHT_BYTES = 9
 
 
 class Subscription:
@@ -25,6 +32,7 @@ class Subscription:
         self.has_left = False
         """Whether it was closed or aborted; nothing is delivered any more."""
         self._events: list[tuple[int, Event]] = []
+        self._num_unread_bytes = 0
         self._is_due = False
         """Whether there is a reason to wake the reader."""
         self._reader: asyncio.Future[None] | None = None
@@ -53,7 +61,7 @@ class Subscription:
             self._reader = asyncio.get_running_loop().create_future()
             await self._reader
         self._is_due = False
-        events, self._events = self._events, []
+        events, self._events, self._num_unread_bytes = self._events, [], 0
         return events
 
     def close(self, *, linger_seconds: float = 0.0) -> None:
@@ -77,10 +85,18 @@ class Subscription:
         return key
 
     def push(self, key: int, event: Event) -> None:
+        """Deliver an event. If more than MAX_UNREAD_BYTES are unread, everything is cancelled as by `abort`."""
         self._num_open -= is_terminal(event)
-        if self._is_closed:
+        if self._is_closed or self._error is not None:
             return
         self._events.append((key, event))
+        self._num_unread_bytes += event_bytes(event)
+        if self._num_unread_bytes > MAX_UNREAD_BYTES:
+            self._error = TooLargeError(
+                f"more than {MAX_UNREAD_BYTES} bytes of the answer wait to be read, which is the limit: "
+                "read faster, or request fewer targets or extra fields"
+            )
+            asyncio.get_running_loop().call_soon(self._end)  # the pushing decode is iterating over its subscribers
         if not isinstance(event, Started):
             self._wake()
 
@@ -109,3 +125,12 @@ class Subscription:
         if self._timer is not None:
             self._timer.cancel()
         self._leave(self)
+
+
+def event_bytes(event: Event) -> int:
+    """About the bytes of the JSON that a stream has for it."""
+    if not isinstance(event, Progress) or not event.tokens:
+        return 0
+    details = event.tokens[0].details
+    extra = TOP_TOKEN_BYTES * len(details.top_tokens) + WEIGHT_BYTES * len(details.alignment)
+    return len(event.tokens) * (TOKEN_BYTES + extra)

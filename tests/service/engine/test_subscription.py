@@ -7,8 +7,8 @@ import pytest
 from model.search.results import Hypothesis, Progress, Token
 from service.engine.events import Event, Started
 from service.engine.owner import Owner
-from service.engine.subscription import Subscription
-from service.errors import DeadlineExceededError, EngineFailedError
+from service.engine.subscription import MAX_UNREAD_BYTES, TOKEN_BYTES, Subscription
+from service.errors import DeadlineExceededError, EngineFailedError, TooLargeError
 
 END = (Hypothesis((5, 2), (-0.5, -0.5), -0.5, "stop"),)
 
@@ -122,3 +122,25 @@ async def test_there_is_no_linger_after_the_end():
 
 async def test_a_subscription_to_nothing_is_over():
     assert await read(make(0)) == []
+
+
+async def test_a_reader_that_lags_too_far_behind_gets_an_error_after_what_is_kept():
+    left = Left()
+    subscription = make(2, left=left)
+    tokens = [Token(5, -0.5)] * (MAX_UNREAD_BYTES // (4 * TOKEN_BYTES))
+    for key in (0, 1, 0, 1, 0, 1, 0):
+        subscription.push(key, Progress(77, tokens))
+    assert len(await subscription.next()) == 5
+    with pytest.raises(TooLargeError, match="wait to be read"):
+        await subscription.next()
+    await asyncio.sleep(0)
+    assert left.count == 1
+
+
+async def test_what_was_read_does_not_count_as_a_lag():
+    subscription = make(1)
+    tokens = [Token(5, -0.5)] * (MAX_UNREAD_BYTES // (2 * TOKEN_BYTES))
+    for _ in range(10):
+        subscription.push(0, Progress(77, tokens))
+        assert len(await subscription.next()) == 1
+    subscription.close()
