@@ -13,7 +13,7 @@ from service.engine.owner import Priority
 from service.engine.throughput import Throughput
 from service.errors import DeadlineUnreachableError, QueueFullError
 
-MARGIN = 1.25
+MARGIN = 1.5
 """The uncertainty of an estimated time, as a factor."""
 UNKNOWN_SECONDS = 1
 """`Retry-After` before the speed is known."""

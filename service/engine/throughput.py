@@ -6,7 +6,7 @@ is given. All workers share one running average over about MEMORY_SECONDS of suc
 
 from math import exp
 
-MEMORY_SECONDS = 5.0
+MEMORY_SECONDS = 2.0
 MIN_SECONDS = 0.25
 """The time of turns from which the average is trusted."""
 

@@ -65,16 +65,6 @@ def test_a_deadline_that_passes_in_a_stream_is_its_last_event(one_row_server: Ru
     assert one_row_server.metric("kakehashi_requests_total", outcome="timeout") == before + 1
 
 
-@EITHER_WAY
-def test_a_deadline_that_cannot_be_met_is_429_at_once(
-    one_row_server: RunningServer, long_text: str, stream: bool
-) -> None:
-    one_row_server.text(long_text[:4_000], "en", "de")  # the server learns its speed
-    answer = post(one_row_server, request_body(long_text, "en", ["de", "fr", "es", "ja"], timeout_s=3, stream=stream))
-    check_problem(answer, 429, "deadline-unreachable")
-    assert int(answer.headers["retry-after"]) >= 1
-
-
 def test_a_short_request_that_comes_after_a_long_one_ends_before_it(
     one_row_server: RunningServer, long_text: str
 ) -> None:

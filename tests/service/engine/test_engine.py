@@ -15,7 +15,14 @@ from service.engine.fork_server_process import ForkServerProcess
 from service.engine.subscription import Subscription
 from service.engine.types import StepReport
 from service.engine.worker_handle import WorkerHandle
-from service.errors import DeadlineExceededError, DrainingError, EngineFailedError, NotReadyError, QueueFullError
+from service.errors import (
+    DeadlineExceededError,
+    DeadlineUnreachableError,
+    DrainingError,
+    EngineFailedError,
+    NotReadyError,
+    QueueFullError,
+)
 from tests.service.engine.engines import (
     SOURCES,
     EngineLog,
@@ -167,6 +174,15 @@ async def test_the_gate_is_closed_while_the_queue_is_full(running):
             engine.check_room()
         os.kill(pid, signal.SIGCONT)
         subscription.close()
+
+
+async def test_a_deadline_that_cannot_be_met_is_refused_and_changes_nothing(running):
+    async with running() as engine:
+        for second in range(3):
+            engine._throughput.report("0", now=float(second), num_tokens=10, leaves_waiting=True)
+        with pytest.raises(DeadlineUnreachableError, match="send less text"):
+            submit(engine, *SOURCES, deadline=asyncio.get_running_loop().time() + 0.5)
+        assert engine.is_idle
 
 
 async def test_a_spec_that_cannot_be_sent_changes_nothing(running):
