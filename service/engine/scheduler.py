@@ -4,7 +4,9 @@ Clients take turns by expected work, and so do the requests of a client (`servic
 grows with a request's own size. `interactive` goes before `bulk`; once a turn, a bulk decode that has waited
 `max_bulk_wait_seconds` goes first. While one client or request has most of the rows, decodes of others may get rows of
 the express lane. A turn admits decodes that fit the free rows and the budget of tokens to encode and prefill, and
-always at least one. Pure policy: plain values, and time is an argument.
+always at least one. The budget is small in the first turn of a backlog and doubles while decodes wait, so that the
+first sentences of a long text have their first tokens before the last ones are encoded. Pure policy: plain values, and
+time is an argument.
 """
 
 from collections.abc import Container, Iterable
@@ -12,6 +14,9 @@ from dataclasses import dataclass, replace
 
 from service.engine.occupancy import Occupancy
 from service.engine.turns import ClientTurns, SourceIds, Waiting
+
+FIRST_BUDGET_TOKENS = 64
+"""The budget of the first turn of a backlog: two or three sentences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +28,7 @@ class Admitted:
 class Scheduler:
     def __init__(self, *, max_admitted_tokens: int, max_bulk_wait_seconds: float, num_express_rows: int) -> None:
         self._max_admitted_tokens = max_admitted_tokens
+        self._budget = FIRST_BUDGET_TOKENS
         self._max_bulk_wait_seconds = max_bulk_wait_seconds
         self._occupancy = Occupancy(num_express_rows=num_express_rows)
         self._running: dict[int, Waiting] = {}
@@ -64,7 +70,7 @@ class Scheduler:
         """
         admitted: list[Admitted] = []
         to_encode: set[SourceIds] = set()
-        budget = self._max_admitted_tokens
+        budget = min(self._budget, self._max_admitted_tokens)
         aged_may_pass = True
         while (choice := self._next(now, aged_may_pass=aged_may_pass)) is not None:
             queue, waiting = choice
@@ -86,6 +92,7 @@ class Scheduler:
             admitted.append(Admitted(queue.take_first(), is_express))
             self._running[waiting.decode_id] = waiting
             self._occupancy.enter(waiting)
+        self._budget = min(2 * self._budget, self._max_admitted_tokens) if self.num_waiting else FIRST_BUDGET_TOKENS
         return admitted
 
     def _next(self, now: float, *, aged_may_pass: bool) -> tuple[ClientTurns, Waiting] | None:

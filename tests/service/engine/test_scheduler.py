@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from service.engine.scheduler import Scheduler
+from service.engine.scheduler import FIRST_BUDGET_TOKENS, Scheduler
 from service.engine.turns import Waiting
 
 
@@ -136,6 +136,17 @@ def test_a_turn_bounds_the_tokens_it_encodes_and_prefills():
     assert admit(scheduler) == [1, 2]
     assert admit(scheduler) == [3]
     assert admit(scheduler) == [4]
+
+
+def test_the_first_turn_of_a_backlog_is_small_and_each_next_one_twice_as_large():
+    scheduler = make_scheduler(max_admitted_tokens=4 * FIRST_BUDGET_TOKENS)
+    for decode_id in range(64):
+        scheduler.submit(waiting(decode_id, source_ids=(decode_id,) * (FIRST_BUDGET_TOKENS // 4)))
+    assert [len(admit(scheduler, num_free_rows=64)) for _ in range(5)] == [4, 8, 16, 16, 16]
+    assert len(admit(scheduler, num_free_rows=64)) == 4
+    scheduler.submit(waiting(64))
+    scheduler.submit(waiting(65, source_ids=(65,) * FIRST_BUDGET_TOKENS))
+    assert admit(scheduler) == [64]
 
 
 def test_one_decode_over_the_budget_always_passes():
