@@ -49,6 +49,7 @@ def main() -> None:
         running_server(["--cache-bytes", "0", *arguments.serve]) as server,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
+        server.let_workers_yield()
         client = LeanClient(HOST, server.port, timeout_seconds=REQUEST_SECONDS)
         rounds = []
         for index in tqdm(range(arguments.rounds + 1), unit="round"):

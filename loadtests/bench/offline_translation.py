@@ -16,11 +16,14 @@ from service.app import read_model
 from service.settings import Settings
 from service.text.markup.reading import MARKUP
 from service.translation.answer_size import AnswerSize
+from service.translation.passage import Passage
 from service.translation.passages import Passages
 from service.translation.reading_order import ReadingOrder
 from service.translation.request import TranslationRequest
+from service.translation.rest import Part
 from service.translation.results import Translation
 from service.translation.routing import Catalogue, ServedModel
+from service.translation.source_text import SourcePart
 from service.translation.target_text import TargetText
 
 UNLIMITED_BYTES = 1 << 62
@@ -59,8 +62,12 @@ class OfflineTranslator:
         for index, text in enumerate(texts):
             markup = language.read(text) if language is not None else None
             plain, known = (text, ()) if markup is None else (markup.text, markup.spans)
-            source = reader.read(plain, known=known, glossary=request.glossary)
-            passage = passages.begin(source, route, prefix="")
+            passage = Passage([])
+
+            def add(part: SourcePart, passage: Passage = passage) -> None:
+                passages.extend(Part(part, [(passage, route)]))
+
+            reader.read(plain, known=known, glossary=request.glossary, on_part=add)
             target_texts.append(TargetText(index, target_lang, route, passage, markup=markup))
         self._decode(passages)
         return [self._read(target_text, request.num_hypotheses) for target_text in target_texts]

@@ -1,6 +1,7 @@
 """A server for a benchmark, and the CPU time and memory of its processes."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -79,6 +80,16 @@ class BenchServer:
             if FORK_SERVER_MODULE in child.cmdline()
             for worker in child.children()
         ]
+
+    def let_workers_yield(self) -> None:
+        """If this process has real-time priority, give the workers one less.
+
+        Processes with equal ones do not preempt each other, so two workers on two cores would stop the service.
+        """
+        if os.sched_getscheduler(0) == os.SCHED_FIFO:
+            lower = os.sched_param(os.sched_getparam(0).sched_priority - 1)
+            for worker in self._workers:
+                os.sched_setscheduler(worker.pid, os.SCHED_FIFO, lower)
 
     def checkpoint(self) -> ServedCheckpoint:
         """The first checkpoint, if several are served."""

@@ -203,9 +203,7 @@ class Engine:
         """
         self._check_ready()
         self._check_work(decodes, client=client, priority=priority, deadline=deadline)
-        now = time.monotonic()
-        if any(self._quarantine.holds(decode.spec, now=now) for decode in decodes):
-            raise EngineFailedError("two workers died decoding a sentence of this request; it is refused for a while")
+        self._check_quarantine(decodes)
         subscription = Subscription(
             Owner(client, next(self._request_ids), priority),
             deadline=deadline,
@@ -216,10 +214,11 @@ class Engine:
         return subscription
 
     def extend(self, subscription: Subscription, decodes: Sequence[PreparedDecode], *, is_streamed: bool) -> None:
-        """Add decodes to an admitted request, with the next keys. They are never refused.
+        """Add decodes to an admitted request, with the next keys. Raises EngineFailedError as `submit` does.
 
         After the deadline they are not decoded: the reader gets the error instead of their events.
         """
+        self._check_quarantine(decodes)
         if subscription.has_left:
             for _ in decodes:
                 subscription.expect()
@@ -258,6 +257,11 @@ class Engine:
                 seconds_left=deadline - asyncio.get_running_loop().time(),
                 num_workers=self.num_ready,
             )
+
+    def _check_quarantine(self, decodes: Sequence[PreparedDecode]) -> None:
+        now = time.monotonic()
+        if any(self._quarantine.holds(decode.spec, now=now) for decode in decodes):
+            raise EngineFailedError("two workers died decoding a sentence of this request; it is refused for a while")
 
     # Reports of the workers.
 

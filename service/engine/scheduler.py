@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from service.engine.occupancy import Occupancy
 from service.engine.turns import ClientTurns, SourceIds, Waiting
 
-FIRST_BUDGET_TOKENS = 64
-"""The budget of the first turn of a backlog: two or three sentences."""
+FIRST_BUDGET_TOKENS = 32
+"""The budget of the first turn of a backlog: one or two sentences."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,20 +49,27 @@ class Subscription:
         return self._num_open == 0 and not self._events
 
     async def next(self) -> list[tuple[int, Event]]:
-        """Return all events since the last call, with their keys. Waits for at least one other event than `Started`.
+        """Return all events since the last call, with their keys.
 
-        Raises DeadlineExceededError after the deadline, or the error of `abort`.
+        Waits for at least one other event than `Started`, or for `wake`. Raises DeadlineExceededError after the
+        deadline, or the error of `abort`.
         """
-        while not (self._is_due and self._events):
+        while not self._is_due:
             if self._error is not None:
                 raise self._error
-            assert self._num_open, "every decode has ended"
-            self._is_due = False
             self._reader = asyncio.get_running_loop().create_future()
             await self._reader
         self._is_due = False
         events, self._events, self._num_unread_bytes = self._events, [], 0
+        if self._error is not None and not events:
+            raise self._error
         return events
+
+    def wake(self) -> None:
+        """Let `next` return, with the events that there are."""
+        self._is_due = True
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
 
     def close(self, *, linger_seconds: float = 0.0) -> None:
         """Stop reading. Decodes without other subscribers are cancelled, at once or after the linger.
@@ -98,24 +105,19 @@ class Subscription:
             )
             asyncio.get_running_loop().call_soon(self._end)  # the pushing decode is iterating over its subscribers
         if not isinstance(event, Started):
-            self._wake()
+            self.wake()
 
     def abort(self, error: Exception) -> None:
         """Cancel everything. The reader gets `error` after the events so far."""
         self._error = error
         self._end()
-        self._wake()
+        self.wake()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _wake(self) -> None:
-        self._is_due = True
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
 
     def _expire(self) -> None:
         self.abort(DeadlineExceededError("the time allowed for this request is over"))

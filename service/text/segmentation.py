@@ -83,13 +83,14 @@ def segment(
     split: SplitSentences = "newlines",
     max_tokens: int | None = None,
     count_tokens: Callable[[str], int] | None = None,
-    on_sentence: Callable[[Wording], None] | None = None,
+    on_sentence: Callable[[Gap, Wording], None] | None = None,
     lacking: Lacking | None = None,
     known: Sequence[Span] = (),
 ) -> Segmented:
     """Cut `text`, written in `language`, into sentences of at most `max_tokens` of `count_tokens`, if both are given.
 
-    `on_sentence` is called with each sentence as soon as it is found, and may raise an exception to stop the work.
+    `on_sentence` is called with each sentence, and the gap before it, as soon as it is found. It may raise an exception
+    to stop the work.
     Characters that a vocabulary is `lacking`, and the `known` spans of the text, are not language. A text with known
     spans keeps its lines, whatever the split. Control characters are text like any other. A lone surrogate in a
     sentence raises UnicodeEncodeError.
@@ -137,7 +138,7 @@ def _is_translated(stretch: str) -> bool:
 class _Builder:
     """Collects sentences and what lies between them, in order."""
 
-    def __init__(self, *, joins_without_space: bool, on_sentence: Callable[[Wording], None] | None) -> None:
+    def __init__(self, *, joins_without_space: bool, on_sentence: Callable[[Gap, Wording], None] | None) -> None:
         self._joins_without_space = joins_without_space
         self._on_sentence = on_sentence
         self._wordings: list[Wording] = []
@@ -158,12 +159,13 @@ class _Builder:
         if not is_translated or (self.starts_line and _ITEM_NUMBER.fullmatch(wording.text)):
             self.keep(before + wording.text + after)
             return
-        gap = self._take_gap() + before
-        can_vary = not gap.strip() and (bool(gap) or self._joins_without_space)
-        self._gaps.append(Gap(gap, is_joint=self._continues_line and can_vary))
+        text = self._take_gap() + before
+        can_vary = not text.strip() and (bool(text) or self._joins_without_space)
+        gap = Gap(text, is_joint=self._continues_line and can_vary)
+        self._gaps.append(gap)
         self._wordings.append(wording)
         if self._on_sentence is not None:
-            self._on_sentence(wording)
+            self._on_sentence(gap, wording)
         self.keep(after)
         self._continues_line = True
 

@@ -7,7 +7,7 @@
 import asyncio
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from model.search.spec import DecodeSpec
@@ -19,8 +19,10 @@ from service.observability.timeline import Timeline
 from service.translation.answer_size import EVENT_BYTES, event_bytes, translation_bytes
 from service.translation.decoded_text import DecodedText
 from service.translation.observer import TranslationObserver
+from service.translation.passage import Passage
 from service.translation.prepared import PreparedTranslation
 from service.translation.reading_order import Item, ReadingOrder
+from service.translation.rest import Part
 from service.translation.results import TokenEvent, Translation, Usage
 
 SLICE_BYTES = 32_000
@@ -51,6 +53,7 @@ class ActiveTranslation:
         self.timeline = Timeline(admitted_at=prepared.admitted_at, submitted_at=time.monotonic())
         self._request = request
         self._passages = prepared.passages
+        self._rest = prepared.rest
         self._engine = engine
         self._subscription = subscription
         self._observer = observer
@@ -58,8 +61,10 @@ class ActiveTranslation:
         self._unread = deque(prepared.target_texts)
         self._readings: list[_Reading] = []
         self._due: deque[_Reading] = deque()
-        self._waiting: defaultdict[DecodedText, list[_Reading]] = defaultdict(list)
+        self._waiting: defaultdict[DecodedText | Passage, list[_Reading]] = defaultdict(list)
         self._num_open = len(self._unread)
+        if self._rest is not None:
+            self._rest.watch(subscription.wake)
 
     @property
     def usage(self) -> Usage:
@@ -73,8 +78,8 @@ class ActiveTranslation:
     async def next(self) -> list[TokenEvent | Translation]:
         """The next items to send, at least one: a slice of up to `SLICE_BYTES` and one more item.
 
-        Raises EngineFailedError, DeadlineExceededError or DrainingError, or TooLargeError if the answer outgrows its
-        limit.
+        Raises EngineFailedError, DeadlineExceededError or DrainingError, TooLargeError if the answer outgrows its
+        limit, or an error of preparing the rest.
         """
         if self._has_more:
             await asyncio.sleep(0)
@@ -85,7 +90,11 @@ class ActiveTranslation:
                 work += self._receive(*self._events.popleft())
             while work < SLICE_BYTES and (self._due or self._start_next()):
                 work += self._read(self._due[0], batch, max_work=SLICE_BYTES - work)
+            if self._rest is not None and self._rest.has_news:
+                self._take(self._rest.take())
             if batch:
+                if self._rest is not None:
+                    self._rest.note_tokens()
                 return batch
             if self._has_more:
                 await asyncio.sleep(0)
@@ -101,12 +110,14 @@ class ActiveTranslation:
 
     def close(self, *, linger_seconds: float = 0.0) -> None:
         """Stop reading: cancel unfinished decodes after the linger."""
+        if self._rest is not None:
+            self._rest.close()
         self._subscription.close(linger_seconds=linger_seconds)
 
     @property
     def _has_more(self) -> bool:
         """Whether there is work that needs no further event."""
-        return bool(self._events or self._due or self._unread)
+        return bool(self._events or self._due or self._unread or (self._rest is not None and self._rest.has_news))
 
     def _start_next(self) -> bool:
         """Start reading the next target text, if there is one."""
@@ -151,12 +162,23 @@ class ActiveTranslation:
             num_following = 1
         elif decoded.is_over:
             num_following = self._passages.relay(decoded)
+        self._submit_new()
+        return num_following
+
+    def _take(self, parts: Sequence[Part]) -> None:
+        """Submit the sentences of the next parts, and go on reading texts that waited for them."""
+        for part in parts:
+            self._passages.extend(part)
+            for passage, _ in part.passages:
+                self._due.extend(self._waiting.pop(passage, ()))
+        self._submit_new()
+
+    def _submit_new(self) -> None:
         specs = self._passages.take_new()
         if specs:
             request = self._request
             decodes = self._engine.prepare(specs, is_cacheable=request.is_cacheable)
             self._engine.extend(self._subscription, decodes, is_streamed=request.is_streamed)
-        return num_following
 
     def _read(self, reading: _Reading, batch: list[TokenEvent | Translation], *, max_work: int) -> int:
         """Read the first text that is due; it stays due while there is more. Returns the work in bytes of answer."""
@@ -171,6 +193,9 @@ class ActiveTranslation:
                         self._waiting[item].append(reading)
                         break
                     work += EVENT_BYTES + WEAVING_BYTES * item.take_weaving_work()
+                case Passage():
+                    self._waiting[item].append(reading)
+                    break
                 case Translation():
                     reading.translation = item
                     self._num_open -= 1

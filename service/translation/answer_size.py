@@ -45,6 +45,9 @@ class AnswerSize:
                 "Send less text, or request fewer targets, hypotheses or extra fields"
             )
 
+    def has_room_for(self, num_bytes: int) -> bool:
+        return self._num_bytes + num_bytes <= self._max_bytes
+
     def token_bytes(self, num_source_tokens: int) -> int:
         """The bytes of one target token of a sentence with that many source tokens."""
         return TEXT_BYTES * self._num_texts + self._entry_bytes + self._weight_bytes * num_source_tokens

@@ -20,11 +20,18 @@ class Sentence(msgspec.Struct, frozen=True, eq=False, gc=False):
     insets: Insets | None = None
 
 
-class Passage(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """A text on one leg. `after` follows the last sentence; without sentences it is the whole text."""
+class Passage(msgspec.Struct, eq=False, gc=False):
+    """A text on one leg. `after` follows the last sentence; without sentences it is the whole text.
+
+    While it is not whole, more sentences may be added.
+    """
 
     sentences: list[Sentence]
-    after: str
+    after: str = ""
+    is_whole: bool = False
+
+    def end(self, after: str) -> None:
+        self.after, self.is_whole = after, True
 
 
 class Relay(msgspec.Struct, eq=False, gc=False):

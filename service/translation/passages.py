@@ -15,9 +15,10 @@ from service.translation.decoded_text import DecodedText
 from service.translation.insets import Insets
 from service.translation.passage import Passage, Relay, Sentence
 from service.translation.request import TranslationRequest
+from service.translation.rest import Part
 from service.translation.results import Usage
 from service.translation.routing import Leg, Route, ServedModel
-from service.translation.source_text import SourceReader, SourceSentence, SourceText
+from service.translation.source_text import SourcePart, SourceReader, SourceSentence
 
 
 class Passages:
@@ -47,37 +48,51 @@ class Passages:
             key, SourceReader(model, source_lang, split=request.split_sentences, max_pieces=max_pieces)
         )
 
-    def begin(self, source: SourceText, route: Route, *, prefix: str) -> Passage:
-        """Create the passage of a text on the first leg of its route."""
+    def extend(self, part: Part) -> None:
+        """Add a sentence to its passages, or end them, on the first legs of their routes."""
+        for passage, route in part.passages:
+            self._extend_first(passage, route, part.source)
+
+    def _extend_first(self, passage: Passage, route: Route, part: SourcePart) -> None:
+        prefix = "" if passage.sentences else self._request.prefix
         if len(route.legs) == 1:
-            return self._last_passage(source, route.legs[0], prefix=prefix, num_uses=1)
+            self._extend_last(passage, route.legs[0], part, prefix=prefix, num_uses=1)
+            return
         first, second = route.legs
-        *separators, after = source.segmented.separators(route.target_lang)
-        sentences = []
-        for place, (before, sentence) in enumerate(zip(separators, source.sentences, strict=True)):
-            decoded = self._share(sentence, first, is_last_leg=False, prefix_ids=())
-            self._use(decoded, num_uses=1, is_last_leg=False)
-            insets = _insets(sentence, first, is_last_leg=False)
-            relay = self._relay(decoded, second, prefix=prefix if place == 0 else "", insets=insets)
-            relay.num_sentences += 1
-            sentences.append(Sentence(before, decoded, relay))
-        return Passage(sentences, after)
+        gap = part.gap.in_language(route.target_lang)
+        if part.sentence is None:
+            passage.end(gap)
+            return
+        decoded = self._share(part.sentence, first, is_last_leg=False, prefix_ids=())
+        self._use(decoded, num_uses=1, is_last_leg=False)
+        insets = _insets(part.sentence, first, is_last_leg=False)
+        relay = self._relay(decoded, second, prefix=prefix, insets=insets)
+        relay.num_sentences += 1
+        passage.sentences.append(Sentence(gap, decoded, relay))
+        if decoded.is_over:
+            self.relay(decoded)
 
     def relay(self, decoded: DecodedText) -> int:
         """Continue with all second legs whose first leg, `decoded`, has ended. Returns their number."""
 
         @cache
-        def read(model: ServedModel, source_lang: str, insets: Insets | None) -> SourceText:
+        def read(model: ServedModel, source_lang: str, insets: Insets | None) -> list[SourcePart]:
             reader = self.reader(model, source_lang)
+            parts: list[SourcePart] = []
             if insets is None:
-                return reader.read(decoded.texts[0])
-            woven = insets.weave_into(decoded, rank=0)
-            return reader.read(woven.text, known=woven.spans, glossary=insets.glossary_of(decoded))
+                reader.read(decoded.texts[0], on_part=parts.append)
+            else:
+                woven, glossary = insets.weave_into(decoded, rank=0), insets.glossary_of(decoded)
+                reader.read(woven.text, known=woven.spans, glossary=glossary, on_part=parts.append)
+            return parts
 
         relays = self._relays.pop(decoded, {}).values()
         for relay in relays:
-            source = read(relay.leg.model, relay.leg.source_lang, relay.insets)
-            relay.passage = self._last_passage(source, relay.leg, prefix=relay.prefix, num_uses=relay.num_sentences)
+            leg, passage = relay.leg, Passage([])
+            for part in read(leg.model, leg.source_lang, relay.insets):
+                prefix = "" if passage.sentences else relay.prefix
+                self._extend_last(passage, leg, part, prefix=prefix, num_uses=relay.num_sentences)
+            relay.passage = passage
         return len(relays)
 
     def take_new(self) -> list[DecodeSpec]:
@@ -97,15 +112,14 @@ class Passages:
         self.decoded.append(decoded)
         self._new.append(spec)
 
-    def _last_passage(self, source: SourceText, leg: Leg, *, prefix: str, num_uses: int) -> Passage:
-        *separators, after = source.segmented.separators(leg.target_lang)
-        sentences = []
-        for place, (before, sentence) in enumerate(zip(separators, source.sentences, strict=True)):
-            forced = prefix if place == 0 else ""
-            decoded = self._share(sentence, leg, is_last_leg=True, prefix_ids=encode_prefix(forced, leg))
-            self._use(decoded, num_uses=num_uses, is_last_leg=True)
-            sentences.append(Sentence(before + forced, decoded, insets=_insets(sentence, leg, is_last_leg=True)))
-        return Passage(sentences, after)
+    def _extend_last(self, passage: Passage, leg: Leg, part: SourcePart, *, prefix: str, num_uses: int) -> None:
+        gap, sentence = part.gap.in_language(leg.target_lang), part.sentence
+        if sentence is None:
+            passage.end(gap)
+            return
+        decoded = self._share(sentence, leg, is_last_leg=True, prefix_ids=encode_prefix(prefix, leg))
+        self._use(decoded, num_uses=num_uses, is_last_leg=True)
+        passage.sentences.append(Sentence(gap + prefix, decoded, insets=_insets(sentence, leg, is_last_leg=True)))
 
     def _relay(self, decoded: DecodedText, leg: Leg, *, prefix: str, insets: Insets | None) -> Relay:
         relays = self._relays[decoded]

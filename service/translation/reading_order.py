@@ -5,15 +5,16 @@ sent, are its translation.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import count
 
 from service.text.weaving import Woven
 from service.translation.decoded_text import DecodedText
-from service.translation.passage import Sentence
+from service.translation.passage import Passage, Sentence
 from service.translation.results import TokenEvent, Translation
 from service.translation.target_text import TargetText
 from service.translation.translation_builder import TranslationBuilder
 
-Item = TokenEvent | DecodedText | Translation
+Item = TokenEvent | DecodedText | Passage | Translation
 
 
 class ReadingOrder:
@@ -29,12 +30,16 @@ class ReadingOrder:
         """Yield the tokens, if they are streamed, and finally the translation.
 
         It also yields the decode whose turn it is. If that is not over, nothing more can be read until it goes on; if
-        it is, a sentence has been read to its end.
+        it is, a sentence has been read to its end. It yields the passage if its next sentences have to be added first.
         """
         passage = self._target_text.passage
-        last = len(passage.sentences) - 1
-        for index, sentence in enumerate(passage.sentences):
-            yield from self._read_sentence(index, sentence, after=passage.after if index == last else "")
+        for index in count():
+            while not passage.is_whole and len(passage.sentences) <= index + 1:  # the last one is read with `after`
+                yield passage
+            if index >= len(passage.sentences):
+                break
+            is_last = index + 1 == len(passage.sentences)
+            yield from self._read_sentence(index, passage.sentences[index], after=passage.after if is_last else "")
         if not passage.sentences:
             yield from self._keep(0, passage.after)
         yield self._builder.build()

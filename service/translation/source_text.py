@@ -1,13 +1,13 @@
-"""A text, cut into sentences and tokenized once for all its targets."""
+"""A text, cut into sentences that are tokenized once for all its targets."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 
 import msgspec
 
 from service.text.glossary import Glossary
-from service.text.segmentation import Segmented, SplitSentences, segment
+from service.text.segmentation import Gap, SplitSentences, segment
 from service.text.span import Span
 from service.text.terms import SourceTerm
 from service.text.weaving import SourceInset
@@ -26,20 +26,22 @@ class SourceSentence(msgspec.Struct, frozen=True, eq=False, gc=False):
     def needs_alignment(self) -> bool:
         return bool(self.terms) or any(each.needs_attention for each in self.insets)
 
+    @property
+    def num_kept_characters(self) -> int:
+        """The number of characters of the translation that no model writes."""
+        return sum(len(each.inset.text) for each in self.insets) + sum(len(each.target) for each in self.terms)
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SourceText:
-    """A text in one language, as one checkpoint reads it."""
 
-    segmented: Segmented
-    sentences: list[SourceSentence]
+class SourcePart(msgspec.Struct, frozen=True, gc=False):
+    """A sentence of a text and the gap before it; at the end of the text only the gap, without a sentence."""
+
+    gap: Gap
+    sentence: SourceSentence | None
 
     @property
     def num_kept_characters(self) -> int:
         """The number of characters of the translation that no model writes."""
-        gaps = sum(len(gap.text) for gap in self.segmented.gaps)
-        insets = sum(len(each.inset.text) for sentence in self.sentences for each in sentence.insets)
-        return gaps + insets + sum(len(each.target) for sentence in self.sentences for each in sentence.terms)
+        return len(self.gap.text) + (self.sentence.num_kept_characters if self.sentence is not None else 0)
 
 
 class SourceReader:
@@ -61,14 +63,14 @@ class SourceReader:
         known: Sequence[Span] = (),
         glossary: Glossary | None = None,
         on_measured: Callable[[int], None] | None = None,
-        on_sentence: Callable[[int], None] | None = None,
-    ) -> SourceText:
+        on_part: Callable[[SourcePart], None],
+    ) -> None:
         """Cut a text into sentences of at most `max_pieces`. Its `known` spans are not language.
 
-        `on_measured` is called with the number of tokens of everything measured, including texts that are too long for
-        a sentence, and `on_sentence` with that of every sentence. Either may raise an exception to stop the work.
+        `on_part` is called with each sentence and with the end, and `on_measured` with the number of tokens of
+        everything measured, including texts that are too long for a sentence. Either may raise an exception to stop the
+        work.
         """
-        sentences: list[SourceSentence] = []
 
         def count_tokens(piece: str) -> int:
             num_tokens = len(self._piece_ids(piece))
@@ -76,10 +78,8 @@ class SourceReader:
                 on_measured(num_tokens)
             return num_tokens
 
-        def add(wording: Wording) -> None:
-            sentences.append(self._read_sentence(wording, glossary))
-            if on_sentence is not None:
-                on_sentence(len(sentences[-1].piece_ids))
+        def add(gap: Gap, wording: Wording) -> None:
+            on_part(SourcePart(gap, self._read_sentence(wording, glossary)))
 
         segmented = segment(
             text,
@@ -91,7 +91,7 @@ class SourceReader:
             lacking=self._model.tokenizer.alphabet.lacking,
             known=known,
         )
-        return SourceText(segmented, sentences)
+        on_part(SourcePart(segmented.gaps[-1], None))
 
     def _read(self, wording: Wording, glossary: Glossary | None) -> SourceSentence:
         words = wording.words

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from service.engine.engine import Engine
-from service.errors import UnsupportedOptionError
+from service.errors import ServiceError, UnsupportedOptionError
 from service.text.language_detector import DetectedLanguage, LanguageDetector
 from service.translation.active import ActiveTranslation
 from service.translation.observer import TranslationObserver
 from service.translation.preparation import Preparation
 from service.translation.prepared import PreparedTranslation
 from service.translation.request import TranslationRequest
+from service.translation.rest import Rest
 from service.translation.routing import Catalogue
 
 INLINE_CHARACTERS = 2_000
@@ -60,12 +61,18 @@ class Translator:
             request, self._catalogue, self._detector, self._engine, max_answer_bytes=self._max_answer_bytes
         )
         if self._is_small(request):
-            return preparation.run()
+            preparation.run()
+            return preparation.prepared
+        rest = Rest(cancel=preparation.cancel) if request.is_streamed else None
+        whole = asyncio.get_running_loop().run_in_executor(self._pool, preparation.run, rest)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, preparation.run)
+            await asyncio.wait([whole, rest.begun] if rest else [whole], return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             preparation.cancel()
             raise
+        if whole.done():
+            whole.result()
+        return preparation.prepared
 
     async def detect(self, texts: Sequence[str], *, model: str | None = None) -> list[list[DetectedLanguage]]:
         """The possible languages of every text, most probable first.
@@ -100,13 +107,18 @@ class Translator:
         request = prepared.request
         # First legs are streamed only if they include decodes that are part of the answer.
         is_streamed = request.is_streamed and any(decoded.is_read for decoded in prepared.passages.decoded)
-        subscription = self._engine.submit(
-            prepared.decodes,
-            client=client,
-            priority=request.priority,
-            is_streamed=is_streamed,
-            deadline=deadline,
-        )
+        try:
+            subscription = self._engine.submit(
+                prepared.decodes,
+                client=client,
+                priority=request.priority,
+                is_streamed=is_streamed,
+                deadline=deadline,
+            )
+        except ServiceError:
+            if prepared.rest is not None:
+                prepared.rest.close()
+            raise
         return ActiveTranslation(prepared, self._engine, subscription, self._observer)
 
     def close(self) -> None:

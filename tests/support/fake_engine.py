@@ -4,6 +4,7 @@ It has the interface of `service.engine.engine.Engine` that a submitter uses. Th
 best first.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -39,13 +40,18 @@ class FakeSubscription:
     """Whether each spec is cacheable, with the specs in the order of their keys."""
     running: dict[int, list[Event]] = field(default_factory=dict)
     linger_seconds: float | None = None
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def is_over(self) -> bool:
         return not self.running
 
     async def next(self) -> list[tuple[int, Event]]:
-        assert self.running, "nothing more can come"
+        if not self.running:
+            await self.woken.wait()
+        self.woken.clear()
+        if not self.running:
+            return []
         random = self.engine.random
         events: list[tuple[int, Event]] = []
         while not any(isinstance(event, Progress | Failed) for _, event in events):
@@ -56,6 +62,9 @@ class FakeSubscription:
                     del self.running[key]
         self.engine.num_events += len(events)
         return events
+
+    def wake(self) -> None:
+        self.woken.set()
 
     def close(self, *, linger_seconds: float = 0.0) -> None:
         self.linger_seconds = linger_seconds
@@ -77,6 +86,7 @@ class FakeEngine:
         self.failure = failure
         self.is_ready = True
         self.is_full = False
+        self.queue_tokens = 0
         self.num_prepared = 0
         self.num_events = 0
         self.subscriptions: list[FakeSubscription] = []

@@ -39,15 +39,15 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 def kill_when_starting(engine: Engine, *, times: int) -> None:
-    """Kill a worker each time that it reports that decodes got their rows, so many times."""
-    pass_on, left = engine.on_report, times
+    """Kill so many workers, each when it first reports that decodes got their rows."""
+    pass_on = engine.on_report
+    killed: set[int] = set()
 
     def on_report(worker: WorkerHandle, report: StepReport) -> None:
-        nonlocal left
         pass_on(worker, report)
-        if left and report.started:
-            left -= 1
-            assert worker.pid is not None
+        assert worker.pid is not None
+        if report.started and worker.pid not in killed and len(killed) < times:
+            killed.add(worker.pid)
             os.kill(worker.pid, signal.SIGKILL)
 
     engine.on_report = on_report  # type: ignore[method-assign]

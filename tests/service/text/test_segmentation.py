@@ -154,5 +154,5 @@ def test_each_sentence_is_announced_when_it_is_found_and_the_work_can_be_stopped
             raise TimeoutError
 
     with pytest.raises(TimeoutError):
-        segment("One. Two. Three.", language="en", on_sentence=stop_at_two)
+        segment("One. Two. Three.", language="en", on_sentence=lambda _, wording: stop_at_two(wording))
     assert found == ["One.", "Two."]
