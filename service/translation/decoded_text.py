@@ -8,7 +8,7 @@ from model.search.results import Hypothesis, Progress, Token
 from model.search.spec import DecodeSpec
 from model.tokenizers.detokenizer import IncrementalDetokenizer
 from service.text.weaving import Woven
-from service.translation.continuation import joined, next_spec, runs_on
+from service.translation.continuation import joined, loops, next_spec, runs_on
 from service.translation.results import TopToken
 from service.translation.routing import ServedModel
 
@@ -131,7 +131,8 @@ class DecodedText(msgspec.Struct, eq=False, gc=False):
         whole = tuple(joined(self.head, each) for each in hypotheses)
         if whole[0].finish_reason != "length" or not self.may_go_on:
             return whole
-        if runs_on(len(whole[0].token_ids), num_source_tokens=len(self.spec.source_ids)):
+        target_ids, source_ids = whole[0].token_ids, self.spec.source_ids
+        if runs_on(target_ids, source_ids) or (self.spec.repetition_guard and loops(target_ids, source_ids)):
             return tuple(each._replace(finish_reason="repetition") for each in whole)
         self.head = whole[0]
         return ()

@@ -78,6 +78,22 @@ async def test_a_translation_many_times_longer_than_its_source_ends_as_a_repetit
     assert len(running_on.engine.specs) <= 3
 
 
+@pytest.mark.parametrize(
+    ("source", "repetition_guard", "goes_on"),
+    [("a b c d e f g h i j", True, False), ("a b c d e f g h i j", False, True), ("ha " * 20, True, True)],
+)
+async def test_a_translation_repeats_itself_no_longer_than_its_source(
+    source: str, repetition_guard: bool, goes_on: bool
+) -> None:
+    def script(spec: DecodeSpec) -> list[list[int]]:
+        return [([FIRST, FIRST + 1] * LIMIT)[: spec.max_new_tokens]]
+
+    looping = Bench(FakeEngine(script), models=[replace(bundled_model(), max_new_tokens=LIMIT)])
+    (translation,) = await looping.plain(source, repetition_guard=repetition_guard)
+    assert translation.finish_reason == "repetition"
+    assert (len(looping.engine.specs) > 1) == goes_on
+
+
 async def test_a_forced_prefix_and_the_words_it_forces_go_on_side_by_side() -> None:
     both = bench(90)
     prefix = text_of(3)
