@@ -60,3 +60,19 @@ async def test_a_term_that_no_word_translates_is_named() -> None:
     (translation,) = await Bench(FakeEngine(no_words)).plain("A dog.", glossary=TERMS)
     assert translation.warnings == ["'Zorbel' may not be in its exact place"]
     assert "Zorbel" in translation.text
+
+
+async def test_terms_in_html_are_written_as_text_and_leave_its_tags_alone() -> None:
+    page = '<p>The <b>dog</b> saw <code>dog</code> today.</p><img alt="A dog">'
+    options: dict[str, Any] = {"format": "html", "glossary": Glossary({"dog": "R&D <x>"})}
+    (plain,) = await Bench().plain(page, **options)
+    for part, count in {
+        "R&amp;D &lt;x&gt;": 2,
+        "<code>dog</code>": 1,
+        "<b>": 1,
+        "</b>": 1,
+        "<img": 1,
+        "<x>": 0,
+    }.items():
+        assert plain.text.count(part) == count
+    assert joined_deltas(await Bench(FakeEngine(seed=2)).events(page, **options))[0, "de"] == plain.text
