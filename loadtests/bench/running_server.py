@@ -16,10 +16,10 @@ import psutil
 
 from loadtests.bench.loopback import HOST, free_port, wait_until
 from loadtests.bench.metrics_page import MetricsPage
+from loadtests.bench.server_process import FORK_SERVER_MODULE
 
 START_SECONDS = 300.0
 STOP_SECONDS = 60.0
-FORK_SERVER_MODULE = "service.engine.fork_server"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,9 @@ from typing import Any
 import psutil
 
 from loadtests.bench.loopback import TIME_LIMIT_SECONDS, free_port, wait_until
+from loadtests.bench.server_process import has_ended
 from model.transformer.compute_types import ISA_VARIABLE
-from tests.support.server import RunningServer, has_ended
+from tests.support.server import RunningServer
 
 ROOT = Path(__file__).parent.parent.parent
 REPLICA = "ray::ServeReplica:default:CheckpointHost"

@@ -11,11 +11,11 @@ import pytest
 from httpx_sse import aconnect_sse
 
 from loadtests.bench.loopback import wait_until
+from loadtests.bench.server_process import has_ended
 from tests.deploy.ray_cluster import RunningCluster, running_cluster
 from tests.support.checkpoints import random_marian
 from tests.support.client import deltas, is_whole, raw_request, read_events, request_body
 from tests.support.oracle import Oracle, sentences
-from tests.support.server import has_ended
 
 PAIRS = (("en", "de"), ("de", "en"))
 THIRD = ("fr", "en")

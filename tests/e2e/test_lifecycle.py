@@ -15,9 +15,10 @@ import psutil
 import pytest
 
 from loadtests.bench.loopback import HOST, free_port, wait_until
+from loadtests.bench.server_process import has_ended
 from tests.support.client import NO_STORE, deltas, is_whole, request_body, translate, translate_all
 from tests.support.oracle import sentences
-from tests.support.server import ONE_ROW, RunningServer, has_ended, starting_server
+from tests.support.server import ONE_ROW, RunningServer, starting_server
 from tests.support.server_guard import ServerGuard
 from tests.support.server_starter import ServerStarter
 

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
-from tests.support.event_loop_watch import EventLoopWatch, watched_event_loop
+from loadtests.bench.event_loop_watch import EventLoopWatch, watched_event_loop
 from tests.support.server import RunningServer
 
 IDLE_SECONDS = 10.0
