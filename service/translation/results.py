@@ -1,7 +1,7 @@
 """The parts of an answer, as the HTTP contract names them; absent fields are omitted from the JSON."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -52,8 +52,10 @@ class HypothesisText(msgspec.Struct, frozen=True, gc=False):
     score: float
 
 
-NullableText = Annotated[str, msgspec.Meta(extra_json_schema={"type": ["string", "null"]})]
-"""Only the native API sends null, for a text that is null."""
+if TYPE_CHECKING:
+    NullableText = str
+else:  # OpenAPI's type: only the native API sends null, for a text that is null
+    NullableText = str | None
 
 
 class Translation(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):

@@ -137,6 +137,11 @@ def test_every_status_but_200_is_a_problem(document: dict[str, Any], method: str
             assert ("Retry-After" in response["headers"]) == (status in ("429", "503"))
 
 
+def test_a_text_of_a_translation_may_be_null(document: dict[str, Any]):
+    text = document["components"]["schemas"]["Translation"]["properties"]["text"]
+    assert text == {"anyOf": [{"type": "string"}, {"type": "null"}]}
+
+
 def test_streams_are_described_as_such(document: dict[str, Any]):
     content = {path: document["paths"][path] for path in (TRANSLATE, STREAM)}
     assert set(content[TRANSLATE]["post"]["responses"]["200"]["content"]) == {"application/json", "text/event-stream"}
