@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 from starlette.types import Scope
 
 from service import errors
@@ -135,7 +136,7 @@ def install_error_handlers(app: Starlette) -> None:
         assert isinstance(error, HTTPException)
         headers = dict(error.headers or {})
         if "Allow" in headers:
-            headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
+            headers["Allow"] = ", ".join(sorted(_methods(request)))
         return refuse(request.scope, error.status_code, error.detail, headers)
 
     app.add_exception_handler(errors.ServiceError, on_error)
@@ -143,6 +144,17 @@ def install_error_handlers(app: Starlette) -> None:
     app.add_exception_handler(HTTPException, on_http_error)
     # Starlette itself would install a handler of any exception outside all middleware.
     app.add_middleware(ServerErrorMiddleware, handler=on_error)
+
+
+def _methods(request: Request) -> set[str]:
+    """The methods of the path. Starlette's own `Allow` has those of the path's first route only."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    return {
+        method
+        for route in routes
+        if route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }
 
 
 def answer_error(scope: Scope, error: Exception) -> Response:

@@ -152,6 +152,11 @@ async def test_a_wrong_method_is_a_problem(scripted: ScriptedApp, method: str, p
     assert answer.json["type"] == "urn:kakehashi:problem:method-not-allowed"
 
 
+async def test_allow_has_the_methods_of_all_routes_of_a_path(scripted: ScriptedApp):
+    answers = [await call(scripted.app, "PUT", path) for path in ("/v2/usage", "/v2/glossaries/7", "/")]
+    assert [each.headers["allow"] for each in answers] == ["GET, HEAD, POST", "DELETE, GET, HEAD", "GET, HEAD, POST"]
+
+
 @pytest.mark.parametrize("path", ["/nowhere", "/v1", "/v1/translation", "/v1/translations/stream/x", "/%00"])
 async def test_an_unknown_path_is_a_problem(scripted: ScriptedApp, path: str):
     answer = await call(scripted.app, "GET", path)
