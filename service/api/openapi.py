@@ -171,7 +171,8 @@ def _answer(operation: Operation) -> dict[str, Any]:
         (schema,), _ = msgspec.json.schema_components([operation.answer], ref_template=SCHEMAS + "{name}")
         content[JSON] = {"schema": schema}
     if operation.stream:
-        content["text/event-stream"] = {"schema": {"type": "string", "description": operation.stream}}
+        # Without a type: before OpenAPI 3.2, tools disagree on whether the schema is an event's or the whole stream's.
+        content["text/event-stream"] = {"schema": {"description": operation.stream}}
     if operation.media_type is not None:
         content[operation.media_type] = {"schema": {"type": "string"}}
     described = {"description": HTTPStatus(operation.status).phrase, "headers": _headers(operation.status)}
