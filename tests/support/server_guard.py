@@ -56,7 +56,7 @@ class ServerGuard:
     def watch(self, server: RunningServer) -> None:
         """Watch a server that is ready."""
         if server not in self._watches:
-            self._watches[server] = self._stack.enter_context(watched_event_loop(server.port))
+            self._watches[server] = self._stack.enter_context(watched_event_loop(server.port, pid=server.process.pid))
 
     def check_idle(self) -> None:
         for server in self._watches:
