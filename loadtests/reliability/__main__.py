@@ -1,0 +1,27 @@
+"""Put a server to the test: python -m loadtests.reliability fuzz [--help].
+
+`fuzz` sends requests that nobody should send, to a server of its own. Exits with 1 if a promise was broken.
+"""
+
+import argparse
+import sys
+
+from loadtests.reliability import fuzz
+
+TRIALS = {"fuzz": fuzz}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = parser.add_subparsers(dest="trial", required=True)
+    for name, trial in TRIALS.items():
+        described = names.add_parser(
+            name, description=trial.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        trial.add_arguments(described)
+    chosen = parser.parse_args()
+    return 0 if TRIALS[chosen.trial].run(chosen) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,23 @@
+"""A server keeps its promises under bad requests."""
+
+from loadtests.reliability.fuzz import FuzzPlan, run_fuzz
+from loadtests.reliability.trial import Tolerance
+
+ON_A_BUSY_MACHINE = Tolerance(max_standstill_seconds=1.0, max_slowdown=None)
+SHORT_PHASES = ("examples", "fuzzing", "stateful")
+"""Without `coverage`, whose number of cases has no limit; `make fuzz` runs it."""
+
+
+def test_bad_requests_get_documented_answers_and_leave_nothing() -> None:
+    plan = FuzzPlan(
+        num_cases=400,
+        num_warm_up_cases=100,
+        max_examples=3,
+        seed=2,
+        phases=SHORT_PHASES,
+        tolerance=ON_A_BUSY_MACHINE,
+    )
+    report = run_fuzz(plan)
+    assert report.faults == [], str(report)
+    assert report.schema.num_cases > 50
+    assert report.raw.num_cases > 100
