@@ -1,14 +1,15 @@
-"""Put a server to the test: python -m loadtests.reliability fuzz [--help].
+"""Put a server to the test: python -m loadtests.reliability chaos | fuzz [--help].
 
-`fuzz` sends requests that nobody should send, to a server of its own. Exits with 1 if a promise was broken.
+`chaos` kills and stops processes under clients of all kinds, and `fuzz` sends requests that nobody should send. Each
+starts a server of its own. Exits with 1 if a promise was broken.
 """
 
 import argparse
 import sys
 
-from loadtests.reliability import fuzz
+from loadtests.reliability import chaos, fuzz
 
-TRIALS = {"fuzz": fuzz}
+TRIALS = {"chaos": chaos, "fuzz": fuzz}
 
 
 def main() -> int:
