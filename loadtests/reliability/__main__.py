@@ -1,15 +1,15 @@
-"""Put a server to the test: python -m loadtests.reliability chaos | fuzz [--help].
+"""Put a server to the test: python -m loadtests.reliability chaos | fuzz | soak [--help].
 
-`chaos` kills and stops processes under clients of all kinds, and `fuzz` sends requests that nobody should send. Each
-starts a server of its own. Exits with 1 if a promise was broken.
+`chaos` kills and stops processes under clients of all kinds, `fuzz` sends requests that nobody should send, and `soak`
+holds a server at 80 % of its capacity. Each starts a server of its own. Exits with 1 if a promise was broken.
 """
 
 import argparse
 import sys
 
-from loadtests.reliability import chaos, fuzz
+from loadtests.reliability import chaos, fuzz, soak
 
-TRIALS = {"chaos": chaos, "fuzz": fuzz}
+TRIALS = {"chaos": chaos, "fuzz": fuzz, "soak": soak}
 
 
 def main() -> int:

@@ -1,0 +1,181 @@
+"""A server at 80 % of its capacity for long: python -m loadtests.reliability soak --minutes 30.
+
+1. A closed loop measures the capacity, and warms everything up.
+2. An open loop sends that share of it, with Poisson arrivals. Every few seconds the memory of each process is read.
+3. Afterwards the server is idle with as many descriptors as before. The memory of no process has a slope that is surely
+   above zero and would make up 1 % of it over the run, and the p99 of the last sixth of the time, five minutes of
+   thirty, is at most 1.2 times that of the first.
+
+The standard errors take the measurements as independent; memory that moves in steps makes them too small.
+"""
+
+import argparse
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Event, Thread
+
+import psutil
+
+from loadtests.bench.arrivals import poisson_arrivals
+from loadtests.bench.latency import RequestResult, percentile
+from loadtests.bench.lean_client import LeanClient, http_request
+from loadtests.bench.load import closed_loop, open_loop
+from loadtests.bench.loopback import HOST
+from loadtests.bench.machine import Machine
+from loadtests.bench.server_process import ServerProcess
+from loadtests.bench.source_lines import SOURCES, repeated_source_lines
+from loadtests.reliability.http_requests import TRANSLATE
+from loadtests.reliability.trend import Trend
+from loadtests.reliability.vitals import MIB, Vitals, resident_bytes
+from model.evaluation.markdown import markdown_table
+
+SHARE = 0.8
+NUM_CLIENTS = 32
+REQUEST_SECONDS = 120.0
+EDGE_SHARE = 1 / 6
+MAX_P99_RATIO = 1.2
+MAX_GROWTH_SHARE = 0.01
+HOUR_SECONDS = 3600
+NUM_SAMPLES = 200
+SETTINGS = {"CACHE_BYTES": 0, "LOG_LEVEL": "warning"}
+
+
+@dataclass(slots=True)
+class MemoryCurve:
+    name: str
+    seconds: list[float] = field(default_factory=list)
+    sizes: list[float] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class SoakReport:
+    minutes: float
+    capacity: float
+    """Requests a second."""
+    answers: list[RequestResult]
+    curves: list[MemoryCurve]
+    before: Vitals
+    after: Vitals
+
+    @property
+    def p99_seconds(self) -> tuple[float, float]:
+        """Of the first and of the last requests."""
+        num_edge = max(1, int(len(self.answers) * EDGE_SHARE))
+        first, last = self.answers[:num_edge], self.answers[-num_edge:]
+        return _p99(first), _p99(last)
+
+    def faults(self) -> list[str]:
+        first, last = self.p99_seconds
+        failed = sum(not answer.is_ok for answer in self.answers)
+        found = [f"{failed} requests failed"] if failed else []
+        if last > first * MAX_P99_RATIO:
+            found.append(f"the p99 went from {first * 1000:.0f} to {last * 1000:.0f} ms")
+        if self.after.num_descriptors > self.before.num_descriptors:
+            found.append(f"{self.after.num_descriptors - self.before.num_descriptors} descriptors were left behind")
+        for curve in self.curves:
+            growth = Trend.of(curve.seconds, curve.sizes).sure_growth(self.minutes * 60)
+            if growth > MAX_GROWTH_SHARE:
+                found.append(f"{curve.name} grew by {growth:.1%}")
+        return found
+
+    def __str__(self) -> str:
+        first, last = self.p99_seconds
+        return "\n\n".join(
+            [
+                f"{self.minutes:g} min at {SHARE:.0%} of {self.capacity:.0f} requests/s; {Machine.read()}",
+                f"{len(self.answers)} requests, p99 {first * 1000:.0f} ms at first and {last * 1000:.0f} ms at last.",
+                markdown_table(
+                    ["process", "MiB", "slope, MiB/h", "its standard error"], [_row(curve) for curve in self.curves]
+                ),
+                f"Before: {self.before}.\n\nAfter: {self.after}.",
+                f"Broken promises: {len(self.faults())}." + "".join(f"\n- {fault}" for fault in self.faults()),
+            ]
+        )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--capacity-seconds", type=float, default=30.0, help="duration of the measurement before it")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the arrivals")
+
+
+def run(arguments: argparse.Namespace) -> bool:
+    """Print the report. Returns whether every promise was kept."""
+    report = run_soak(minutes=arguments.minutes, capacity_seconds=arguments.capacity_seconds, seed=arguments.seed)
+    print(report)
+    return not report.faults()
+
+
+def run_soak(*, minutes: float, capacity_seconds: float, seed: int) -> SoakReport:
+    requests = [http_request(TRANSLATE, line.body(stream=False)) for line in repeated_source_lines(SOURCES, 250)]
+    with TemporaryDirectory(prefix="soak-") as name, ServerProcess.start(Path(name), SETTINGS) as server:
+        server.wait_ready()
+        capacity = asyncio.run(_measure_capacity(server.port, requests, capacity_seconds))
+        server.wait_idle()
+        before = Vitals.read(server)
+        sampler = _Sampler(server.processes(), every_seconds=minutes * 60 / NUM_SAMPLES)
+        sampler.start()
+        arrivals = poisson_arrivals(rate=SHARE * capacity, seconds=minutes * 60, seed=seed)
+        answers = asyncio.run(_hold(server.port, requests, arrivals))
+        curves = sampler.stop()
+        server.wait_idle()
+        return SoakReport(minutes, capacity, answers, curves, before, Vitals.read(server))
+
+
+class _Sampler:
+    """Reads the memory of the processes in a thread."""
+
+    def __init__(self, processes: Sequence[psutil.Process], *, every_seconds: float) -> None:
+        self._every_seconds = every_seconds
+        self._curves = {
+            process: MemoryCurve("service process" if index == 0 else f"process {index}")
+            for index, process in enumerate(processes)
+        }
+        self._is_over = Event()
+        self._thread = Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> list[MemoryCurve]:
+        self._is_over.set()
+        self._thread.join()
+        return list(self._curves.values())
+
+    def _run(self) -> None:
+        while not self._is_over.wait(self._every_seconds):
+            for process, curve in self._curves.items():
+                curve.seconds.append(time.monotonic())
+                curve.sizes.append(resident_bytes(process))
+
+
+async def _measure_capacity(port: int, requests: Sequence[bytes], seconds: float) -> float:
+    """Rounds over all requests for this time. Returns the requests a second of the last round."""
+    client = LeanClient(HOST, port, timeout_seconds=REQUEST_SECONDS)
+    began, rate = time.monotonic(), 0.0
+    while time.monotonic() - began < seconds:
+        load = await closed_loop(client, requests, num_clients=NUM_CLIENTS, stream=False)
+        rate = len(load.answers) / load.seconds
+    client.close()
+    return rate
+
+
+async def _hold(port: int, requests: Sequence[bytes], arrivals: Sequence[float]) -> list[RequestResult]:
+    client = LeanClient(HOST, port, timeout_seconds=REQUEST_SECONDS)
+    load = await open_loop(client, requests, arrivals, stream=False)
+    client.close()
+    return load.answers
+
+
+def _p99(answers: Sequence[RequestResult]) -> float:
+    return percentile([answer.seconds for answer in answers if answer.is_ok], 99)
+
+
+def _row(curve: MemoryCurve) -> list[str]:
+    trend = Trend.of(curve.seconds, curve.sizes)
+    hourly = HOUR_SECONDS / MIB
+    return [curve.name, f"{trend.level / MIB:.1f}", f"{trend.slope * hourly:.2f}", f"{trend.error * hourly:.2f}"]
