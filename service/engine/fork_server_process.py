@@ -52,12 +52,19 @@ class ForkServerProcess:
     def pid(self) -> int | None:
         return None if self._process is None else self._process.pid
 
+    @property
+    def has_died(self) -> bool:
+        """Whether it has ended by itself, since nobody needs it while all workers run."""
+        return self._process is not None and self._process.returncode is not None
+
     async def fork(self, channel: socket.socket, entry_log: EntryLog) -> Forked | None:
         """Fork a worker that serves `channel` and writes `entry_log`. Returns None if the channel has closed meanwhile.
 
         Raises WorkerStartError if the fork server ends or does not answer.
         """
         async with self._lock:
+            if self.has_died:
+                await self._close()
             control = self._control or await self._start()
             try:
                 return await self._request(control, [channel.fileno(), entry_log.fileno()])

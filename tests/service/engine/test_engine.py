@@ -135,6 +135,19 @@ async def test_a_fork_server_that_does_not_answer_is_replaced(directory: Path, e
         assert await drained(submit(engine, SOURCES[0])) == [expected[0]]
 
 
+async def test_the_death_of_a_fork_server_costs_no_start_of_a_worker(directory: Path, expected: list[list[int]]):
+    fork_server, log = ForkServerProcess(), EngineLog()
+    async with running_engine(directory, fork_server, log=log) as engine:
+        assert fork_server.pid is not None
+        os.kill(fork_server.pid, signal.SIGKILL)
+        await until(lambda: fork_server.has_died)
+        (pid,) = worker_pids(engine)
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: worker_pids(engine) not in ([], [pid]) and engine.is_ready)
+        assert log.restarted == ["0"]
+        assert await drained(submit(engine, SOURCES[0])) == [expected[0]]
+
+
 async def test_a_deadline_cancels_the_work_of_a_reader_that_stands_still(running):
     async with running() as engine:
         subscription = submit(engine, *SOURCES, deadline=asyncio.get_running_loop().time() + 0.05)
