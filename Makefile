@@ -9,7 +9,7 @@ LOCK := deploy/docker/requirements.txt
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test tools lint format docs picture hooks ci bench load lock audit clean
+.PHONY: help install serve test tools lint format docs picture hooks ci bench load chaos fuzz soak lock audit clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -61,6 +61,16 @@ bench: install tools ## run all benchmarks
 # LOAD_HOST, LOAD_SECONDS, LOAD_CLASS, LOAD_SHAPE and the like choose; docs/benchmarking.md has them all.
 load: install ## run the load test, against LOAD_HOST or a server of its own
 	$(BIN)/python -m loadtests.locust.run $(LOAD_FLAGS)
+
+# TRIAL_FLAGS: --seconds, --seed and the like; docs/reliability.md explains the reports.
+chaos: install tools ## kill and stop processes under clients of all kinds, for 3 minutes
+	$(BIN)/python -m loadtests.reliability chaos $(TRIAL_FLAGS)
+
+fuzz: install ## send 10,000 requests that nobody should send
+	$(BIN)/python -m loadtests.reliability fuzz $(TRIAL_FLAGS)
+
+soak: install ## hold a server at 80 % of its capacity for 30 minutes
+	$(BIN)/python -m loadtests.reliability soak $(TRIAL_FLAGS)
 
 # torch is left out, because its builds differ by target; the hashes are those of all platforms. No address of an index
 # gets into the file, whatever pip's configuration is.
