@@ -5,6 +5,7 @@ import importlib.metadata
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -348,6 +349,8 @@ def _identity(model: ServedModel, info: CheckpointInfo) -> EncoderIdentity:
 
 def _worker_specs(settings: Settings, models: Sequence[ServedModel], *, needs_fingerprint: bool) -> list[WorkerSpec]:
     checkpoints = [_checkpoint_spec(model) for model in models]
+    placements = _placements(settings)
+    num_workers = Counter(placement.device for placement in placements)
     return [
         WorkerSpec(
             checkpoints=checkpoints,
@@ -358,11 +361,12 @@ def _worker_specs(settings: Settings, models: Sequence[ServedModel], *, needs_fi
             max_encode_tokens=settings.max_encode_tokens,
             max_bulk_wait_seconds=settings.max_bulk_wait_seconds,
             needs_fingerprint=needs_fingerprint,
+            gpu_memory_fraction=settings.gpu_memory_fraction / num_workers[placement.device],
             log_format=settings.log_format,
             log_level=settings.log_level,
             isa=settings.isa,
         )
-        for placement in _placements(settings)
+        for placement in placements
     ]
 
 

@@ -104,7 +104,16 @@ class Settings(BaseModel):
         "auto", description="torch threads in a worker; auto: the cores shared out evenly"
     )
     max_rows: Auto | PositiveInt = Field(
-        "auto", description="rows in the running batch of a worker; auto: 64, or what 1 GiB of KV caches holds"
+        "auto",
+        description="rows in the running batch of a worker; auto: up to 64 on a CPU, in 1 GiB of KV caches, and up to "
+        "1,024 on a GPU",
+    )
+    gpu_memory_fraction: float = Field(
+        0.8,
+        gt=0,
+        lt=1,
+        description="share of a GPU's memory, as it is free after loading, for KV caches; several workers on one GPU "
+        "divide it",
     )
     max_queue_tokens: PositiveInt = Field(
         100_000,

@@ -6,11 +6,12 @@
 A decode has `beam_size` rows. Running rows always fill slots 0..n-1 of the caches, so that a step works on a view of
 them: new rows take the slots from n on, and when rows leave, the last rows move into the gaps. The state of a row
 (last token, position, source length) is a column of one host tensor. A step is therefore a fixed number of batched
-operations for any number of rows, and one copy back from the device.
+operations for any number of rows, and one copy back from the device. On a GPU the state is there too, greedy turns are
+replayed, and the host reads each turn while the next one runs.
 Shapes: B rows, S source tokens, D model size.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from types import MappingProxyType
 from typing import NamedTuple
@@ -20,7 +21,10 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from model.checkpoint.config import Checkpoint
-from model.decoding.cuda_graphs import GraphedStep, cuda_graphs
+from model.cuda.device import device_runtime, step_kernels
+from model.cuda.kernels import StepRules
+from model.cuda.runtime import Runtime
+from model.cuda.step import MAX_STEPS, DeviceStep
 from model.decoding.length_groups import length_groups
 from model.search.beam_search import BeamSearch
 from model.search.results import Progress
@@ -30,11 +34,15 @@ from model.transformer.attention import CrossWeights
 from model.transformer.compute_types import EncoderDtype
 from model.transformer.kv_cache import KVCache, RowMove, RowsOfSource
 from model.transformer.transformer import Transformer
+from model.transformer.upload import upload
 
 ALIGNMENT_LAYER = -1
 """The last decoder layer provides the alignments."""
 MAX_AUTO_ROWS = 64
-"""More rows make a step longer without making tokens cheaper."""
+"""On a CPU, more rows make a step longer without making tokens cheaper."""
+MAX_AUTO_ROWS_ON_CUDA = 1024
+MAX_TOKENS_AHEAD = 32
+TOKENS_AHEAD_ON_CUDA = 8
 
 ENCODER_DTYPES: Mapping[torch.dtype, EncoderDtype] = MappingProxyType(
     {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
@@ -55,6 +63,16 @@ class EncodedSources(NamedTuple):
     """Padding computed beside the sources' own tokens; always 0 with our own kernels."""
 
 
+class Turn(NamedTuple):
+    """Greedy steps that were started on a device."""
+
+    rows: list[Running]
+    """The decodes by slot, as they were then."""
+    num_steps: int
+    read: Callable[[], tuple[Tensor, Tensor]]
+    """Wait for token ids and log-probabilities, [steps, B] each."""
+
+
 class DecodingBatch:
     def __init__(
         self,
@@ -64,8 +82,9 @@ class DecodingBatch:
         max_rows: int,
         max_source_tokens: int,
         max_target_tokens: int,
+        runtime: Runtime | None = None,
     ) -> None:
-        """`max_target_tokens` includes the decoder prompt."""
+        """`max_target_tokens` includes the decoder prompt. `runtime` replays steps; by default on CUDA alone."""
         self._transformer = transformer
         self._config = checkpoint.config
         self._device = device = transformer.device
@@ -82,22 +101,43 @@ class DecodingBatch:
         self._running: dict[int, Running] = {}
         self._rows: list[Running] = []
         """The running decodes by slot."""
-        self._state = torch.zeros((3, max_rows), dtype=torch.int64, pin_memory=device.type == "cuda")
+        self._state = torch.zeros((3, max_rows), dtype=torch.int64)
         """By slot: the last token, which is not in the cache yet, its position, and the length of the source."""
-        self._graphed = GraphedStep(transformer, self._cache, cuda_graphs()) if device.type == "cuda" else None
+        self._runtime = runtime or device_runtime(device)
+        self._device_step = None if self._runtime is None else self._make_device_step(self._runtime, checkpoint)
+        self._turn: Turn | None = None
+        """The turn that runs on the device, to be read after the next one has been started."""
 
     @staticmethod
     def choose_max_rows(
         transformer: Transformer, *, max_source_tokens: int, max_target_tokens: int, kv_bytes: int
     ) -> int:
-        """The number of rows whose caches fit into `kv_bytes`, but at least 1 and at most `MAX_AUTO_ROWS`."""
+        """The number of rows whose caches fit into `kv_bytes`: at least 1, and at most as many as pay on the device."""
         bytes_per_row = KVCache.bytes_per_row(
             transformer.config,
             max_target_tokens=max_target_tokens,
             max_source_tokens=max_source_tokens,
             dtype=transformer.kv_dtype,
         )
-        return max(1, min(MAX_AUTO_ROWS, kv_bytes // bytes_per_row))
+        most = MAX_AUTO_ROWS_ON_CUDA if transformer.device.type == "cuda" else MAX_AUTO_ROWS
+        return max(1, min(most, kv_bytes // bytes_per_row))
+
+    def _make_device_step(self, runtime: Runtime, checkpoint: Checkpoint) -> DeviceStep:
+        greedy = self._search.greedy_rules([])
+        rules = StepRules.of(
+            greedy.forbidden,
+            greedy.forbidden_if_short,
+            vocab_size=self._config.decoder_vocab_size,
+            min_length=checkpoint.generation.min_length,
+        )
+        kernels = step_kernels(self._device)
+        return DeviceStep(self._transformer, self._cache, rules, kernels=kernels, runtime=runtime)
+
+    @torch.inference_mode()
+    def record_steps(self) -> None:
+        """Record the steps of all numbers of rows, where steps are replayed; otherwise it happens on first use."""
+        if self._device_step is not None:
+            self._device_step.record_all()
 
     @property
     def num_rows(self) -> int:
@@ -110,6 +150,20 @@ class DecodingBatch:
     @property
     def num_free_rows(self) -> int:
         return self.max_rows - self.num_rows
+
+    @property
+    def runs_behind(self) -> bool:
+        """Whether the host reads a turn while a device runs the next one."""
+        return self._device_step is not None
+
+    @property
+    def num_tokens_ahead(self) -> int:
+        """How many tokens of a row are worth decoding at once.
+
+        Our kernels stop as rows end. A GPU does not, but needs several: the host's work on a turn is to be done by the
+        end of the next one.
+        """
+        return TOKENS_AHEAD_ON_CUDA if self.runs_behind else MAX_TOKENS_AHEAD
 
     @property
     def kv_bytes(self) -> int:
@@ -142,13 +196,21 @@ class DecodingBatch:
                 encoded[index] = row[: len(sources[index])].clone()
         return EncodedSources([encoded[index] for index in range(len(sources))], num_padding_tokens)
 
-    @staticmethod
-    def encoder_output_bytes(encoder_hidden_states: Tensor) -> bytes:
-        """An encoder output [S, D] as bytes, for the encoder cache."""
-        return bytes(encoder_hidden_states.cpu().contiguous().view(torch.uint8).numpy().data)
+    @torch.inference_mode()
+    def fetch_encoder_outputs(self, encoder_hidden_states: Sequence[Tensor]) -> Callable[[], list[bytes]]:
+        """Start copying encoder outputs [S, D] to the host, all at once.
+
+        The returned function waits for the copy and returns the bytes of each, for the encoder cache.
+        """
+        lengths = [len(each) for each in encoder_hidden_states]
+        together = torch.cat(list(encoder_hidden_states))
+        fetched: Callable[[], Tensor] = lambda: together  # noqa: E731
+        if self._runtime is not None:
+            fetched = self._runtime.fetch(together)
+        return lambda: [bytes(each.view(torch.uint8).numpy().data) for each in torch.split(fetched(), lengths)]
 
     def encoder_output_tensor(self, data: bytes, num_tokens: int) -> Tensor:
-        """The inverse of `encoder_output_bytes`: [S, D], S being `num_tokens`. Raises ValueError for another size."""
+        """The inverse of `fetch_encoder_outputs`: [S, D], S being `num_tokens`. Raises ValueError for another size."""
         shape, dtype = (num_tokens, self._config.d_model), self._transformer.encoder_dtype
         num_bytes = shape[0] * shape[1] * dtype.itemsize
         if len(data) != num_bytes:
@@ -211,6 +273,8 @@ class DecodingBatch:
             state = (spec.decoder_prompt[-1], len(spec.decoder_prompt) - 1, len(spec.source_ids))
             states += [state] * spec.beam_size
         self._state[:, start:stop] = torch.tensor(states).T
+        if self._device_step is not None:
+            self._device_step.write(start, self._state[:, start:stop])
         sources = {new.spec.source_ids: new.encoder_hidden_states for new in decodes}
         index_of = {source_ids: index for index, source_ids in enumerate(sources)}
         rows = [RowsOfSource(index_of[new.spec.source_ids], new.spec.beam_size) for new in decodes]
@@ -257,12 +321,22 @@ class DecodingBatch:
     def step(self, *, max_tokens: int = 1, max_ended: int | None = None) -> list[Progress]:
         """Decode a token for every row and free the rows of finished decodes. Returns progress of every decode.
 
-        Where our kernels can run ahead, which takes plain greedy search in all rows, up to `max_tokens` tokens are
-        decoded at once, or fewer, until `max_ended` rows have ended (all, by default). They are the same tokens. After
-        an exception the state of the running decodes is undefined: remove them.
+        Where our kernels or a GPU can run ahead, which takes plain greedy search in all rows, up to `max_tokens`
+        tokens are decoded at once, or fewer by our kernels, until `max_ended` rows have ended (all, by default). They
+        are the same tokens. A GPU works on the next ones meanwhile: the progress is that of the call before, at first
+        none. After an exception the state of the running decodes is undefined: remove them.
         """
         if not self._rows:
             return []
+        if self._device_step is not None:
+            in_flight = 0 if self._turn is None else self._turn.num_steps
+            num_steps = (
+                self._search.num_plain_steps(self._rows, most=in_flight + min(max_tokens, MAX_STEPS)) - in_flight
+            )
+            if num_steps > 0:
+                return self._start_turn(self._device_step, num_steps)
+            if self._turn is not None:  # the host catches up, since this step needs what it knows
+                return self._read_turn(None)
         if self._transformer.decodes_ahead:
             num_steps = self._search.num_plain_steps(self._rows, most=max_tokens)
             if num_steps:
@@ -272,8 +346,8 @@ class DecodingBatch:
         sizes = {"self_tokens": int(positions.max()) + 1, "source_tokens": int(source_lengths.max())}
         aligned = aligned_slots(self._rows)
         weights = CrossWeights(ALIGNMENT_LAYER, self._to_device(torch.tensor(aligned))) if aligned else None
-        if self._graphed is not None and weights is None:
-            logits = self._graphed(state, **sizes)
+        if self._device_step is not None and weights is None:
+            logits = self._device_step.logits(self.num_rows)
         else:
             token_ids, places, lengths = self._to_device(state)
             view = self._cache.view(0, self.num_rows, **sizes)
@@ -287,8 +361,31 @@ class DecodingBatch:
             [copy.source for copy in step.copies],
             self_tokens=sizes["self_tokens"],
         )
+        if self._device_step is not None:
+            self._device_step.write(0, state)
         self._release(step.progress)
         return step.progress
+
+    def _start_turn(self, device_step: DeviceStep, num_steps: int) -> list[Progress]:
+        turn = Turn(list(self._rows), num_steps, device_step.start_turn(self.num_rows, num_steps))
+        self._state[1, : self.num_rows] += num_steps
+        return self._read_turn(turn)
+
+    def _read_turn(self, next_turn: Turn | None) -> list[Progress]:
+        """Read the turn that was started before `next_turn`, if there is one."""
+        turn, self._turn = self._turn, next_turn
+        if turn is None:
+            return []
+        chosen, logprobs = turn.read()
+        progress: list[Progress] = []
+        for running, row_ids, row_logprobs in zip(turn.rows, chosen.T.tolist(), logprobs.T.tolist(), strict=True):
+            if self._running.get(running.decode_id) is not running:
+                continue  # it has left, and what its row computed since is dropped
+            assert not isinstance(running, BeamSearch), "beams take single steps"
+            self._state[0, running.slot] = row_ids[-1]
+            progress.append(self._search.advance_ahead(running, row_ids, row_logprobs))
+        self._release(progress)
+        return progress
 
     def _step_ahead(self, num_steps: int, *, max_ended: int) -> list[Progress]:
         token_ids, positions, source_lengths = self._state[:, : self.num_rows]
@@ -343,9 +440,11 @@ class DecodingBatch:
         del self._rows[num_left:]
         self._cache.move(moves)
         self._search.move(sources, targets)
+        if self._device_step is not None and moves:
+            self._device_step.move(sources, targets)
 
     def _to_device(self, tensor: Tensor) -> Tensor:
-        return tensor.to(self._device, non_blocking=True)
+        return upload(tensor, self._device)
 
 
 def _num_rows(decodes: Iterable[NewDecode]) -> int:

@@ -8,9 +8,6 @@ from model.search.results import Hypothesis, Progress
 from model.search.spec import DecodeSpec
 from model.transformer.transformer import Transformer
 
-MAX_TOKENS_AT_ONCE = 32
-"""Tokens of a row to decode at once."""
-
 
 def generate(
     transformer: Transformer,
@@ -56,7 +53,7 @@ def generate(
             ]
         )
         step = batch.step(
-            max_tokens=MAX_TOKENS_AT_ONCE if on_step is None else 1,
+            max_tokens=batch.num_tokens_ahead if on_step is None else 1,
             max_ended=max(1, num_entering - batch.num_free_rows) if waiting else None,
         )
         for progress in step:

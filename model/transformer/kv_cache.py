@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from model.checkpoint.config import ModelConfig
+from model.transformer.upload import upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,7 @@ class KVCache:
         source_of = self.begin(start, decodes)
         slots, sources = list(source_of), list(source_of.values())
         if sources != list(range(num_sources)):
-            cross_kv = cross_kv.index_select(1, torch.tensor(sources, device=cross_kv.device))
+            cross_kv = cross_kv.index_select(1, upload(torch.tensor(sources), cross_kv.device))
         cross = self._cross_kv.narrow(2, 0, num_tokens)
         if slots == list(range(start, start + len(slots))):
             cross.narrow(1, start, len(slots)).copy_(cross_kv)
@@ -182,6 +183,9 @@ class KVCache:
         """Move rows to free slots. No slot is both a source and a target."""
         if not moves:
             return
+        if self._indirection is None:
+            self._move_all(moves)
+            return
         slots, cross_slots = list(range(self.max_rows)), self._cross_slots.tolist()
         for source, target, self_tokens, source_tokens in moves:
             slots[source] = target
@@ -195,6 +199,16 @@ class KVCache:
                 table[targets] = table[sources]
                 flat = table.view(-1)
                 flat.copy_(slot_after.to(table.device).index_select(0, flat))
+
+    def _move_all(self, moves: Sequence[RowMove]) -> None:
+        """Move all rows at once: on a GPU two copies a row would take longer than a step."""
+        indices = upload(torch.tensor([(move.source, move.target) for move in moves]), self._self_kv.device)
+        for cache, num_tokens in (
+            (self._self_kv, max(move.self_tokens for move in moves)),
+            (self._cross_kv, max(move.source_tokens for move in moves)),
+        ):
+            filled = cache.narrow(2, 0, num_tokens)
+            filled.index_copy_(1, indices[:, 1], filled.index_select(1, indices[:, 0]))
 
     def reorder(self, targets: Sequence[int], sources: Sequence[int], *, self_tokens: int) -> None:
         """Copy the first `self_tokens` of the self cache from the slots `sources` to the slots `targets`.

@@ -98,6 +98,10 @@ class RelativeBias(nn.Module):
         bias: Tensor = self(last, num_positions)
         return bias[0, :, 0].contiguous()
 
+    def by_distance(self, num_positions: int) -> Tensor:
+        """[H, P]: the bias of a token on itself, on the one before it, and so on."""
+        return self.farthest_first(num_positions).flip(1)
+
 
 def distance_buckets(relative: RelativePositions, *, bidirectional: bool) -> Tensor:
     """The buckets, int64, of the distances -max_distance to max_distance (column minus token).

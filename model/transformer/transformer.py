@@ -19,6 +19,7 @@ from model.transformer.kv_cache import KVView, LayerSelfKV
 from model.transformer.layers import DecoderLayer, EncoderLayer, make_norm
 from model.transformer.linear import Embedding, Int8Linear, Linear
 from model.transformer.positions import RelativeBias, source_and_target_positions
+from model.transformer.upload import upload
 
 
 class Transformer(nn.Module):
@@ -172,7 +173,7 @@ class Transformer(nn.Module):
             return states.view(*input_ids.shape, -1)
         rows = torch.arange(input_ids.shape[0], device=input_ids.device)[:, None]
         return self._decoder_stack(
-            self._embed_target(input_ids, token_positions),
+            self.embed_target(input_ids, token_positions),
             self._causal_mask(token_positions, kv.self_kv.shape[2]),
             kv.cross_kv,
             self._source_mask(source_lengths, kv.cross_kv.shape[2]),
@@ -202,7 +203,8 @@ class Transformer(nn.Module):
             [torch.tensor(prompt, dtype=torch.int64) for prompt in prompts], True, self.config.pad_token_id
         )
         device = source_lengths.device
-        self.decode(padded.to(device), torch.zeros(len(prompts), dtype=torch.int64, device=device), source_lengths, kv)
+        starts = torch.zeros(len(prompts), dtype=torch.int64, device=device)
+        self.decode(upload(padded, device), starts, source_lengths, kv)
 
     def decode_step(
         self,
@@ -222,7 +224,7 @@ class Transformer(nn.Module):
         """[H][max_tokens]: the bias in M by distance to an earlier token; None without relative positions."""
         if self.decoder_bias is None:
             return None
-        bias: list[list[float]] = self.decoder_bias.farthest_first(max_tokens).flip(1).tolist()
+        bias: list[list[float]] = self.decoder_bias.by_distance(max_tokens).tolist()
         return bias
 
     def project(self, decoder_hidden_state: Tensor) -> Tensor:
@@ -275,7 +277,7 @@ class Transformer(nn.Module):
         num_tokens = input_ids.shape[1]
         token_positions = torch.arange(num_tokens, device=input_ids.device)[None]
         return self._decoder_stack(
-            self._embed_target(input_ids, token_positions[0]),
+            self.embed_target(input_ids, token_positions[0]),
             self._causal_mask(token_positions, num_tokens),
             self.cross_kv(encoder_hidden_states),
             self._source_mask(source_lengths, encoder_hidden_states.shape[1]),
@@ -287,7 +289,7 @@ class Transformer(nn.Module):
         encoder_hidden_states = self.encode(input_ids, source_lengths)
         return self.project(self.decode_full(decoder_input_ids, encoder_hidden_states, source_lengths))
 
-    def _embed_target(self, input_ids: Tensor, positions: Tensor) -> Tensor:
+    def embed_target(self, input_ids: Tensor, positions: Tensor) -> Tensor:
         """X = E * embed_scale + positions, normed if the family does so: [B, T] and [(B,) T] -> [B, T, D]."""
         hidden_states = self.target_embed_tokens(input_ids).mul_(self.config.embed_scale)
         output: Tensor = self.target_embed_norm(self.target_positions(hidden_states, positions))

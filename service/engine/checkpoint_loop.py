@@ -1,6 +1,7 @@
 """One checkpoint in a worker: its waiting and running decodes, and a turn over them.
 
-A failed step fails the decodes in it; the third in a row raises, and ends the worker.
+A failed step fails the decodes in it; the third in a row raises, and so does the first that leaves the device unusable.
+Either ends the worker.
 """
 
 import logging
@@ -25,6 +26,10 @@ MAX_FAILED_STEPS = 3
 
 class StepsFailError(Exception):
     """Several steps in a row failed: the worker must be replaced."""
+
+
+class UnusableDeviceError(Exception):
+    """The device cannot be used by this process any more: the worker must be replaced."""
 
 
 @dataclass(slots=True)
@@ -139,12 +144,13 @@ class CheckpointLoop:
         """Admit, encode, decode in one of the lanes, release."""
         turn = Turn()
         began = self._clock()
-        self._enter(turn, now=began)
+        read_encoded = self._enter(turn, now=began)
         encoded = self._clock()
         lane = self._lanes.next()
         num_rows = lane.batch.num_rows
         if num_rows:
             self._step(turn, lane)
+        turn.encoded = read_encoded()  # a copy from a device may take as long as the step
         decode_seconds = self._clock() - encoded
         self._lanes.took(lane, decode_seconds, num_steps=turn.num_steps)
         stats = StepStats(
@@ -157,7 +163,8 @@ class CheckpointLoop:
         )
         return turn, stats
 
-    def _enter(self, turn: Turn, *, now: float) -> None:
+    def _enter(self, turn: Turn, *, now: float) -> Callable[[], list[SourceEncoded]]:
+        """Admit decodes. Returns a function that waits for the encoder outputs to be reported."""
         entering = self._scheduler.admit(
             now=now,
             num_free_rows=self._batch.num_free_rows,
@@ -165,7 +172,7 @@ class CheckpointLoop:
             encoded=self._outputs,
         )
         if not entering:
-            return
+            return list
         admitted = [each.decode for each in entering]
         self._log_entries([waiting.decode_id for waiting in admitted])
         new_sources = {each.source_ids: each.decode_id for each in reversed(admitted) if not self._is_encoded(each)}
@@ -176,10 +183,12 @@ class CheckpointLoop:
                 [(decode_id, spec, self._outputs.get(spec.source_ids)) for decode_id, spec in specs],
                 express_ids={each.decode.decode_id for each in entering if each.is_express},
             )
+        except UnusableDeviceError:
+            raise
         except Exception as error:
             logger.exception("admitting %d decodes failed", len(admitted))
             self._fail(turn, [waiting.decode_id for waiting in admitted], error)
-            return
+            return list
         self._running.update(waiting.decode_id for waiting in admitted)
         seconds = self._clock() - now
         encoders = set(new_sources.values())
@@ -193,11 +202,15 @@ class CheckpointLoop:
             )
             for waiting in admitted
         ]
-        turn.encoded = [
-            SourceEncoded(decode_id, self._batch.to_bytes(self._outputs.get(source_ids)))
+        reported = {
+            decode_id: self._outputs.get(source_ids)
             for source_ids, decode_id in new_sources.items()
             if self._work[decode_id].returns_encoder_output
-        ]
+        }
+        if not reported:
+            return list
+        fetched = self._batch.fetch(list(reported.values()))
+        return lambda: [SourceEncoded(*encoded) for encoded in zip(reported, fetched(), strict=True)]
 
     def _is_encoded(self, waiting: Waiting) -> bool:
         return waiting.source_ids in self._outputs
@@ -213,6 +226,8 @@ class CheckpointLoop:
     def _step(self, turn: Turn, lane: Lane) -> None:
         try:
             progress = lane.batch.step(max_tokens=self._num_tokens_ahead(lane))
+        except UnusableDeviceError:
+            raise
         except Exception as error:
             logger.exception("a step over %d rows failed", lane.batch.num_rows)
             self._num_failed_steps += 1
@@ -222,7 +237,7 @@ class CheckpointLoop:
             return
         self._num_failed_steps = 0
         single = (len(each.tokens) for each in progress if self._work[each.decode_id].spec.beam_size == 1)
-        turn.num_steps = max(single, default=1)  # a decode of one row gets one token a step
+        turn.num_steps = max(single, default=1 if progress else 0)  # a decode of one row gets one token a step
         for decode_id, tokens, hypotheses, problem in progress:
             if problem:
                 logger.error("decode %d failed: %s", decode_id, problem)

@@ -5,7 +5,7 @@ one client or request has most of the rows, decodes of others therefore go into 
 both lanes have decodes, each gets half of the time.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,7 +22,7 @@ MAX_TOKENS_AHEAD = 16
 class RunningBatch(Protocol):
     """The rows of one checkpoint, as a worker uses them; `Runner` is the real one.
 
-    An encoder output is opaque to the worker.
+    An encoder output is opaque to the worker. Any method may raise UnusableDeviceError.
     """
 
     @property
@@ -32,7 +32,9 @@ class RunningBatch(Protocol):
     def encode(self, sources: Sequence[SourceIds]) -> tuple[list[object], int]:
         """The encoder output of each source, and the number of padding tokens that were encoded."""
 
-    def to_bytes(self, encoder_output: object) -> bytes: ...
+    def fetch(self, encoder_outputs: Sequence[object]) -> Callable[[], list[bytes]]:
+        """Start copying encoder outputs to the host. The returned function waits for their bytes."""
+
     def from_bytes(self, encoder_output: bytes, *, num_tokens: int) -> object:
         """Raises ValueError if the number of bytes does not match `num_tokens`."""
 
@@ -43,7 +45,10 @@ class RunningBatch(Protocol):
         """Free the rows of these decodes; unknown ids are ignored."""
 
     def step(self, *, max_tokens: int = 1) -> list[Progress]:
-        """Decode up to `max_tokens` for every row. Decodes that finish, or end with a problem, leave their rows."""
+        """Decode up to `max_tokens` for every row. Decodes that finish, or end with a problem, leave their rows.
+
+        Where a device works while the host reads, the progress is that of the call before; at first there is none.
+        """
 
 
 @dataclass(slots=True, eq=False)

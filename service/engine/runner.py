@@ -3,7 +3,9 @@
 import logging
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -15,6 +17,7 @@ from model.search.results import Progress
 from model.search.spec import DecodeSpec
 from model.transformer.compute_types import ComputeTypeError, IsaError
 from service.engine.channel import Channel
+from service.engine.device_errors import device_errors
 from service.engine.entry_log import EntryLog
 from service.engine.loading import LoadedCheckpoint, load_checkpoint
 from service.engine.turns import SourceIds
@@ -24,7 +27,7 @@ from service.engine.worker import Worker, make_loop, serve
 logger = logging.getLogger(__name__)
 
 AUTO_KV_BYTES = 2**30
-"""Memory for the caches of all checkpoints of a worker together."""
+"""Memory for the caches of all checkpoints of a worker on a CPU, together."""
 ROWS_PER_EXPRESS_ROW = 16
 """The size of the express lane, as a share of the main one."""
 MEASURED_TOKENS = 64
@@ -35,9 +38,9 @@ class Runner:
     """A `RunningBatch` of one checkpoint. Encoder outputs are [S, D]."""
 
     def __init__(
-        self, loaded: LoadedCheckpoint, checkpoint: CheckpointSpec, spec: WorkerSpec, *, max_rows: int
+        self, loaded: LoadedCheckpoint, checkpoint: CheckpointSpec, spec: WorkerSpec, *, max_rows: int, kv_bytes: int
     ) -> None:
-        """0 rows: as many as their caches may have."""
+        """0 rows: as many as have room in `kv_bytes`."""
         torch.set_num_threads(spec.num_threads)
         transformer = loaded.transformer
         max_target_tokens = min(checkpoint.max_target_tokens, loaded.checkpoint.config.max_positions)
@@ -45,7 +48,7 @@ class Runner:
             transformer,
             max_source_tokens=checkpoint.max_source_tokens,
             max_target_tokens=max_target_tokens,
-            kv_bytes=AUTO_KV_BYTES // len(spec.checkpoints),
+            kv_bytes=kv_bytes,
         )
         self._batch = DecodingBatch(
             transformer,
@@ -76,29 +79,37 @@ class Runner:
         return self._batch.num_free_rows
 
     def encode(self, sources: Sequence[SourceIds]) -> tuple[list[object], int]:
-        encoded = self._batch.encode(sources)
+        with self._device_errors():
+            encoded = self._batch.encode(sources)
         return list(encoded.hidden_states), encoded.num_padding_tokens
 
-    def to_bytes(self, encoder_output: object) -> bytes:
-        return self._batch.encoder_output_bytes(_tensor(encoder_output))
+    def fetch(self, encoder_outputs: Sequence[object]) -> Callable[[], list[bytes]]:
+        return self._batch.fetch_encoder_outputs([_tensor(output) for output in encoder_outputs])
 
     def from_bytes(self, encoder_output: bytes, *, num_tokens: int) -> object:
         return self._batch.encoder_output_tensor(encoder_output, num_tokens)
 
     def add(self, decodes: Sequence[tuple[int, DecodeSpec, object]]) -> None:
-        self._batch.add([NewDecode(decode_id, spec, _tensor(output)) for decode_id, spec, output in decodes])
+        with self._device_errors():
+            self._batch.add([NewDecode(decode_id, spec, _tensor(output)) for decode_id, spec, output in decodes])
 
     def remove(self, decode_ids: Sequence[int]) -> None:
         self._batch.remove(decode_ids)
 
     def step(self, *, max_tokens: int = 1) -> list[Progress]:
-        return self._batch.step(max_tokens=max_tokens)
+        with self._device_errors():
+            return self._batch.step(max_tokens=max_tokens)
+
+    def _device_errors(self) -> AbstractContextManager[None]:
+        device = self.info.device
+        return device_errors(lambda: None if device == "cpu" else torch.cuda.synchronize(device))
 
     def warm_up(self, spec: DecodeSpec, *, max_encode_tokens: int) -> float:
-        """Decode `spec` to its end. Returns an estimate of the longest turn, in seconds.
+        """Record the steps, and decode `spec` to its end. Returns an estimate of the longest turn, in seconds.
 
         Raises CheckpointError if decoding fails.
         """
+        self._batch.record_steps()
         source = (spec.source_ids * MEASURED_TOKENS)[:MEASURED_TOKENS]
         (output,), _ = self.encode([spec.source_ids])
         self.add([(0, spec, output)])
@@ -107,7 +118,8 @@ class Runner:
                 if progress.problem:
                     raise CheckpointError(progress.problem)
         began = time.monotonic()
-        self.encode([source])
+        outputs, _ = self.encode([source])
+        self.fetch(outputs)()
         return (time.monotonic() - began) * max(1.0, max_encode_tokens / MEASURED_TOKENS)
 
 
@@ -130,17 +142,21 @@ def run(
     runners: dict[str, Runner] = {}
     express: dict[str, Runner] = {}
     longest_turn_seconds = 0.0
+    ready: dict[CheckpointSpec, LoadedCheckpoint] = {}
     for checkpoint in spec.checkpoints:
-        try:
-            ready = loaded.get(checkpoint) or load(checkpoint, spec, num_threads=spec.num_threads)
-            runner = runners[checkpoint.name] = Runner(ready, checkpoint, spec, max_rows=spec.max_rows)
+        with _failures_reported(channel, checkpoint, spec):
+            if spec.device != "cpu":
+                torch.cuda.set_device(spec.device)  # Triton and graphs use the current one
+            ready[checkpoint] = loaded.get(checkpoint) or load(checkpoint, spec, num_threads=spec.num_threads)
+    kv_bytes = _kv_bytes(spec) // len(spec.checkpoints)
+    for checkpoint in spec.checkpoints:
+        with _failures_reported(channel, checkpoint, spec):
+            make_runner = partial(Runner, ready[checkpoint], checkpoint, spec, kv_bytes=kv_bytes)
+            runner = runners[checkpoint.name] = make_runner(max_rows=spec.max_rows)
             if num_express_rows := _num_express_rows(runner.info):
-                express[checkpoint.name] = Runner(ready, checkpoint, spec, max_rows=num_express_rows)
+                express[checkpoint.name] = make_runner(max_rows=num_express_rows)
             turn_seconds = runner.warm_up(checkpoint.warm_up, max_encode_tokens=spec.max_encode_tokens)
             longest_turn_seconds = max(longest_turn_seconds, turn_seconds)
-        except Exception as error:  # any error must reach the service process and stop the start
-            channel.send(msgspec.msgpack.encode(LoadFailed(_describe(error, checkpoint, spec))))
-            sys.exit(1)
     infos = [_info(runner, express.get(name)) for name, runner in runners.items()]
     channel.send(msgspec.msgpack.encode(Loaded(infos, longest_turn_seconds)))
     loops = {
@@ -164,6 +180,24 @@ def _info(main: Runner, express: Runner | None) -> CheckpointInfo:
 def _num_express_rows(info: CheckpointInfo) -> int:
     """On a GPU a step takes about as long for one row as for all."""
     return 0 if info.device.startswith("cuda") else info.max_rows // ROWS_PER_EXPRESS_ROW
+
+
+def _kv_bytes(spec: WorkerSpec) -> int:
+    """Memory for the caches of all checkpoints; on CUDA a fraction of the free memory, once the weights are loaded."""
+    if spec.device == "cpu":
+        return AUTO_KV_BYTES
+    free, _ = torch.cuda.mem_get_info(spec.device)
+    return int(free * spec.gpu_memory_fraction)
+
+
+@contextmanager
+def _failures_reported(channel: Channel, checkpoint: CheckpointSpec, spec: WorkerSpec) -> Iterator[None]:
+    """Report any error to the service process, which stops the start, and exit."""
+    try:
+        yield
+    except Exception as error:
+        channel.send(msgspec.msgpack.encode(LoadFailed(_describe(error, checkpoint, spec))))
+        sys.exit(1)
 
 
 def _describe(error: Exception, checkpoint: CheckpointSpec, spec: WorkerSpec) -> str:

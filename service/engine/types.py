@@ -41,6 +41,8 @@ class WorkerSpec(msgspec.Struct, frozen=True):
     max_encode_tokens: int
     max_bulk_wait_seconds: float
     needs_fingerprint: bool
+    gpu_memory_fraction: float
+    """Of the memory that is free on a GPU after loading: how much the caches of this worker may take."""
     log_format: LogFormat
     log_level: LogLevel
     isa: Isa | None = None

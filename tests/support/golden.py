@@ -101,7 +101,7 @@ def golden_lines(directory: Path, name: str, *, num_sentences: int = NUM_SENTENC
     sources = _sources(checkpoint)[:num_sentences]
     longest = max(len(source) for source, _ in sources)
     batch = DecodingBatch(transformer, checkpoint, max_rows=1, max_source_tokens=longest, max_target_tokens=32)
-    encoded = batch.encode([source for source, _ in sources]).hidden_states
+    encoded = batch.fetch_encoder_outputs(batch.encode([source for source, _ in sources]).hidden_states)()
     outputs = [
         generate(
             transformer,
@@ -116,13 +116,13 @@ def golden_lines(directory: Path, name: str, *, num_sentences: int = NUM_SENTENC
     return [
         " ".join(
             [
-                _hash(DecodingBatch.encoder_output_bytes(states)),
+                _hash(output),
                 _hash(_bits(greedy)),
                 _hash(_bits(beams)),
                 *map(str, greedy[0].token_ids),
             ]
         )
-        for states, greedy, beams in zip(encoded, *outputs, strict=True)
+        for output, greedy, beams in zip(encoded, *outputs, strict=True)
     ]
 
 

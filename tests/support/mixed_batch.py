@@ -2,6 +2,7 @@
 
 from random import Random
 
+from model.cuda.runtime import Runtime
 from model.decoding.batch import DecodingBatch, NewDecode
 from model.search.results import Hypothesis, Token
 from model.search.spec import DecodeSpec, Sampling
@@ -51,12 +52,21 @@ def add(batch: DecodingBatch, specs: dict[int, DecodeSpec]) -> None:
     batch.add([NewDecode(*item, states) for item, states in zip(specs.items(), encoded, strict=True)])
 
 
-def run_batch(pair: Pair, specs: list[DecodeSpec], random: Random, *, max_tokens: int = 1) -> Outcome:
+def run_batch(
+    pair: Pair, specs: list[DecodeSpec], random: Random, *, max_tokens: int = 1, runtime: Runtime | None = None
+) -> Outcome:
     """Outcomes by index. Decodes enter at random steps, beside others that are removed before their end.
 
-    `max_tokens` is passed on to the batch's `step`.
+    `max_tokens` is passed on to the batch's `step`, `runtime` to the batch.
     """
-    batch = DecodingBatch(pair.ours, pair.checkpoint, max_rows=23, max_source_tokens=32, max_target_tokens=MAX_NEW + 8)
+    batch = DecodingBatch(
+        pair.ours,
+        pair.checkpoint,
+        max_rows=23,
+        max_source_tokens=32,
+        max_target_tokens=MAX_NEW + 8,
+        runtime=runtime,
+    )
     waiting = list(range(len(specs)))
     streamed: dict[int, list[Token]] = {}
     outcome: Outcome = {}

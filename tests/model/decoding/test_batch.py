@@ -81,7 +81,7 @@ def test_source_that_cannot_be_encoded_is_refused(m2m100: Pair, source: list[int
 def test_encoder_output_bytes_become_the_same_tensor(m2m100: Pair, compute_type: ComputeType) -> None:
     batch = make_batch(m2m100.computing_in(compute_type))
     (hidden_states,) = batch.encode([[10, 11, 5]]).hidden_states
-    data = batch.encoder_output_bytes(hidden_states)
+    (data,) = batch.fetch_encoder_outputs([hidden_states])()
     assert str(hidden_states.dtype) == f"torch.{batch.encoder_dtype}"
     assert len(data) == 3 * m2m100.checkpoint.config.d_model * hidden_states.itemsize
     assert torch.equal(batch.encoder_output_tensor(data, 3), hidden_states)

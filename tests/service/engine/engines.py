@@ -112,6 +112,7 @@ async def running_engine(
         max_encode_tokens=100,
         max_bulk_wait_seconds=5,
         needs_fingerprint=True,
+        gpu_memory_fraction=0.8,
         log_format="text",
         log_level="error",
     )

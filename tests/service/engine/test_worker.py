@@ -1,13 +1,13 @@
 """Laws of a turn, with a scripted batch: no model is needed to state them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import pytest
 
 from model.search.results import Hypothesis, Progress, Token
 from model.search.spec import DecodeSpec
-from service.engine.checkpoint_loop import MAX_FAILED_STEPS, CheckpointLoop, StepsFailError
+from service.engine.checkpoint_loop import MAX_FAILED_STEPS, CheckpointLoop, StepsFailError, UnusableDeviceError
 from service.engine.events import Failed, Started
 from service.engine.lanes import Lanes
 from service.engine.owner import Priority
@@ -36,6 +36,9 @@ class ScriptedBatch:
     def __init__(self) -> None:
         self.ends = False
         self.fails_in: str | None = None
+        self.error: Exception = RuntimeError("out of memory")
+        self.is_behind = False
+        """Whether the next step only starts work on a device."""
         self.broken: set[int] = set()
         """Decodes that end with a problem."""
         self.encoded: list[SourceIds] = []
@@ -58,9 +61,8 @@ class ScriptedBatch:
         self.encoded += sources
         return [bytes(source_ids) for source_ids in sources], 3
 
-    def to_bytes(self, encoder_output: object) -> bytes:
-        assert isinstance(encoder_output, bytes)
-        return encoder_output
+    def fetch(self, encoder_outputs: Sequence[object]) -> Callable[[], list[bytes]]:
+        return lambda: [output for output in encoder_outputs if isinstance(output, bytes)]
 
     def from_bytes(self, encoder_output: bytes, *, num_tokens: int) -> object:
         if len(encoder_output) != num_tokens:
@@ -69,7 +71,7 @@ class ScriptedBatch:
 
     def add(self, decodes: Sequence[tuple[int, DecodeSpec, object]]) -> None:
         if self.fails_in == "add":
-            raise RuntimeError("out of memory")
+            raise self.error
         for decode_id, spec, output in decodes:
             self.rows[decode_id] = spec
             self.outputs.append(output)
@@ -81,7 +83,10 @@ class ScriptedBatch:
 
     def step(self, *, max_tokens: int = 1) -> list[Progress]:
         if self.fails_in == "step":
-            raise RuntimeError("out of memory")
+            raise self.error
+        if self.is_behind:
+            self.is_behind = False
+            return []
         self.max_tokens.append(max_tokens)
         self.clock.now += self.step_seconds * max_tokens
         tokens = [TOKEN] * max_tokens
@@ -292,6 +297,20 @@ def test_steps_that_fail_again_and_again_end_the_worker(worker: Worker, batch: S
     worker.receive(Submit([work(MAX_FAILED_STEPS)]))
     with pytest.raises(StepsFailError, match="3 steps in a row"):
         worker.turn()
+
+
+@pytest.mark.parametrize("where", ["add", "step"])
+def test_an_unusable_device_ends_the_worker_at_once(worker: Worker, batch: ScriptedBatch, where: str):
+    batch.fails_in, batch.error = where, UnusableDeviceError("an illegal access")
+    worker.receive(Submit([work(1)]))
+    with pytest.raises(UnusableDeviceError):
+        worker.turn()
+
+
+def test_a_turn_without_progress_counts_no_step(worker: Worker, batch: ScriptedBatch):
+    batch.is_behind = True
+    worker.receive(Submit([work(1)]))
+    assert [stats.num_steps for _ in range(2) for stats in worker.turn().steps] == [0, 1]
 
 
 def test_a_failed_admission_fails_the_new_decodes_only(worker: Worker, batch: ScriptedBatch):
