@@ -62,8 +62,9 @@ def attend(
         total = 0.0
         attended = tl.zeros([PADDED_DIM], dtype=tl.float32)
 
-    for start in range(0, length, BLOCK):
-        tokens = start + tl.arange(0, BLOCK)
+    tokens = tl.arange(0, BLOCK)
+    start = length * 0
+    while start < length:  # Triton 3.6 interprets no `range` over a loaded number with NumPy 2.4
         is_token = tokens < length
         places = cache[None, :] + tokens[:, None] * kv_token_stride
         is_value = is_token[:, None] & is_dim[None, :]
@@ -80,6 +81,8 @@ def attend(
         total = total * kept + tl.sum(weights, axis=0)
         attended = attended * kept + tl.sum(weights[:, None] * v, axis=0)
         largest = new_largest
+        tokens += BLOCK
+        start += BLOCK
 
     heads = output + row * (tl.num_programs(1) * HEAD_DIM) + at_head
     tl.store(heads, (attended / total).to(output.dtype.element_ty), mask=is_dim)

@@ -21,7 +21,7 @@ BFLOAT16 = pytest.param("bfloat16", marks=pytest.mark.needs("bfloat16"))
 
 
 def make_batch(pair: Pair) -> DecodingBatch:
-    sizes = {"max_rows": MAX_ROWS, "max_source_tokens": MAX_SOURCE, "max_target_tokens": MAX_TARGET}
+    sizes: dict[str, Any] = {"max_rows": MAX_ROWS, "max_source_tokens": MAX_SOURCE, "max_target_tokens": MAX_TARGET}
     return DecodingBatch(pair.ours, pair.checkpoint, **sizes)
 
 
@@ -228,7 +228,7 @@ def test_forced_prefixes_of_any_length_decode_as_if_their_tokens_had_been_chosen
 
 
 def test_auto_rows_are_as_many_as_their_caches_have_room_for(m2m100: Pair) -> None:
-    sizes = {"max_source_tokens": 10, "max_target_tokens": 20}
+    sizes: dict[str, Any] = {"max_source_tokens": 10, "max_target_tokens": 20}
     per_row = KVCache.bytes_per_row(m2m100.checkpoint.config, dtype=torch.float32, **sizes)
     rows = [
         DecodingBatch.choose_max_rows(m2m100.ours, kv_bytes=kv_bytes, **sizes)

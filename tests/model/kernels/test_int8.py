@@ -295,7 +295,7 @@ def test_int8_beams_that_share_caches_equal_beams_that_copy_them(lively: Pair, r
 
 def test_int8_running_batch_shares_the_caches_of_beams(m2m100: Pair) -> None:
     pair = m2m100.computing_in("int8")
-    sizes = {"max_rows": 4, "max_source_tokens": 40, "max_target_tokens": 30}
+    sizes: dict[str, Any] = {"max_rows": 4, "max_source_tokens": 40, "max_target_tokens": 30}
     batch = DecodingBatch(pair.ours, pair.checkpoint, **sizes)
     (prompt,) = prompts_of(pair, 1)
     (source,) = random_sources(pair, 1, seed=8)
