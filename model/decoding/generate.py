@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from model.checkpoint.config import Checkpoint
+from model.cuda.runtime import Runtime
 from model.decoding.batch import DecodingBatch, NewDecode
 from model.search.results import Hypothesis, Progress
 from model.search.spec import DecodeSpec
@@ -16,6 +17,7 @@ def generate(
     *,
     max_rows: int = 64,
     on_step: Callable[[list[Progress]], None] | None = None,
+    runtime: Runtime | None = None,
 ) -> list[tuple[Hypothesis, ...]]:
     """Return the hypotheses of each spec, best first. The decode of `specs[i]` has the id i.
 
@@ -23,7 +25,7 @@ def generate(
 
     Decodes enter longest source first, once a quarter of the rows is free, so that several sources are encoded
     together. `on_step` receives the progress of all running decodes after each step. Without it, several tokens are
-    decoded at once, until enough rows are free.
+    decoded at once, until enough rows are free. `runtime` is passed on to the batch.
     """
     if not specs:
         return []
@@ -33,6 +35,7 @@ def generate(
         max_rows=max(max_rows, *(spec.beam_size for spec in specs)),
         max_source_tokens=max(len(spec.source_ids) for spec in specs),
         max_target_tokens=max(_max_target_tokens(spec, checkpoint) for spec in specs),
+        runtime=runtime,
     )
     finished: dict[int, tuple[Hypothesis, ...]] = {}
     num_entering = max_rows // 4

@@ -1,4 +1,4 @@
-"""The search of `transformers` on a checkpoint's weights in float32, for comparison."""
+"""The search of `transformers` on a checkpoint's weights, by default in float32 on the CPU, for comparison."""
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -9,11 +9,16 @@ from transformers import AutoModelForSeq2SeqLM
 
 from model.checkpoint.config import Checkpoint
 
+CPU = torch.device("cpu")
+
 
 class TransformersPeer:
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, *, device: torch.device = CPU, dtype: torch.dtype = torch.float32
+    ) -> None:
         self._config = checkpoint.config
-        self._model: Any = AutoModelForSeq2SeqLM.from_pretrained(checkpoint.directory, dtype=torch.float32).eval()
+        self._device = device
+        self._model: Any = AutoModelForSeq2SeqLM.from_pretrained(checkpoint.directory, dtype=dtype).eval().to(device)
         self._generation = self._model.generation_config
 
     def generation(self, *, beam_size: int, max_length: int) -> Any:
@@ -61,12 +66,14 @@ class TransformersPeer:
         if forces_language and length <= 2:
             start: dict[str, Any] = {"forced_bos_token_id": prompts[0][1]} if length == 2 else {}
         else:
-            start = {"decoder_input_ids": torch.tensor(prompts)}
+            start = {"decoder_input_ids": torch.tensor(prompts, device=self._device)}
         lengths = torch.tensor([len(source) for source in sources])
         width, pad_token_id = int(lengths.max()), self._config.pad_token_id
         targets = self._model.generate(
-            input_ids=torch.tensor([[*source, *[pad_token_id] * (width - len(source))] for source in sources]),
-            attention_mask=(torch.arange(width) < lengths[:, None]).long(),
+            input_ids=torch.tensor(
+                [[*source, *[pad_token_id] * (width - len(source))] for source in sources], device=self._device
+            ),
+            attention_mask=(torch.arange(width) < lengths[:, None]).long().to(self._device),
             **start,
         )
         return [self._until_end(target) for target in targets[:, length:].tolist()]
