@@ -67,7 +67,9 @@ class Chosen(NamedTuple):
 def chosen(kernels: StepKernels, logits: Tensor) -> Chosen:
     state = torch.tensor([[0] * NUM_ROWS, [SHORT, SHORT, LONG, LONG, LONG], [1] * NUM_ROWS, [3] * NUM_ROWS])
     results = torch.zeros((8, 2, NUM_ROWS), dtype=torch.int32)
-    views = StepState(*state, results[:, 0], results[:, 1].view(torch.float32), last_position=LONG)
+    token_ids, positions, source_lengths, places = state
+    logprobs = results[:, 1].view(torch.float32)
+    views = StepState(token_ids, positions, source_lengths, places, results[:, 0], logprobs, last_position=LONG)
     rules = StepRules.of(
         torch.tensor([4, NUM_COLUMNS - 1]), torch.tensor([2, 4]), vocab_size=NUM_COLUMNS, min_length=SHORT + 2
     )
