@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -18,6 +19,7 @@ from loadtests.bench.loopback import HOST, free_port, wait_until
 from loadtests.bench.metrics_page import MetricsPage
 from loadtests.bench.server_process import FORK_SERVER_MODULE
 
+ROOT = Path(__file__).parents[2]
 START_SECONDS = 300.0
 STOP_SECONDS = 60.0
 
@@ -130,7 +132,10 @@ def running_server(flags: Sequence[str]) -> Iterator[BenchServer]:
     port = free_port()
     command = [sys.executable, "-m", "service.cli", "serve", "--log-level", "warning", "--port", str(port), *flags]
     began = time.perf_counter()
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as server:
+    # The fork server ignores the working directory, and this tree may not be installed.
+    path = os.pathsep.join([str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+    environment = {**os.environ, "PYTHONPATH": path.rstrip(os.pathsep)}
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment) as server:
         try:
             _wait_ready(port, server)
             yield BenchServer(psutil.Process(server.pid), port, ready_seconds=time.perf_counter() - began)
