@@ -1,1 +1,1 @@
-"""The running batch, CUDA graphs of its step, offline generation, and the oracle the tests compare with."""
+"""The running batch, offline generation, and the oracle the tests compare with."""

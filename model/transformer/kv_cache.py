@@ -176,8 +176,9 @@ class KVCache:
 
     def clear(self, slots: Sequence[int]) -> None:
         """Fill slots with zeros, because their values may not be finite."""
+        index = upload(torch.tensor(slots), self._self_kv.device)
         for cache in (self._self_kv, self._cross_kv):
-            cache[:, slots] = 0
+            cache.index_fill_(1, index, 0)
 
     def move(self, moves: Sequence[RowMove]) -> None:
         """Move rows to free slots. No slot is both a source and a target."""
@@ -218,7 +219,7 @@ class KVCache:
         """
         if targets:
             target_index, source_index = (
-                torch.tensor(slots, device=self._self_kv.device) for slots in (targets, sources)
+                upload(torch.tensor(slots), self._self_kv.device) for slots in (targets, sources)
             )
             if self._indirection is not None:
                 self._indirection.index_copy_(0, target_index, self._indirection.index_select(0, source_index))

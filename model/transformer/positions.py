@@ -94,7 +94,7 @@ class RelativeBias(nn.Module):
 
     def farthest_first(self, num_positions: int) -> Tensor:
         """[H, P]: the bias of the last of P tokens on all tokens. The last p + 1 columns are the bias of position p."""
-        last = torch.tensor([[num_positions - 1]], device=self.bias.device)
+        last = torch.full((1, 1), num_positions - 1, device=self.bias.device)
         bias: Tensor = self(last, num_positions)
         return bias[0, :, 0].contiguous()
 
