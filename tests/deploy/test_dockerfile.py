@@ -44,8 +44,9 @@ def test_all_that_the_wheel_is_built_from_is_copied() -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_no_compiler_is_in_an_image_that_runs(target: str) -> None:
-    assert not COMPILER.search(" ".join(STAGES[target].values("RUN")))
+def test_no_compiler_is_in_an_image_that_runs_except_for_tritons(target: str) -> None:
+    compilers = COMPILER.findall(" ".join(STAGES[target].values("RUN")))
+    assert compilers == (["gcc"] if target == "cuda" else [])
     copies = [value for value in STAGES[target].values("COPY") if value.startswith("--from=")]
     assert copies == [f"--from=venv-{target} /opt/venv /opt/venv"]
     assert COMPILER.search(" ".join(STAGES["wheel"].values("RUN")))
@@ -57,7 +58,9 @@ def test_an_image_runs_as_nobody_in_particular(target: str) -> None:
     user, group = stage.last("USER").split(":")
     assert int(user) > 0
     assert f"useradd --uid {user} --gid {group} " in " ".join(stage.values("RUN"))
-    assert f"install --directory --owner {user} --group {group} {stage.environment()['HF_HOME']}" in stage.last("RUN")
+    assert f"install --directory --owner {user} --group {group} {stage.environment()['HF_HOME']}" in (
+        " ".join(stage.values("RUN"))
+    )
 
 
 @pytest.mark.parametrize("target", TARGETS)
