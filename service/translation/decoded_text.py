@@ -51,6 +51,8 @@ class DecodedText(msgspec.Struct, eq=False, gc=False):
     bytes_per_token: int = 0
     has_started: bool = False
     head: Hypothesis | None = None
+    continuations: list[DecodeSpec] = []
+    """The decodes that went on from the first, in order."""
     num_tokens: int = 0
     text: str = ""
     deltas: list[Delta] = []
@@ -115,13 +117,12 @@ class DecodedText(msgspec.Struct, eq=False, gc=False):
             self.hypotheses = hypotheses
             self.detokenizer = None
         elif progress.hypotheses:
-            return self._next_spec()
+            return self.continuations[-1]
         return None
 
-    def _next_spec(self) -> DecodeSpec:
-        assert self.head is not None, "nothing to go on from"
+    def _next_spec(self, head: Hypothesis) -> DecodeSpec:
         eos_token_id = self.model.checkpoint.config.eos_token_id  # a rule may force it at the limit
-        target_ids = tuple(token_id for token_id in self.head.token_ids if token_id != eos_token_id)
+        target_ids = tuple(token_id for token_id in head.token_ids if token_id != eos_token_id)
         return next_spec(self.spec, target_ids, num_prefix_tokens=len(self.prefix_ids))
 
     def _ended(self, hypotheses: Sequence[Hypothesis]) -> tuple[Hypothesis, ...]:
@@ -132,9 +133,13 @@ class DecodedText(msgspec.Struct, eq=False, gc=False):
         if whole[0].finish_reason != "length" or not self.may_go_on:
             return whole
         target_ids, source_ids = whole[0].token_ids, self.spec.source_ids
-        if runs_on(target_ids, source_ids) or (self.spec.repetition_guard and loops(target_ids, source_ids)):
+        continuation = self._next_spec(whole[0])
+        # A spec decides the result of its decode, so one that recurs would recur for ever.
+        is_endless = continuation in self.continuations or runs_on(target_ids, source_ids)
+        if is_endless or (self.spec.repetition_guard and loops(target_ids, source_ids)):
             return tuple(each._replace(finish_reason="repetition") for each in whole)
         self.head = whole[0]
+        self.continuations.append(continuation)
         return ()
 
     def take_weaving_work(self) -> int:

@@ -94,6 +94,23 @@ async def test_a_translation_repeats_itself_no_longer_than_its_source(
     assert (len(looping.engine.specs) > 1) == goes_on
 
 
+@pytest.mark.parametrize("period", [1, 3])
+async def test_a_translation_whose_decodes_recur_ends_as_a_repetition(period: int) -> None:
+    limit = 16
+
+    def script(spec: DecodeSpec) -> list[list[int]]:
+        after = spec.decoder_prompt[-1]
+        start = (after - FIRST) // limit + 1 if FIRST <= after < FIRST + period * limit else 0
+        return [
+            list(range(FIRST + start % period * limit, FIRST + (start % period + 1) * limit))[-spec.max_new_tokens :]
+        ]
+
+    recurring = Bench(FakeEngine(script), models=[replace(bundled_model(), max_new_tokens=limit)])
+    (translation,) = await recurring.plain("ha " * 30)
+    assert translation.finish_reason == "repetition"
+    assert len(recurring.engine.specs) == period + 1
+
+
 async def test_a_forced_prefix_and_the_words_it_forces_go_on_side_by_side() -> None:
     both = bench(90)
     prefix = text_of(3)
