@@ -95,8 +95,10 @@ async def hanging_up(scene: Scene, random: Random) -> None:
     is_cut = random.random() < 0.3
     async with Wire.open(scene.port) as wire:
         await wire.send(head, body[: len(body) // 2] if is_cut else body)
-        for _ in range(0 if is_cut else random.choice([0, 0, 1, 5])):
+        num_reads = 0 if is_cut else random.choice([0, 0, 1, 5])
+        while num_reads and not (wire.replies and wire.replies[0].is_whole):
             await wire.read(200)
+            num_reads -= 1
         if is_reset:
             wire.reset()
     possible: tuple[Outcome, ...] = ("cancelled", "refused") if is_cut else ANY

@@ -96,11 +96,14 @@ async def test_chaos_leaves_no_row_waiting_or_running_and_a_good_answer(server: 
 async def test_every_admitted_request_is_counted_once(server: RunningServer) -> None:
     rng = random.Random(23)
     bodies = [random_body(rng, num_words=20, source_lang="en") for _ in range(30)]
-    outcomes = ("ok", "invalid", "timeout", "cancelled", "error", "refused")
+    # A deadline out of reach is refused if the speed of the server is known by now.
+    outcomes = (("ok",), ("invalid",), ("timeout", "refused"), ("cancelled",), ("error",))
+
+    def count(outcome: str) -> float:
+        return server.metric("kakehashi_requests_total", outcome=outcome, endpoint="/v1/translations")
 
     def counts() -> list[float]:
-        endpoint = "/v1/translations"
-        return [server.metric("kakehashi_requests_total", outcome=each, endpoint=endpoint) for each in outcomes]
+        return [sum(map(count, either)) for either in outcomes]
 
     before = counts()
     async with server.async_client() as client:
@@ -108,4 +111,4 @@ async def test_every_admitted_request_is_counted_once(server: RunningServer) -> 
         for changes in BAD:
             await client.post("/v1/translations", json=bodies[0] | changes | {"stream": False})
     await asyncio.to_thread(server.wait_idle)
-    assert [after - then for after, then in zip(counts(), before, strict=True)] == [30, 5, 1, 0, 0, 0]
+    assert [after - then for after, then in zip(counts(), before, strict=True)] == [30, 5, 1, 0, 0]
