@@ -64,6 +64,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Raises SystemExit if the server does not start."""
     seconds = 1.0 if arguments.quick else arguments.seconds
     with running_server(["--api-keys", KEYS, *arguments.serve]) as server:
+        server.let_workers_yield()
         num_rows = int(server.metrics().sum("kakehashi_slots_free"))
         bench = Bench(server.port, num_busy=CLIENTS_PER_ROW * num_rows, num_flooding=arguments.clients)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -1,8 +1,9 @@
 """Choose the worker of a decode, and the encoder output that it takes along.
 
-A decode goes to the ready worker with the least expected work, including its own: its tokens over all rows, and the
-tokens of its source if that worker has not encoded it. So decodes of one source stay together until another worker is
-so much less busy that the source is worth moving; such decodes wait for the encoder output and take it along.
+A decode goes to the ready worker that will have done its expected work first: its tokens over all rows, and the tokens
+of the decode's source if that worker has not encoded it, at the worker's speed, because workers that share their cores
+with other processes differ. So decodes of one source stay together until another worker is so much less busy that the
+source is worth moving; such decodes wait for the encoder output and take it along.
 
 A decode that was aboard a worker when it died may be the cause. These suspects are replayed one by one, alone on a
 worker, so that the next death identifies the right one.
@@ -17,6 +18,7 @@ import msgspec
 from service.engine.cost import encode_cost
 from service.engine.decode import Decode, to_message
 from service.engine.in_flight import InFlight
+from service.engine.throughput import Throughput
 from service.engine.types import Cancel, EncodedSubmit, Update
 from service.engine.worker_handle import WorkerHandle
 
@@ -33,9 +35,10 @@ class _Batch:
 
 
 class Dispatcher:
-    def __init__(self, workers: Sequence[WorkerHandle], in_flight: InFlight) -> None:
+    def __init__(self, workers: Sequence[WorkerHandle], in_flight: InFlight, throughput: Throughput) -> None:
         self._workers = workers
         self._in_flight = in_flight
+        self._throughput = throughput
         self._unplaced: dict[int, Decode] = {}
         self._suspects: deque[Decode] = deque()
         self._suspect: Decode | None = None
@@ -129,7 +132,7 @@ class Dispatcher:
             self._host = None
             return usable
         if self._host is None and usable:
-            self._host = min(usable, key=_cost)
+            self._host = min(usable, key=self._time)
         host = self._host
         if host is not None and host in usable and self._suspect is None and not host.num_decodes:
             self._suspect = self._suspects.popleft()
@@ -140,16 +143,20 @@ class Dispatcher:
 
     def _choose(self, decode: Decode, usable: Sequence[WorkerHandle]) -> WorkerHandle | None:
         """The worker of a decode; None: the decode waits for its encoder output."""
-        best = min(usable, key=_cost)
+        best = min(usable, key=self._time)
         source = decode.source
         if decode.encoder_output is not None or source.worker is None or source.worker not in usable:
             return best
-        if source.worker.cost <= best.cost + encode_cost(decode.spec):
+        if self._time(source.worker) <= self._time(best, num_more=encode_cost(decode.spec)):
             return source.worker
         if source.encoder is not None:
             source.held.append(decode.decode_id)
             return None
         return best
+
+    def _time(self, worker: WorkerHandle, *, num_more: int = 0) -> float:
+        """The time of a worker's expected work and `num_more` tokens, in tokens of an average worker."""
+        return (worker.cost + num_more) / self._throughput.relative(worker.name)
 
     def _assign(self, decode: Decode, worker: WorkerHandle, batch: _Batch) -> None:
         source, output = decode.source, decode.encoder_output
@@ -174,10 +181,6 @@ class Dispatcher:
     def _release_held(self, decode: Decode) -> list[Decode]:
         held_ids, decode.source.held = decode.source.held, []
         return [held for each in held_ids if (held := self._in_flight.find(each)) is not None]
-
-
-def _cost(worker: WorkerHandle) -> int:
-    return worker.cost
 
 
 def _send(worker: WorkerHandle, batch: _Batch) -> None:

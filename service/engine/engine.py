@@ -71,7 +71,7 @@ class Engine:
         self._lengths = TargetLengths()
         self._throughput = Throughput()
         self._room = Room(self._in_flight.backlog, self._throughput, max_queue_tokens=max_queue_tokens)
-        self._dispatcher = Dispatcher(self._workers, self._in_flight)
+        self._dispatcher = Dispatcher(self._workers, self._in_flight, self._throughput)
         self._lookup = SourceLookup(cache, self._dispatcher.place)
         self._quarantine = Quarantine()
         self._cache = cache

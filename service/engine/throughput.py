@@ -1,39 +1,61 @@
-"""The tokens a second that a worker generates while decodes wait for its rows. Pure policy: time is an argument.
+"""The tokens a second that each worker generates while decodes wait for its rows. Pure policy: time is an argument.
 
 Only turns that leave decodes waiting count, because a worker with free rows has work for more tokens a second than it
-is given. All workers share one running average over about MEMORY_SECONDS of such turns.
+is given. The speed of a worker is a running average over about MEMORY_SECONDS of such turns.
 """
 
+from collections import defaultdict
+from dataclasses import dataclass
 from math import exp
 
-MEMORY_SECONDS = 2.0
+MEMORY_SECONDS = 0.5
 MIN_SECONDS = 0.25
-"""The time of turns from which the average is trusted."""
+"""The time of turns from which an average is trusted."""
+
+
+@dataclass(slots=True)
+class _Average:
+    num_tokens: float = 0.0
+    seconds: float = 0.0
+    busy_since: float | None = None
+    """The time of the last report, if that left decodes waiting."""
+
+    @property
+    def speed(self) -> float | None:
+        return self.num_tokens / self.seconds if self.seconds >= MIN_SECONDS else None
 
 
 class Throughput:
     def __init__(self) -> None:
-        self._num_tokens = 0.0
-        self._seconds = 0.0
-        self._busy_since: dict[str, float] = {}
-        """By worker: the time of its last report, if that left decodes waiting."""
+        self._averages: defaultdict[str, _Average] = defaultdict(_Average)
+        """By worker."""
 
     def report(self, worker: str, *, now: float, num_tokens: int, leaves_waiting: bool) -> None:
         """A turn has ended that generated `num_tokens` over all rows."""
-        since = self._busy_since.pop(worker, None)
-        if since is not None:
-            seconds = now - since
+        average = self._averages[worker]
+        if average.busy_since is not None:
+            seconds = now - average.busy_since
             kept = exp(-seconds / MEMORY_SECONDS)
-            self._num_tokens = kept * self._num_tokens + num_tokens
-            self._seconds = kept * self._seconds + seconds
-        if leaves_waiting:
-            self._busy_since[worker] = now
+            average.num_tokens = kept * average.num_tokens + num_tokens
+            average.seconds = kept * average.seconds + seconds
+        average.busy_since = now if leaves_waiting else None
 
     def lose(self, worker: str) -> None:
         """The worker is gone."""
-        self._busy_since.pop(worker, None)
+        self._averages[worker].busy_since = None
 
     @property
     def tokens_per_second(self) -> float | None:
-        """Of one worker; None if it has not been measured for long enough."""
-        return self._num_tokens / self._seconds if self._seconds >= MIN_SECONDS else None
+        """Of one worker, on average; None if none has been measured for long enough."""
+        speeds = [average.speed for average in self._averages.values() if average.speed is not None]
+        return sum(speeds) / len(speeds) if speeds else None
+
+    def relative(self, worker: str) -> float:
+        """The speed of this worker as a multiple of the average one.
+
+        1 unless decodes wait for its rows: before that its speed does not matter, and may have changed unseen.
+        """
+        average, mean = self._averages[worker], self.tokens_per_second
+        if average.busy_since is None or not average.speed or not mean:
+            return 1.0
+        return average.speed / mean

@@ -7,6 +7,7 @@ import pytest
 from service.engine.decode import Decode
 from service.engine.dispatcher import MAX_MESSAGE_BYTES, Dispatcher
 from service.engine.in_flight import InFlight
+from service.engine.throughput import Throughput
 from tests.service.engine.handles import NotingWorker, open_decode
 
 LONG = tuple(range(10, 50))
@@ -27,9 +28,9 @@ def dispatcher(workers: list[NotingWorker], in_flight: InFlight) -> Dispatcher:
     return dispatcher_to(workers, in_flight)
 
 
-def dispatcher_to(workers: list[Any], in_flight: InFlight) -> Dispatcher:
+def dispatcher_to(workers: list[Any], in_flight: InFlight, throughput: Throughput | None = None) -> Dispatcher:
     """A dispatcher with workers that only record messages."""
-    return Dispatcher(workers, in_flight)
+    return Dispatcher(workers, in_flight, throughput or Throughput())
 
 
 def end(in_flight: InFlight, dispatcher: Dispatcher, decode: Decode) -> None:
@@ -55,6 +56,17 @@ def test_work_goes_where_there_is_least_to_do_by_rows_times_tokens(
     dispatcher.place([beam, *short])
     assert workers[0].decode_ids == [beam.decode_id]
     assert [len(worker.decode_ids) for worker in workers[1:]] == [10, 10, 10]
+
+
+def test_a_worker_with_half_the_speed_gets_half_the_work(in_flight: InFlight, workers: list[NotingWorker]):
+    throughput = Throughput()
+    for second in range(3):
+        for worker, speed in zip(workers, [500, 1_000, 1_000, 1_000], strict=True):
+            throughput.report(worker.name, now=float(second), num_tokens=speed, leaves_waiting=True)
+    dispatcher = dispatcher_to(workers, in_flight, throughput)
+    for each in range(100, 170):
+        dispatcher.place([open_decode(in_flight, (each, 7, 2))])
+    assert [len(worker.decode_ids) for worker in workers] == [10, 20, 20, 20]
 
 
 def test_decodes_of_one_source_stay_together_where_moving_does_not_pay(

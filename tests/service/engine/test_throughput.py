@@ -47,3 +47,20 @@ def test_the_time_that_a_dead_worker_is_away_does_not_count():
     throughput.lose("0")
     run(throughput, seconds=1, speed=5_000, began=60.0)
     assert throughput.tokens_per_second == pytest.approx(5_000)
+
+
+def test_a_worker_with_a_slower_core_is_known_by_its_share_of_the_average():
+    throughput = Throughput()
+    run(throughput, seconds=1, speed=6_000, worker="0")
+    run(throughput, seconds=1, speed=2_000, worker="1")
+    assert throughput.tokens_per_second == pytest.approx(4_000)
+    assert throughput.relative("0") == pytest.approx(1.5)
+    assert throughput.relative("1") == pytest.approx(0.5)
+
+
+def test_a_worker_that_keeps_up_counts_as_average():
+    throughput = Throughput()
+    run(throughput, seconds=1, speed=6_000, worker="0")
+    run(throughput, seconds=1, speed=2_000, worker="1")
+    throughput.report("1", now=1.01, num_tokens=20, leaves_waiting=False)
+    assert throughput.relative("1") == throughput.relative("unknown") == 1.0
