@@ -3,8 +3,8 @@
 1. The gate refuses before the body is read: a page of another site (400), draining (503), not ready (503), the queue
    full or too many requests (429).
 2. The route reads and validates its body into `Work`.
-3. `Entry.prepare`: limits (413) and those of the key (429), then languages, options and sizes (400, 413), under the
-   request's deadline (504).
+3. `Entry.prepare`: limits (413) and those of the key (429), a deadline that so many characters clearly miss (429), then
+   languages, options and sizes (400, 413), under the request's deadline (504).
 4. `Entry.submitted`: the work is queued or refused (429, 503). Leaving the context cancels unfinished sentences.
 
 Every refusal therefore precedes the first byte of an answer. A request counts as in flight from step 1 to its answer.
@@ -150,6 +150,7 @@ class Entry:
         """Prepare a translation; cancellation stops it. Raises all refusals except that of a full queue."""
         request = work.request if self._is_cacheable else replace(work.request, is_cacheable=False)
         await self._check_limits(request.texts)
+        self._translator.check_deadline(request, client=self._record.key or "", deadline=self._deadline(work))
         deadline = asyncio.timeout_at(self._deadline(work))
         try:
             async with deadline:

@@ -172,9 +172,23 @@ class Engine:
         self._check_ready()
         self._room.check_gate(num_waiting=self.queue_tokens, num_workers=self.num_ready)
 
+    def check_deadline(self, num_tokens: int, *, client: str, priority: Priority, deadline: float) -> None:
+        """Raises DeadlineUnreachableError if `num_tokens` more would clearly take longer, in the event loop's time."""
+        self._room.check_deadline(
+            num_tokens,
+            client=client,
+            priority=priority,
+            seconds_left=deadline - asyncio.get_running_loop().time(),
+            num_workers=self.num_ready,
+        )
+
     def _check_ready(self) -> None:
         if not self.is_ready:
             raise NotReadyError("no worker is ready", retry_after_seconds=1)
+
+    def expected_tokens(self, decodes: Sequence[PreparedDecode]) -> int:
+        """The tokens that these are expected to generate, over all rows."""
+        return sum(decode_cost(each.spec, self._lengths) for each in decodes)
 
     def prepare(self, specs: Sequence[DecodeSpec], *, is_cacheable: bool) -> list[PreparedDecode]:
         """Encode messages and cache keys. Changes nothing and may run in any thread."""
@@ -245,18 +259,12 @@ class Engine:
     def _check_work(
         self, decodes: Sequence[PreparedDecode], *, client: str, priority: Priority, deadline: float | None
     ) -> None:
-        """Raises QueueFullError."""
+        """Raises QueueFullError or DeadlineUnreachableError."""
         find_equal = self._in_flight.find_equal
-        num_tokens = sum(decode_cost(each.spec, self._lengths) for each in decodes if find_equal(each.spec) is None)
+        num_tokens = self.expected_tokens([each for each in decodes if find_equal(each.spec) is None])
         self._room.check(num_tokens, num_waiting=self.queue_tokens, num_workers=self.num_ready)
         if deadline is not None:
-            self._room.check_deadline(
-                num_tokens,
-                client=client,
-                priority=priority,
-                seconds_left=deadline - asyncio.get_running_loop().time(),
-                num_workers=self.num_ready,
-            )
+            self.check_deadline(num_tokens, client=client, priority=priority, deadline=deadline)
 
     def _check_quarantine(self, decodes: Sequence[PreparedDecode]) -> None:
         now = time.monotonic()

@@ -13,6 +13,7 @@ from service.engine.engine import Engine
 from service.errors import ServiceError, UnsupportedOptionError
 from service.text.language_detector import DetectedLanguage, LanguageDetector
 from service.translation.active import ActiveTranslation
+from service.translation.expected_work import ExpectedWork
 from service.translation.observer import TranslationObserver
 from service.translation.preparation import Preparation
 from service.translation.prepared import PreparedTranslation
@@ -46,7 +47,14 @@ class Translator:
         self._engine = engine
         self._max_answer_bytes = max_answer_bytes
         self._observer = observer
+        self._expected_work = ExpectedWork()
         self._pool = ThreadPoolExecutor(NUM_THREADS, thread_name_prefix="prepare")
+
+    def check_deadline(self, request: TranslationRequest, *, client: str, deadline: float) -> None:
+        """Raises DeadlineUnreachableError if a request of so many characters would clearly end too late."""
+        num_tokens = self._expected_work.of(request)
+        if num_tokens is not None:
+            self._engine.check_deadline(num_tokens, client=client, priority=request.priority, deadline=deadline)
 
     async def prepare(self, request: TranslationRequest) -> PreparedTranslation:
         """Prepare a request: all refusals except for a full queue happen here. Cancelling stops the work.
@@ -105,6 +113,8 @@ class Translator:
         `client` is the name of an API key; empty without keys.
         """
         request = prepared.request
+        if prepared.rest is None:
+            self._expected_work.learn(request, self._engine.expected_tokens(prepared.decodes))
         # First legs are streamed only if they include decodes that are part of the answer.
         is_streamed = request.is_streamed and any(decoded.is_read for decoded in prepared.passages.decoded)
         try:

@@ -103,6 +103,9 @@ class FakeEngine:
     def specs(self) -> list[DecodeSpec]:
         return [spec for subscription in self.subscriptions for spec in subscription.specs]
 
+    def expected_tokens(self, decodes: Sequence[Any]) -> int:
+        return sum(len(each.spec.source_ids) for each in decodes)
+
     def prepare(self, specs: Sequence[DecodeSpec], *, is_cacheable: bool) -> list[FakeDecode]:
         self.num_prepared += len(specs)
         return [FakeDecode(spec, is_cacheable) for spec in specs]

@@ -15,7 +15,7 @@ from service.engine.events import Failed, Started
 from service.engine.owner import Owner, Priority
 from service.engine.subscription import Subscription
 from service.engine.types import CheckpointInfo
-from service.errors import DrainingError, NotReadyError, QueueFullError
+from service.errors import DeadlineUnreachableError, DrainingError, NotReadyError, QueueFullError
 
 END_ID = 2
 """The end token of the bundled model."""
@@ -76,6 +76,8 @@ class ScriptedEngine:
         self.checkpoints: Mapping[str, CheckpointInfo] = {checkpoint.name: checkpoint}
         self.submitted: list[PreparedScript] = []
         self.subscriptions: list[RecordedSubscription] = []
+        self.tokens_in_time: int | None = None
+        """Set by tests; a request of more is refused for its deadline."""
         self._script = script
         self._open: dict[int, _ScriptedDecode] = {}
         self._ids = count(1)
@@ -102,6 +104,13 @@ class ScriptedEngine:
             raise NotReadyError("no worker is ready", retry_after_seconds=1)
         if self.queue_tokens >= self.max_queue_tokens:
             raise QueueFullError(f"{self.queue_tokens} tokens are waiting to be generated", retry_after_seconds=1)
+
+    def check_deadline(self, num_tokens: int, *, client: str, priority: Priority, deadline: float) -> None:
+        if self.tokens_in_time is not None and num_tokens > self.tokens_in_time:
+            raise DeadlineUnreachableError(f"{num_tokens} tokens would take too long", retry_after_seconds=1)
+
+    def expected_tokens(self, decodes: Sequence[PreparedScript]) -> int:
+        return sum(len(each.spec.source_ids) for each in decodes)
 
     def prepare(self, specs: Sequence[DecodeSpec], *, is_cacheable: bool) -> list[PreparedScript]:
         return [PreparedScript(spec, is_cacheable) for spec in specs]

@@ -141,6 +141,16 @@ async def test_the_deadline_counts_from_the_arrival(method: str, path: str):
     assert scripted.is_idle()
 
 
+async def test_a_deadline_that_the_characters_miss_is_refused_before_they_are_tokenized(scripted: ScriptedApp):
+    long = BODY | {"text": " ".join(f"Hello, number {number}." for number in range(60))}
+    assert (await post(scripted.app, TRANSLATE, long)).status == 200
+    scripted.engine.tokens_in_time = 50
+    scripted.translator.hold()
+    check_problem(await post(scripted.app, TRANSLATE, long), 429, "deadline-unreachable")
+    scripted.translator.release()
+    assert (await post(scripted.app, TRANSLATE, BODY)).status == 200
+
+
 async def test_a_request_can_only_shorten_the_servers_deadline():
     scripted = scripted_app(limits=replace(LIMITS, timeout_seconds=10.0))
     now = asyncio.get_running_loop().time()
