@@ -128,6 +128,7 @@ class Connection(HttpToolsProtocol):
         self._all.remove(self)
         self.has_lost_bytes = self.flow.write_paused
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()  # uvicorn's timer would hold a connection that was reset
         self.pipeline.clear()
         answered = self._answered
         if answered is not None and not answered.response_complete:  # uvicorn informs the newest request only

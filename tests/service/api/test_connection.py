@@ -1,7 +1,9 @@
 """Laws of a connection, on real sockets: an end of sending is no hang-up, and nothing hides a hang-up."""
 
+import gc
 import http.client
 import socket
+import struct
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +13,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from service.api.connection import CONTINUE, MAX_HELD_BYTES, MAX_HELD_REQUESTS
+from loadtests.bench.loopback import wait_until
+from service.api.connection import CONTINUE, MAX_HELD_BYTES, MAX_HELD_REQUESTS, Connection
 from service.api.errors import ClientGoneError
 from service.api.half_close import PROBE_PAUSES_SECONDS
 from service.api.sse import EventStreamResponse, EventWriter, until_gone
@@ -62,6 +65,18 @@ def server(request: pytest.FixtureRequest, work: Work) -> Iterator[HttpServer]:
     routes = [Route("/quick", quick), Route("/plain", plain, methods=["POST"]), Route("/stream", Stream())]
     with serving(Starlette(routes=routes), loop=request.param) as server:
         yield server
+
+
+def test_nothing_holds_a_connection_that_was_reset(server: HttpServer):
+    def num_connections() -> int:
+        gc.collect()
+        return sum(type(each) is Connection for each in gc.get_objects())
+
+    with server.connect(QUICK) as connection:
+        read_exactly(connection, 1)
+        assert num_connections() == 1
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    wait_until(lambda: num_connections() == 0, "the connection is forgotten")
 
 
 @pytest.mark.parametrize(("path", "end"), [("/plain", b"plain"), ("/stream", b"data: last\n\n\r\n0\r\n\r\n")])
