@@ -17,6 +17,7 @@ from service.api.connections import ConnectionLimits, Connections
 
 LIMIT_SECONDS = 20.0
 """Far longer than any step takes; only keeps a failing test from hanging."""
+KEEP_ALIVE_SECONDS = 75
 LoopName = Literal["asyncio", "uvloop"]
 
 
@@ -59,7 +60,13 @@ def serving(
     connection: Any = partial(Connection, connections=Connections(limits or ConnectionLimits()))
     with socket.create_server(("127.0.0.1", port)) as listener:
         config = uvicorn.Config(
-            app, loop=loop, http=connection, ws="none", log_config=None, timeout_graceful_shutdown=1
+            app,
+            loop=loop,
+            http=connection,
+            ws="none",
+            log_config=None,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=1,
         )
         server = _Server(config)
         thread = threading.Thread(target=server.run, args=([listener],))

@@ -18,7 +18,7 @@ from service.api.connection import CONTINUE, MAX_HELD_BYTES, MAX_HELD_REQUESTS, 
 from service.api.errors import ClientGoneError
 from service.api.half_close import PROBE_PAUSES_SECONDS
 from service.api.sse import EventStreamResponse, EventWriter, until_gone
-from tests.support.http_server import HttpServer, Work, read_all, read_exactly, serving
+from tests.support.http_server import KEEP_ALIVE_SECONDS, HttpServer, Work, read_all, read_exactly, serving
 
 HANG_UP_SECONDS = 5.0
 QUICK = b"GET /quick HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -76,7 +76,7 @@ def test_nothing_holds_a_connection_that_was_reset(server: HttpServer):
         read_exactly(connection, 1)
         assert num_connections() == 1
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    wait_until(lambda: num_connections() == 0, "the connection is forgotten")
+    wait_until(lambda: num_connections() == 0, "the connection is forgotten", limit_seconds=KEEP_ALIVE_SECONDS / 2)
 
 
 @pytest.mark.parametrize(("path", "end"), [("/plain", b"plain"), ("/stream", b"data: last\n\n\r\n0\r\n\r\n")])
