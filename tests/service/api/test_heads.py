@@ -80,7 +80,7 @@ def test_beyond_the_limit_only_health_and_metrics_are_served(server: HttpServer,
             assert other.recv(1)
         refused = stack.enter_context(server.connect(GET + b"\r\n"))
         assert "4 connections are open" in problem(refused, 503)
-        probe = stack.enter_context(server.connect(LIVE))
+        probe = stack.enter_context(server.connect(LIVE[:-2] + b"Connection: close\r\n\r\n"))
         assert read_all(probe).startswith(b"HTTP/1.1 200 ")
     assert b'kakehashi_refused_total{reason="too-many-connections"} 1.0' in scripted.metrics.render()
 
