@@ -63,6 +63,8 @@ def running_cluster(arguments: Mapping[str, Any], settings: Mapping[str, object]
         "PYTHONPATH": str(ROOT),
         "RAY_AUTH_TOKEN": secrets.token_hex(32),  # else Ray writes one into the home directory
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # what Ray does there: all on the loopback interface
+        # By default Serve replaces a proxy that takes 5 s to start, and the start that waits for the first one fails.
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": str(TIME_LIMIT_SECONDS),
         "RAY_USAGE_STATS_ENABLED": "0",
     }
     with TemporaryDirectory(prefix="ray-") as name:  # a short path: sockets lie in it
