@@ -7,6 +7,12 @@ import msgspec
 
 from model.search.results import Progress
 
+TOKEN_EVENT_BYTES = 150
+"""About the bytes of the JSON of a token event in a stream, without extra fields."""
+TOP_TOKEN_BYTES = 60
+WEIGHT_BYTES = 9
+"""The bytes of an entry of `top_tokens`, and of a weight of `alignment`."""
+
 
 class Started(msgspec.Struct, frozen=True, array_like=True):
     """A waiting decode got its rows. `encoded` is false if the encoder output came from the cache or an equal source.
@@ -35,3 +41,15 @@ Event = Started | Progress | Failed
 def is_terminal(event: Event) -> bool:
     """Whether `event` is the last one of its decode."""
     return isinstance(event, Failed) or (isinstance(event, Progress) and bool(event.hypotheses))
+
+
+def event_bytes(event: Event) -> int:
+    """About the bytes of the JSON that a stream has for an event."""
+    if not isinstance(event, Progress) or not event.tokens:
+        return 0
+    details = event.tokens[0].details
+    return len(event.tokens) * token_event_bytes(len(details.top_tokens), num_weights=len(details.alignment))
+
+
+def token_event_bytes(num_top_tokens: int, *, num_weights: int) -> int:
+    return TOKEN_EVENT_BYTES + TOP_TOKEN_BYTES * num_top_tokens + WEIGHT_BYTES * num_weights

@@ -4,16 +4,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Self
 
-from model.search.results import Progress
-from service.engine.events import Event, Started, is_terminal
+from service.engine.events import Event, Started, event_bytes, is_terminal
 from service.engine.owner import Owner
 from service.errors import DeadlineExceededError, TooLargeError
 
 MAX_UNREAD_BYTES = 16 << 20
 """The most that waits for a reader, as in `event_bytes`."""
-TOKEN_BYTES = 150
-TOP_TOKEN_BYTES = 60
-WEIGHT_BYTES = 9
 
 
 class Subscription:
@@ -127,12 +123,3 @@ class Subscription:
         if self._timer is not None:
             self._timer.cancel()
         self._leave(self)
-
-
-def event_bytes(event: Event) -> int:
-    """About the bytes of the JSON that a stream has for it."""
-    if not isinstance(event, Progress) or not event.tokens:
-        return 0
-    details = event.tokens[0].details
-    extra = TOP_TOKEN_BYTES * len(details.top_tokens) + WEIGHT_BYTES * len(details.alignment)
-    return len(event.tokens) * (TOKEN_BYTES + extra)

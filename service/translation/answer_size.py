@@ -10,6 +10,7 @@ sentences need half of that; an answer that outgrows its limit anyway ends with 
 do not count, because they are not collected.
 """
 
+from service.engine.events import TOKEN_EVENT_BYTES, TOP_TOKEN_BYTES, WEIGHT_BYTES, token_event_bytes
 from service.errors import TooLargeError
 from service.translation.request import TranslationRequest
 from service.translation.results import TokenEvent, Translation
@@ -18,11 +19,9 @@ TRANSLATION_BYTES = 200
 KEPT_CHARACTER_BYTES = 4
 TEXT_BYTES = 6
 ENTRY_BYTES = 80
-TOP_TOKEN_BYTES = 60
-WEIGHT_BYTES = 9
 SOURCE_TOKEN_BYTES = 10
-EVENT_BYTES = 150
-"""A token event without extra fields. Processing an event of the engine takes about as long as making one."""
+EVENT_BYTES = TOKEN_EVENT_BYTES
+"""Processing an event of the engine takes about as long as making one for a stream."""
 
 
 class AnswerSize:
@@ -62,8 +61,7 @@ class AnswerSize:
 
 
 def event_bytes(event: TokenEvent) -> int:
-    extra = TOP_TOKEN_BYTES * len(event.top_tokens or ()) + WEIGHT_BYTES * len(event.alignment or ())
-    return EVENT_BYTES + len(event.text) + extra
+    return len(event.text) + token_event_bytes(len(event.top_tokens or ()), num_weights=len(event.alignment or ()))
 
 
 def translation_bytes(translation: Translation) -> int:

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from model.search.results import Hypothesis, Progress, Token
-from service.engine.events import Event, Started
+from service.engine.events import TOKEN_EVENT_BYTES, Event, Started
 from service.engine.owner import Owner
-from service.engine.subscription import MAX_UNREAD_BYTES, TOKEN_BYTES, Subscription
+from service.engine.subscription import MAX_UNREAD_BYTES, Subscription
 from service.errors import DeadlineExceededError, EngineFailedError, TooLargeError
 
 END = (Hypothesis((5, 2), (-0.5, -0.5), -0.5, "stop"),)
@@ -127,7 +127,7 @@ async def test_a_subscription_to_nothing_is_over():
 async def test_a_reader_that_lags_too_far_behind_gets_an_error_after_what_is_kept():
     left = Left()
     subscription = make(2, left=left)
-    tokens = [Token(5, -0.5)] * (MAX_UNREAD_BYTES // (4 * TOKEN_BYTES))
+    tokens = [Token(5, -0.5)] * (MAX_UNREAD_BYTES // (4 * TOKEN_EVENT_BYTES))
     for key in (0, 1, 0, 1, 0, 1, 0):
         subscription.push(key, Progress(77, tokens))
     assert len(await subscription.next()) == 5
@@ -139,7 +139,7 @@ async def test_a_reader_that_lags_too_far_behind_gets_an_error_after_what_is_kep
 
 async def test_what_was_read_does_not_count_as_a_lag():
     subscription = make(1)
-    tokens = [Token(5, -0.5)] * (MAX_UNREAD_BYTES // (2 * TOKEN_BYTES))
+    tokens = [Token(5, -0.5)] * (MAX_UNREAD_BYTES // (2 * TOKEN_EVENT_BYTES))
     for _ in range(10):
         subscription.push(0, Progress(77, tokens))
         assert len(await subscription.next()) == 1
