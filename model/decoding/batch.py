@@ -203,10 +203,8 @@ class DecodingBatch:
         The returned function waits for the copy and returns the bytes of each, for the encoder cache.
         """
         lengths = [len(each) for each in encoder_hidden_states]
-        together = torch.cat(list(encoder_hidden_states))
-        fetched: Callable[[], Tensor] = lambda: together  # noqa: E731
-        if self._runtime is not None:
-            fetched = self._runtime.fetch(together)
+        fetch = _on_host if self._runtime is None else self._runtime.fetch
+        fetched = fetch(torch.cat(list(encoder_hidden_states)))
         return lambda: [bytes(each.view(torch.uint8).numpy().data) for each in torch.split(fetched(), lengths)]
 
     def encoder_output_tensor(self, data: bytes, num_tokens: int) -> Tensor:
@@ -377,15 +375,11 @@ class DecodingBatch:
         if turn is None:
             return []
         chosen, logprobs = turn.read()
-        progress: list[Progress] = []
-        for running, row_ids, row_logprobs in zip(turn.rows, chosen.T.tolist(), logprobs.T.tolist(), strict=True):
-            if self._running.get(running.decode_id) is not running:
-                continue  # it has left, and what its row computed since is dropped
-            assert not isinstance(running, BeamSearch), "beams take single steps"
-            self._state[0, running.slot] = row_ids[-1]
-            progress.append(self._search.advance_ahead(running, row_ids, row_logprobs))
-        self._release(progress)
-        return progress
+        # What a row computed since its decode has left is dropped.
+        live = [slot for slot, running in enumerate(turn.rows) if self._running.get(running.decode_id) is running]
+        rows = [turn.rows[slot] for slot in live]
+        self._state[0, [slot for running in rows for slot in running.slots]] = chosen[-1, live].long()
+        return self._advance_ahead(rows, chosen[:, live], logprobs[:, live])
 
     def _step_ahead(self, num_steps: int, *, max_ended: int) -> list[Progress]:
         token_ids, positions, source_lengths = self._state[:, : self.num_rows]
@@ -406,8 +400,12 @@ class DecodingBatch:
         )
         token_ids.copy_(chosen[-1])
         positions += len(chosen)
+        return self._advance_ahead(self._rows, chosen, logprobs)
+
+    def _advance_ahead(self, rows: Sequence[Running], chosen: Tensor, logprobs: Tensor) -> list[Progress]:
+        """Pass the tokens of plainly greedy steps, [steps, B] each, to their decodes, and release the finished ones."""
         progress: list[Progress] = []
-        for running, row_ids, row_logprobs in zip(self._rows, chosen.T.tolist(), logprobs.T.tolist(), strict=True):
+        for running, row_ids, row_logprobs in zip(rows, chosen.T.tolist(), logprobs.T.tolist(), strict=True):
             assert not isinstance(running, BeamSearch), "beams take single steps"
             progress.append(self._search.advance_ahead(running, row_ids, row_logprobs))
         self._release(progress)
@@ -445,6 +443,11 @@ class DecodingBatch:
 
     def _to_device(self, tensor: Tensor) -> Tensor:
         return upload(tensor, self._device)
+
+
+def _on_host(tensor: Tensor) -> Callable[[], Tensor]:
+    """Like `Runtime.fetch`, for a tensor that is on the host already."""
+    return lambda: tensor
 
 
 def _num_rows(decodes: Iterable[NewDecode]) -> int:
