@@ -19,13 +19,13 @@ from service.errors import UnsupportedOptionError, shown
 from service.text.language_detector import DetectedLanguage, LanguageDetector
 from service.text.markup.marked_up import MarkedUpText
 from service.text.markup.reading import MARKUP
-from service.translation.allowance import Allowance
 from service.translation.answer_size import AnswerSize
 from service.translation.decode_specs import encode_prefix
 from service.translation.passage import Passage
 from service.translation.passages import Passages
 from service.translation.prepared import PreparedTranslation
 from service.translation.request import TranslationRequest
+from service.translation.request_size import RequestSize
 from service.translation.rest import Part, Rest
 from service.translation.routing import Catalogue, Route, ServedModel
 from service.translation.source_text import SourcePart, SourceReader
@@ -70,7 +70,7 @@ class Preparation:
         self._catalogue = catalogue
         self._detector = detector
         self._engine = engine
-        self._allowance = Allowance(request, max_tokens=engine.max_queue_tokens, max_answer_bytes=max_answer_bytes)
+        self._size = RequestSize(request, max_tokens=engine.max_queue_tokens, max_answer_bytes=max_answer_bytes)
         self._passages = Passages(request, AnswerSize(request, max_bytes=max_answer_bytes))
         self._models: dict[str, None] = {}
         self._prepared: PreparedTranslation | None = None
@@ -169,7 +169,7 @@ class Preparation:
         for each in texts:
             written = each.text if each.markup is None else each.text + each.plain
             everything.append((written, [route for _, route in each.ways if route.legs]))
-        return self._allowance.covers(everything)
+        return self._size.covers(everything)
 
     def _read(self, text: _Text, target_texts: Sequence[TargetText]) -> None:
         """Read the text as each checkpoint among the first legs does."""
@@ -179,26 +179,26 @@ class Preparation:
                 first = each.route.legs[0]
                 by_reading[first.model, first.source_lang].append((each.passage, each.route))
             else:
-                self._allowance.keep(len(text.text), num_targets=1)
+                self._size.keep(len(text.text), num_targets=1)
         for (model, source_lang), passages in by_reading.items():
             self._read_for(text, self._passages.reader(model, source_lang), passages)
 
     def _read_for(self, text: _Text, reader: SourceReader, passages: list[tuple[Passage, Route]]) -> None:
-        shapes = self._allowance.shapes(route for _, route in passages)
+        shapes = self._size.shapes(route for _, route in passages)
 
         def on_measured(num_pieces: int) -> None:
             self._check_cancelled()
-            self._allowance.measure(num_pieces, shapes)
+            self._size.measure(num_pieces, shapes)
 
         def on_part(part: SourcePart) -> None:
             self._check_cancelled()
-            self._allowance.add(part, shapes)
+            self._size.add(part, shapes)
             self._parts.append(Part(part, passages))
             if len(self._parts) == PARTS_AT_ONCE:
                 self._pass_on()
 
         known = () if text.markup is None else text.markup.spans
-        self._allowance.keep(len(text.text) - len(text.plain), num_targets=shapes.total())
+        self._size.keep(len(text.text) - len(text.plain), num_targets=shapes.total())
         reader.read(text.plain, known=known, glossary=self._request.glossary, on_measured=on_measured, on_part=on_part)
 
     def _pass_on(self, *, is_last: bool = False) -> None:

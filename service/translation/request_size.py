@@ -1,4 +1,4 @@
-"""What one request takes of the limits on source tokens and on the size of its answer, over all its targets."""
+"""How much a request uses of the limits on source tokens and on the size of its answer, over all its targets."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ Shapes = Counter[tuple[int, int]]
 """The targets of a text, by the special tokens around a source and the limit of its translation."""
 
 
-class Allowance:
+class RequestSize:
     """All methods but `covers` raise TooLargeError if a limit is exceeded."""
 
     def __init__(self, request: TranslationRequest, *, max_tokens: int, max_answer_bytes: int) -> None:
