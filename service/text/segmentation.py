@@ -71,10 +71,6 @@ class Segmented:
         """The sentences as they are written."""
         return tuple(wording.text for wording in self.wordings)
 
-    def separators(self, target_lang: str) -> list[str]:
-        """The text around the translated sentences, one more than there are sentences."""
-        return [gap.in_language(target_lang) for gap in self.gaps]
-
 
 def segment(
     text: str,

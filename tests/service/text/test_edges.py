@@ -3,6 +3,7 @@
 import pytest
 
 from service.text.segmentation import segment
+from tests.support.segmented import separators_in
 
 EDGES = [
     ("- ", "Buy milk.", ""),
@@ -34,7 +35,7 @@ EDGES = [
 def test_edges_are_kept_and_not_sent(before: str, sentence: str, after: str) -> None:
     segmented = segment(f"{before}{sentence}{after}\nOne.", language="en")
     assert segmented.sentences == (sentence, "One.")
-    assert segmented.separators("ja") == [before, f"{after}\n", ""]
+    assert separators_in(segmented, "ja") == [before, f"{after}\n", ""]
 
 
 @pytest.mark.parametrize("cell_break", ["\t", "\t\t", " \t ", "   ", "        "])
@@ -42,14 +43,14 @@ def test_cells_are_sentences_of_their_own(cell_break: str) -> None:
     segmented = segment(cell_break.join(["The name", "1) the dog", "12:30", "10 km", "end"]), language="en")
     assert segmented.sentences == ("The name", "the dog", "end")
     numbers = cell_break.join(["", "12:30", "10 km", ""])
-    assert segmented.separators("ja") == ["", f"{cell_break}1) ", numbers, ""]
+    assert separators_in(segmented, "ja") == ["", f"{cell_break}1) ", numbers, ""]
 
 
 @pytest.mark.parametrize(
     "text", ["12:30", "3,50 €", "$3.50", "10 km", "20°C", "1 234,5", "10:30 AM", "v1.2.3", "<b></b>", "☎ +49 30 123456"]
 )
 def test_a_stretch_without_words_is_no_sentence(text: str) -> None:
-    assert segment(text, language="en").separators("ja") == [text]
+    assert separators_in(segment(text, language="en"), "ja") == [text]
 
 
 def test_sentences_do_not_end_in_a_thing_and_do_end_beside_tags() -> None:

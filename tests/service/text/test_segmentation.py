@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from service.text.segmentation import Segmented, segment
 from service.text.wording import Wording
+from tests.support.segmented import separators_in
 
 LANGUAGES = ["en", "de", "fr", "es", "ja", "zh-Hans", "th", "xx", "ROMANCE"]
 # Characters that end, join or break sentences and lines, words of several scripts, controls and combining characters.
@@ -80,14 +81,14 @@ def test_line_breaks_and_indentation_are_kept_in_every_target(line_break: str) -
     segmented = segment(f"  One{line_break}\ttwo. {line_break}", language="en")
     assert segmented.sentences == ("One", "two.")
     for target in ("de", "ja"):
-        assert segmented.separators(target) == ["  ", f"{line_break}\t", f" {line_break}"]
+        assert separators_in(segmented, target) == ["  ", f"{line_break}\t", f" {line_break}"]
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\n", "\u3000\t", "---", "***\n\n…", "🎉", "(!)", "\u0301", "1.\nIV."])
 def test_text_without_letters_or_digits_has_no_sentences(text: str) -> None:
     segmented = segment(text, language="en")
     assert segmented.sentences == ()
-    assert segmented.separators("ja") == [text]
+    assert separators_in(segmented, "ja") == [text]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +107,7 @@ def test_text_without_letters_or_digits_has_no_sentences(text: str) -> None:
 def test_whitespace_between_sentences_follows_source_and_target(
     source: str, text: str, target: str, separator: str
 ) -> None:
-    assert segment(text, language=source).separators(target) == ["", separator, ""]
+    assert separators_in(segment(text, language=source), target) == ["", separator, ""]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ def test_whitespace_between_pieces_follows_source_and_target(
     source: str, text: str, target: str, separators: list[str]
 ) -> None:
     segmented = segment(text, language=source, max_tokens=4, count_tokens=len)
-    assert segmented.separators(target) == separators
+    assert separators_in(segmented, target) == separators
 
 
 @pytest.mark.parametrize(
@@ -130,7 +131,7 @@ def test_whitespace_between_pieces_follows_source_and_target(
 def test_number_of_an_item_is_kept_at_the_start_of_a_line(text: str, number: str) -> None:
     segmented = segment(f"List:\n{text}", language="en")
     assert segmented.sentences == ("List:", "Buy milk.")
-    assert segmented.separators("ja") == ["", f"\n{number}", ""]
+    assert separators_in(segmented, "ja") == ["", f"\n{number}", ""]
 
 
 def test_windows_of_a_long_line_do_not_move_boundaries() -> None:

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.text.segmentation import SplitSentences, segment
+from tests.support.segmented import separators_in
 
 WRAPPED = "  The house\nis old. It\r\n  stands there.\n\nNobody\nlives in it.\n"
 JAPANESE = "私は\n学生です。Hello\nworldと\n言った。"
@@ -28,7 +29,7 @@ def test_line_breaks_end_sentences_or_join_them(split: SplitSentences, sentences
 
 def test_blank_lines_stay_where_lines_are_joined() -> None:
     segmented = segment(WRAPPED, language="en", split="punctuation")
-    assert segmented.separators("de") == ["  ", " ", "\n\n", "\n"]
+    assert separators_in(segmented, "de") == ["  ", " ", "\n\n", "\n"]
 
 
 @pytest.mark.parametrize("split", ["punctuation", "none"])
