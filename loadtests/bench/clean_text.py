@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import Request, urlopen
 
-from sacrebleu.metrics.bleu import BLEU
 from tqdm import tqdm
 
-from loadtests.bench.generator import PATH, REQUEST_SECONDS
+from loadtests.bench.generator import REQUEST_SECONDS
+from loadtests.bench.http_requests import JSON, TRANSLATE
 from model.evaluation.markdown import markdown_table
 from model.evaluation.parallel_text import TestSet, read_test_sets
-from model.evaluation.scoring import bleu_tokenizer
+from model.evaluation.scoring import bleu
 
 LINES_IN_REQUEST = 100
 
@@ -36,7 +36,7 @@ def main() -> None:
             for url in arguments.urls
         )
         num_changed = sum(one != other for one, other in zip(before, after, strict=True))
-        scores = [_bleu(before, test_set), _bleu(after, test_set)]
+        scores = [bleu(outputs, test_set.references, language=test_set.target_lang) for outputs in (before, after)]
         direction = f"{test_set.source_lang} → {test_set.target_lang}"
         row = [f"{len(before):,}", str(num_changed), *(f"{each:.2f}" for each in scores)]
         body.append([test_set.name, direction, *row, f"{scores[1] - scores[0]:+.3f}"])
@@ -53,14 +53,9 @@ def _translations(url: str, test_set: TestSet, beam_size: int) -> Iterator[list[
             "target_lang": test_set.target_lang,
             "beam_size": beam_size,
         }
-        request = Request(url + PATH, json.dumps(body).encode(), {"Content-Type": "application/json"})
+        request = Request(url + TRANSLATE, json.dumps(body).encode(), {"Content-Type": JSON})
         with urlopen(request, timeout=REQUEST_SECONDS) as answer:
             yield [each["text"] for each in json.load(answer)["translations"]]
-
-
-def _bleu(outputs: list[str], test_set: TestSet) -> float:
-    metric = BLEU(tokenize=bleu_tokenizer(test_set.target_lang))
-    return float(metric.corpus_score(outputs, [test_set.references]).score)
 
 
 def _print_changes(test_set: TestSet, before: list[str], after: list[str]) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from loadtests.bench.generator import PATH, REQUEST_SECONDS
+from loadtests.bench.generator import REQUEST_SECONDS
+from loadtests.bench.http_requests import TRANSLATE
 from loadtests.bench.lean_client import LeanClient, http_request
 from loadtests.bench.loopback import HOST
 from loadtests.bench.running_server import BenchServer
@@ -43,7 +44,7 @@ def _encoded(server: BenchServer, sentence: SourceLine, targets: Sequence[list[s
         try:
             for langs in targets:
                 body = {**sentence.body(stream=False), "target_lang": langs}
-                exchange = await client.ask(http_request(PATH, body, no_store=True), stream=False)
+                exchange = await client.ask(http_request(TRANSLATE, body, no_store=True), stream=False)
                 if not exchange.is_ok:
                     raise SystemExit(f"a request failed: status {exchange.status}, {exchange.failure}")
         finally:

@@ -13,7 +13,8 @@ from typing import Literal, Self, get_args
 
 import uvloop
 
-from loadtests.bench.generator import PATH, REQUEST_SECONDS
+from loadtests.bench.generator import REQUEST_SECONDS
+from loadtests.bench.http_requests import TRANSLATE
 from loadtests.bench.latency import percentile
 from loadtests.bench.lean_client import LeanClient, http_request
 from loadtests.bench.loopback import HOST
@@ -90,7 +91,7 @@ class FirstTokenTimer:
     def _ask(self, sentence: SourceLine, mode: Mode, *, num_tokens: int) -> tuple[float, bool]:
         """The seconds, and whether the cache behaved as intended. Raises SystemExit for a failed request."""
         body = {**sentence.body(stream=True), "max_new_tokens": NUM_NEW_TOKENS}
-        request = http_request(PATH, body, no_store=mode == "no cache")
+        request = http_request(TRANSLATE, body, no_store=mode == "no cache")
         exchange = self._runner.run(self._client.ask(request, stream=True))
         if not exchange.is_ok or not exchange.token_times:
             raise SystemExit(f"a stream failed: status {exchange.status}, {exchange.failure or 'no token'}")

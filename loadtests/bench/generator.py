@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import uvloop
 
+from loadtests.bench.http_requests import TRANSLATE
 from loadtests.bench.lean_client import LeanClient, http_request
 from loadtests.bench.load import Load, closed_loop, open_loop
 from loadtests.bench.loopback import HOST
@@ -15,7 +16,6 @@ from loadtests.bench.source_lines import SourceLine
 
 KINDS = (False, True)
 """The values of `stream`: plain answers, then streams."""
-PATH = "/v1/translations"
 REQUEST_SECONDS = 120.0
 
 
@@ -29,7 +29,8 @@ class Generator:
     def __init__(self, server: BenchServer, sentences: Sequence[SourceLine]) -> None:
         self._server = server
         self._requests = {
-            stream: [http_request(PATH, sentence.body(stream=stream)) for sentence in sentences] for stream in KINDS
+            stream: [http_request(TRANSLATE, sentence.body(stream=stream)) for sentence in sentences]
+            for stream in KINDS
         }
 
     def closed(self, *, num_clients: int, stream: bool) -> Measured:

@@ -13,13 +13,12 @@ from dataclasses import dataclass, field
 from random import Random
 from statistics import mean
 
-import sacrebleu
 from tqdm import tqdm
 
 from loadtests.bench.offline_translation import OfflineTranslator, bundled_translator, translation_parser
 from loadtests.bench.terminology import SEED, Pair, TermInSentence, draw_terms, made_up
 from model.evaluation.markdown import markdown_table, search_name
-from model.evaluation.scoring import bleu_tokenizer
+from model.evaluation.scoring import bleu
 from service.text.glossary import Glossary
 
 KINDS = ("from the reference", "made up", "made up, through English")
@@ -111,16 +110,12 @@ def _measure(
         with_terms = [
             each.reference.replace(each.translation, target) for each, target in zip(terms, targets, strict=True)
         ]
-        count.bleu.append(_bleu(texts, with_terms, pair[1]))
-        count.bleu_without.append(_bleu(plain, references, pair[1]))
+        count.bleu.append(bleu(texts, with_terms, language=pair[1]))
+        count.bleu_without.append(bleu(plain, references, language=pair[1]))
 
 
 def _has(text: str, term: str) -> bool:
     return term.casefold() in text.casefold()
-
-
-def _bleu(texts: Sequence[str], references: Sequence[str], language: str) -> float:
-    return sacrebleu.corpus_bleu(texts, [references], tokenize=bleu_tokenizer(language)).score
 
 
 if __name__ == "__main__":

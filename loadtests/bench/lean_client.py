@@ -14,6 +14,7 @@ from typing import Any
 
 import httptools
 
+from loadtests.bench.http_requests import encode_request
 from loadtests.locust.event_stream import COMMENT, DATA, DONE, ERROR, EVENT_END, TOKEN
 
 MAX_IDLE_SECONDS = 2.0
@@ -146,13 +147,10 @@ class Connection(asyncio.Protocol):
 
 def http_request(path: str, body: dict[str, object], *, no_store: bool = False, api_key: str = "") -> bytes:
     """`no_store`: bypass the server's cache."""
-    payload = json.dumps(body).encode()
-    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-    if no_store:
-        head += "Cache-Control: no-store\r\n"
+    headers = {"Cache-Control": "no-store"} if no_store else {}
     if api_key:
-        head += f"Authorization: Bearer {api_key}\r\n"
-    return f"{head}Content-Length: {len(payload)}\r\n\r\n".encode() + payload
+        headers["Authorization"] = f"Bearer {api_key}"
+    return b"".join(encode_request("POST", path, body, headers=headers))
 
 
 class LeanClient:

@@ -15,7 +15,8 @@ from pathlib import Path
 import uvloop
 from tqdm import tqdm
 
-from loadtests.bench.generator import PATH, REQUEST_SECONDS
+from loadtests.bench.generator import REQUEST_SECONDS
+from loadtests.bench.http_requests import TRANSLATE
 from loadtests.bench.lean_client import Exchange, LeanClient, http_request
 from loadtests.bench.loopback import HOST
 from loadtests.bench.machine import Machine
@@ -72,7 +73,7 @@ def _texts(path: Path, *, num_words: int) -> Iterator[str]:
 
 async def _measure(client: LeanClient, lines: Sequence[SourceLine]) -> Round:
     async def ask(line: SourceLine, *, stream: bool) -> Exchange:
-        exchange = await client.ask(http_request(PATH, line.body(stream=stream)), stream=stream)
+        exchange = await client.ask(http_request(TRANSLATE, line.body(stream=stream)), stream=stream)
         if not exchange.is_ok:
             raise SystemExit(f"a request failed: status {exchange.status}, {exchange.failure}")
         return exchange

@@ -21,6 +21,7 @@ from itertools import count
 import uvloop
 
 from loadtests.bench.arrivals import poisson_arrivals
+from loadtests.bench.http_requests import TRANSLATE
 from loadtests.bench.latency import percentile
 from loadtests.bench.lean_client import Exchange, LeanClient, http_request
 from loadtests.bench.loopback import HOST
@@ -28,7 +29,6 @@ from loadtests.bench.machine import Machine
 from loadtests.bench.running_server import running_server
 from model.evaluation.markdown import markdown_table
 
-PATH = "/v1/translations"
 KEYS = "flood:flood-key,single:single-key"
 ANSWER_SECONDS = 60.0
 CLIENTS_PER_ROW = 4
@@ -142,7 +142,7 @@ class Bench:
 
     async def _ask(self, text: str, *, api_key: str = "flood-key", **fields: object) -> Exchange:
         body = {"text": text, "source_lang": "en", "target_lang": "de", **fields}
-        return await self._client.ask(http_request(PATH, body, api_key=api_key), stream=False)
+        return await self._client.ask(http_request(TRANSLATE, body, api_key=api_key), stream=False)
 
     def _sentence(self) -> str:
         return f"The old man went to the market and bought {next(self._numbers)} loaves of bread."

@@ -1,6 +1,5 @@
 """A server for a benchmark, and the CPU time and memory of its processes."""
 
-import json
 import os
 import subprocess
 import sys
@@ -9,19 +8,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import psutil
 
-from loadtests.bench.loopback import HOST, free_port, wait_until
-from loadtests.bench.metrics_page import MetricsPage
-from loadtests.bench.server_process import FORK_SERVER_MODULE
+from loadtests.bench.loopback import free_port, wait_until
+from loadtests.bench.server_process import PORT_VARIABLE, ServerProcess
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 300.0
-STOP_SECONDS = 60.0
+NO_LOG = Path(os.devnull)
+"""The servers of benchmarks log to the terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +67,15 @@ class ServedCheckpoint:
     max_new_tokens: int
 
 
-class BenchServer:
-    def __init__(self, process: psutil.Process, port: int, *, ready_seconds: float) -> None:
-        self.port = port
+class BenchServer(ServerProcess):
+    def __init__(
+        self, process: subprocess.Popen[bytes], *, port: int, log_path: Path = NO_LOG, ready_seconds: float
+    ) -> None:
+        """The server is ready, and has the workers that it keeps."""
+        super().__init__(process, port=port, log_path=log_path)
         self.ready_seconds = ready_seconds
-        self._service = process
-        self._workers = [
-            worker
-            for child in process.children()
-            if FORK_SERVER_MODULE in child.cmdline()
-            for worker in child.children()
-        ]
+        self._service = psutil.Process(process.pid)
+        self._workers = self.workers()
 
     def let_workers_yield(self) -> None:
         """If this process has real-time priority, give the workers one less.
@@ -95,8 +89,7 @@ class BenchServer:
 
     def checkpoint(self) -> ServedCheckpoint:
         """The first checkpoint, if several are served."""
-        with urlopen(f"http://{HOST}:{self.port}/v1/models", timeout=STOP_SECONDS) as answer:
-            model: dict[str, Any] = json.load(answer)["models"][0]
+        model = self.models()[0]
         return ServedCheckpoint(
             name=model["id"],
             num_parameters=model["num_parameters"],
@@ -107,10 +100,6 @@ class BenchServer:
             kv_bytes=model["kv_bytes"],
             max_new_tokens=model["max_new_tokens"],
         )
-
-    def metrics(self) -> MetricsPage:
-        with urlopen(f"http://{HOST}:{self.port}/metrics", timeout=STOP_SECONDS) as answer:
-            return MetricsPage.of(answer.read().decode())
 
     def cpu_seconds(self) -> CpuSeconds:
         return CpuSeconds(
@@ -130,47 +119,24 @@ class BenchServer:
 def running_server(flags: Sequence[str]) -> Iterator[BenchServer]:
     """Start a server, wait until it is ready, and end it on exit. Raises SystemExit if it cannot start."""
     port = free_port()
-    command = [sys.executable, "-m", "service.cli", "serve", "--log-level", "warning", "--port", str(port), *flags]
+    command = [sys.executable, "-m", "service.cli", "serve", "--log-level", "warning", *flags]
     began = time.perf_counter()
     # The fork server ignores the working directory, and this tree may not be installed.
     path = os.pathsep.join([str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
-    environment = {**os.environ, "PYTHONPATH": path.rstrip(os.pathsep)}
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment) as server:
+    environment = {**os.environ, "PYTHONPATH": path.rstrip(os.pathsep), PORT_VARIABLE: str(port)}
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)
+    with ServerProcess(process, port=port, log_path=NO_LOG) as server:
         try:
-            _wait_ready(port, server)
-            yield BenchServer(psutil.Process(server.pid), port, ready_seconds=time.perf_counter() - began)
-        finally:
-            _stop(server)
+            wait_until(server.is_ready, "the server is ready", limit_seconds=START_SECONDS)
+        except (AssertionError, TimeoutError) as error:
+            raise SystemExit(str(error).rstrip(":\n")) from None
+        yield BenchServer(process, port=port, ready_seconds=time.perf_counter() - began)
 
 
 def machine_cpu_seconds() -> float:
     """CPU time of all processes of the machine."""
     times = psutil.cpu_times()
     return float(sum(times) - times.idle - times.iowait)
-
-
-def _wait_ready(port: int, server: subprocess.Popen[bytes]) -> None:
-    def is_ready() -> bool:
-        if server.poll() is not None:
-            raise SystemExit(f"the server ended with status {server.returncode}")
-        try:
-            with urlopen(f"http://{HOST}:{port}/health/ready", timeout=STOP_SECONDS):
-                return True
-        except (URLError, ConnectionError, TimeoutError):  # a 503 is a URLError too
-            return False
-
-    try:
-        wait_until(is_ready, "the server is ready", limit_seconds=START_SECONDS)
-    except TimeoutError as error:
-        raise SystemExit(str(error)) from None
-
-
-def _stop(server: subprocess.Popen[bytes]) -> None:
-    server.terminate()
-    try:
-        server.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        server.kill()
 
 
 def cpu_seconds(process: psutil.Process) -> float:

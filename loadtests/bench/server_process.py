@@ -27,6 +27,7 @@ BUSY = ("kakehashi_rows_running", "kakehashi_requests_waiting", "kakehashi_queue
 
 class ServerProcess:
     def __init__(self, process: subprocess.Popen[bytes], *, port: int, log_path: Path) -> None:
+        """`process` was started with `PORT_VARIABLE`."""
         self.process = process
         self.port = port
         self.url = f"http://{HOST}:{port}"

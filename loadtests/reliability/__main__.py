@@ -8,6 +8,7 @@ import argparse
 import sys
 
 from loadtests.reliability import chaos, fuzz, soak
+from loadtests.reliability.trial import Report
 
 TRIALS = {"chaos": chaos, "fuzz": fuzz, "soak": soak}
 
@@ -21,7 +22,9 @@ def main() -> int:
         )
         trial.add_arguments(described)
     chosen = parser.parse_args()
-    return 0 if TRIALS[chosen.trial].run(chosen) else 1
+    report: Report = TRIALS[chosen.trial].run(chosen)
+    print(report)
+    return 1 if report.faults else 0
 
 
 if __name__ == "__main__":

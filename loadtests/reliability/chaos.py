@@ -29,13 +29,12 @@ from loadtests.bench.source_lines import read_sources
 from loadtests.reliability.clients import CLIENTS, GoodRequest, Scene, act
 from loadtests.reliability.journal import OUTCOMES, Journal, count_outcomes, read_log
 from loadtests.reliability.sabotage import Saboteur
-from loadtests.reliability.trial import Condition, Tolerance, standstill_faults, translate_alone
+from loadtests.reliability.trial import Condition, Tolerance, broken_promises, standstill_faults, translate_alone
 from model.evaluation.markdown import markdown_table
 
 NUM_CLIENTS = 64
 NUM_GOOD = 24
 SETTLE_SECONDS = 10.0
-MAX_SHOWN_FAULTS = 20
 SETTINGS = {
     "WORKERS": 2,
     "THREADS_PER_WORKER": 1,
@@ -81,8 +80,7 @@ class ChaosReport:
                 f"Ready and idle again after {self.recovery_seconds:.1f} s. "
                 f"Longest standstill of the event loop: {self.standstill_seconds * 1000:.0f} ms.",
                 f"Before: {self.before}.\n\nAfter: {self.after}.",
-                f"Broken promises: {len(self.faults)}."
-                + "".join(f"\n- {fault}" for fault in self.faults[:MAX_SHOWN_FAULTS]),
+                broken_promises(self.faults),
             ]
         )
 
@@ -94,8 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1)
 
 
-def run(arguments: argparse.Namespace) -> bool:
-    """Print the report. Returns whether every promise was kept."""
+def run(arguments: argparse.Namespace) -> ChaosReport:
     plan = ChaosPlan(
         seconds=arguments.seconds,
         calm_seconds=arguments.calm_seconds,
@@ -103,9 +100,7 @@ def run(arguments: argparse.Namespace) -> bool:
         seed=arguments.seed,
         tolerance=Tolerance(),
     )
-    report = run_chaos(plan)
-    print(report)
-    return not report.faults
+    return run_chaos(plan)
 
 
 def run_chaos(plan: ChaosPlan) -> ChaosReport:

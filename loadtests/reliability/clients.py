@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from random import Random
 from types import MappingProxyType
 
+from loadtests.bench.http_requests import TRANSLATE, encode_request
 from loadtests.bench.loopback import HOST
 from loadtests.reliability.http_replies import Replies, Reply
-from loadtests.reliability.http_requests import TRANSLATE, encode_request
 from loadtests.reliability.journal import ANY, Journal, Outcome
 from loadtests.reliability.outcomes import MisbehaviourError, outcome_of, text_of
 from loadtests.reliability.wire import Wire

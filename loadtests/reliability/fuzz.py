@@ -19,11 +19,10 @@ from loadtests.bench.event_loop_watch import watched_event_loop
 from loadtests.bench.server_process import ServerProcess
 from loadtests.reliability.raw_fuzz import RawFuzz, send_raw_cases
 from loadtests.reliability.schema_fuzz import PHASES, SchemaFuzz, run_schemathesis
-from loadtests.reliability.trial import Condition, Tolerance, standstill_faults
+from loadtests.reliability.trial import Condition, Tolerance, broken_promises, standstill_faults
 
 CONNECTION_STATUSES = frozenset({400, 404, 405, 408})
 """Statuses of HTTP itself, which docs/api.md documents for every path and OpenAPI for none."""
-MAX_SHOWN_FAULTS = 20
 WARM_UP_SEED = 0
 SETTINGS = {
     "WORKERS": 1,
@@ -63,8 +62,7 @@ class FuzzReport:
                 f"{self.schema.num_cases} cases of schemathesis, {self.raw.num_cases} raw cases ({statuses})",
                 f"Longest standstill of the event loop: {self.standstill_seconds * 1000:.0f} ms.",
                 f"Before: {self.before}.\n\nAfter: {self.after}.",
-                f"Broken promises: {len(self.faults)}."
-                + "".join(f"\n- {fault}" for fault in self.faults[:MAX_SHOWN_FAULTS]),
+                broken_promises(self.faults),
             ]
         )
 
@@ -75,8 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1)
 
 
-def run(arguments: argparse.Namespace) -> bool:
-    """Print the report. Returns whether every promise was kept."""
+def run(arguments: argparse.Namespace) -> FuzzReport:
     plan = FuzzPlan(
         num_cases=arguments.cases,
         num_warm_up_cases=500,
@@ -84,9 +81,7 @@ def run(arguments: argparse.Namespace) -> bool:
         seed=arguments.seed,
         tolerance=Tolerance(),
     )
-    report = run_fuzz(plan)
-    print(report)
-    return not report.faults
+    return run_fuzz(plan)
 
 
 def run_fuzz(plan: FuzzPlan) -> FuzzReport:

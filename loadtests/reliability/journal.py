@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 from loadtests.bench.metrics_page import MetricsPage
-from loadtests.reliability.http_requests import OWN_ID
 
+OWN_ID = "own"
+"""The X-Request-ID of requests that no client sends, but a trial itself."""
 Outcome = Literal["ok", "refused", "cancelled", "timeout", "invalid", "error", "unseen"]
 """Those of `kakehashi_requests_total`, and `unseen` for a request that may have been lost on its way."""
 OUTCOMES: tuple[Outcome, ...] = ("ok", "refused", "cancelled", "timeout", "invalid", "error")

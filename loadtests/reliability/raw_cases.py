@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
-from loadtests.reliability.http_requests import encode_request
+from loadtests.bench.http_requests import TRANSLATE, encode_request
 
 Ending = Literal["read", "half-close", "close", "reset"]
 ENDINGS: tuple[Ending, ...] = ("read", "read", "read", "half-close", "close", "reset")
@@ -20,8 +20,8 @@ MAX_REPEATED_BYTES = 64 << 10
 TEXT = "The old man went to the market."
 TEXTS: tuple[object, ...] = (TEXT, "", "x" * 3_000, "日本語 👩‍👩‍👧", [TEXT, None, "\t"], {"a": 1}, 7, [[]], ["x"] * 200)
 VALID: tuple[tuple[str, str, object], ...] = (
-    ("POST", "/v1/translations", {"text": TEXT, "source_lang": "en", "target_lang": "de"}),
-    ("POST", "/v1/translations", {"text": TEXT, "source_lang": "en", "target_lang": ["fr", "de"], "stream": True}),
+    ("POST", TRANSLATE, {"text": TEXT, "source_lang": "en", "target_lang": "de"}),
+    ("POST", TRANSLATE, {"text": TEXT, "source_lang": "en", "target_lang": ["fr", "de"], "stream": True}),
     ("GET", "/v1/translations/stream?text=Hello&target_lang=de&source_lang=en", None),
     ("POST", "/v1/explain", {"text": TEXT, "source_lang": "en", "target_lang": "de"}),
     ("POST", "/v1/detect", {"text": [TEXT, "Guten Morgen"]}),

@@ -21,6 +21,7 @@ from threading import Event, Thread
 import psutil
 
 from loadtests.bench.arrivals import poisson_arrivals
+from loadtests.bench.http_requests import TRANSLATE
 from loadtests.bench.latency import RequestResult, percentile
 from loadtests.bench.lean_client import LeanClient, http_request
 from loadtests.bench.load import closed_loop, open_loop
@@ -28,8 +29,8 @@ from loadtests.bench.loopback import HOST
 from loadtests.bench.machine import Machine
 from loadtests.bench.server_process import ServerProcess
 from loadtests.bench.source_lines import SOURCES, repeated_source_lines
-from loadtests.reliability.http_requests import TRANSLATE
 from loadtests.reliability.trend import Trend
+from loadtests.reliability.trial import broken_promises
 from loadtests.reliability.vitals import MIB, Vitals, resident_bytes
 from model.evaluation.markdown import markdown_table
 
@@ -68,6 +69,7 @@ class SoakReport:
         first, last = self.answers[:num_edge], self.answers[-num_edge:]
         return _p99(first), _p99(last)
 
+    @property
     def faults(self) -> list[str]:
         first, last = self.p99_seconds
         failed = sum(not answer.is_ok for answer in self.answers)
@@ -92,7 +94,7 @@ class SoakReport:
                     ["process", "MiB", "slope, MiB/h", "its standard error"], [_row(curve) for curve in self.curves]
                 ),
                 f"Before: {self.before}.\n\nAfter: {self.after}.",
-                f"Broken promises: {len(self.faults())}." + "".join(f"\n- {fault}" for fault in self.faults()),
+                broken_promises(self.faults),
             ]
         )
 
@@ -103,11 +105,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1, help="seed of the arrivals")
 
 
-def run(arguments: argparse.Namespace) -> bool:
-    """Print the report. Returns whether every promise was kept."""
-    report = run_soak(minutes=arguments.minutes, capacity_seconds=arguments.capacity_seconds, seed=arguments.seed)
-    print(report)
-    return not report.faults()
+def run(arguments: argparse.Namespace) -> SoakReport:
+    return run_soak(minutes=arguments.minutes, capacity_seconds=arguments.capacity_seconds, seed=arguments.seed)
 
 
 def run_soak(*, minutes: float, capacity_seconds: float, seed: int) -> SoakReport:

@@ -3,19 +3,29 @@
 import json
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 from urllib.request import Request, urlopen
 
+from loadtests.bench.http_requests import JSON, TRANSLATE, encode_request
 from loadtests.bench.loopback import TIME_LIMIT_SECONDS
 from loadtests.bench.server_process import ServerProcess
 from loadtests.bench.source_lines import read_sources
-from loadtests.reliability.http_requests import JSON, OWN_ID, TRANSLATE, encode_request
+from loadtests.reliability.journal import OWN_ID
 from loadtests.reliability.vitals import Vitals
 
 NUM_TIMED = 15
 NUM_ROUNDS = 7
 IDLE_SECONDS = 60.0
+MAX_SHOWN_FAULTS = 20
+
+
+class Report(Protocol):
+    """What a trial found; `str` is for people to read."""
+
+    @property
+    def faults(self) -> Sequence[str]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +66,11 @@ class Condition:
 
     def __str__(self) -> str:
         return f"{self.vitals}; a request alone takes {self.request_seconds * 1000:.0f} ms"
+
+
+def broken_promises(faults: Sequence[str]) -> str:
+    """The end of a report: the number of faults, and the first of them."""
+    return f"Broken promises: {len(faults)}." + "".join(f"\n- {fault}" for fault in faults[:MAX_SHOWN_FAULTS])
 
 
 def standstill_faults(seconds: float, tolerance: Tolerance) -> list[str]:

@@ -156,16 +156,17 @@ class Evaluator:
         return None if target is None else (source, target)
 
 
-def bleu_tokenizer(language: str) -> str:
-    """The name of sacrebleu's tokenizer for targets in this language."""
-    return _BLEU_TOKENIZERS.get(re.split("[-_]", language)[0].lower(), "13a")
+def bleu(outputs: Sequence[str], references: Sequence[str], *, language: str) -> float:
+    """The corpus score of sacrebleu, 0 to 100, of targets in this language."""
+    tokenizer = _BLEU_TOKENIZERS.get(re.split("[-_]", language)[0].lower(), "13a")
+    return float(BLEU(tokenize=tokenizer).corpus_score(outputs, [references]).score)
 
 
 def _score(outputs: list[str], test_set: TestSet) -> Score:
-    tokenizer = bleu_tokenizer(test_set.target_lang)
-    references = [test_set.references]
-    bleu = BLEU(tokenize=tokenizer).corpus_score(outputs, references).score
-    return Score(bleu, CHRF().corpus_score(outputs, references).score)
+    return Score(
+        bleu(outputs, test_set.references, language=test_set.target_lang),
+        CHRF().corpus_score(outputs, [test_set.references]).score,
+    )
 
 
 def evaluate(

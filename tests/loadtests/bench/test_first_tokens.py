@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-import psutil
 import pytest
 
 from loadtests.bench.encoded_tokens import EncodedTokens, measure_encoded_tokens
@@ -17,7 +16,7 @@ NUM_TOKENS = 6
 
 
 def bench_server(server: RunningServer) -> BenchServer:
-    return BenchServer(psutil.Process(server.process.pid), server.port, ready_seconds=0.0)
+    return BenchServer(server.process, port=server.port, log_path=server.log_path, ready_seconds=0.0)
 
 
 @pytest.fixture(scope="module")

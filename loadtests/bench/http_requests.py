@@ -5,8 +5,6 @@ from collections.abc import Mapping
 
 TRANSLATE = "/v1/translations"
 JSON = "application/json"
-OWN_ID = "own"
-"""The X-Request-ID of requests that no client sends, but a trial itself."""
 
 
 def encode_request(
