@@ -66,6 +66,8 @@ def running_cluster(arguments: Mapping[str, Any], settings: Mapping[str, object]
         # By default Serve replaces a proxy that takes 5 s to start, and the start that waits for the first one fails.
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": str(TIME_LIMIT_SECONDS),
         "RAY_USAGE_STATS_ENABLED": "0",
+        # By default 15, which leaves replicas next to nothing of the cores beside other tests.
+        "RAY_worker_niceness": "0",
     }
     with TemporaryDirectory(prefix="ray-") as name:  # a short path: sockets lie in it
         log_path = Path(name) / "log"

@@ -4,7 +4,7 @@ from loadtests.reliability.chaos import ChaosPlan, run_chaos
 from loadtests.reliability.fuzz import FuzzPlan, run_fuzz
 from loadtests.reliability.trial import Tolerance
 
-SECONDS = 20.0
+SECONDS = 40.0
 ON_A_BUSY_MACHINE = Tolerance(max_standstill_seconds=1.0, max_slowdown=None)
 SHORT_PHASES = ("examples", "fuzzing", "stateful")
 """Without `coverage`, whose number of cases has no limit; `make fuzz` runs it."""
