@@ -329,21 +329,23 @@ class DecodingBatch:
         if self._device_step is not None:
             in_flight = 0 if self._turn is None else self._turn.num_steps
             num_steps = (
-                self._search.num_plain_steps(self._rows, most=in_flight + min(max_tokens, MAX_STEPS)) - in_flight
+                self._search.num_plain_steps(
+                    self._rows, most=in_flight + min(max_tokens, MAX_STEPS), with_alignment=False
+                )
+                - in_flight
             )
             if num_steps > 0:
                 return self._start_turn(self._device_step, num_steps)
             if self._turn is not None:  # the host catches up, since this step needs what it knows
                 return self._read_turn(None)
         if self._transformer.decodes_ahead:
-            num_steps = self._search.num_plain_steps(self._rows, most=max_tokens)
+            num_steps = self._search.num_plain_steps(self._rows, most=max_tokens, with_alignment=True)
             if num_steps:
                 return self._step_ahead(num_steps, max_ended=min(max_ended or self.num_rows, self.num_rows))
         state = self._state[:, : self.num_rows]
         last_token_ids, positions, source_lengths = state
         sizes = {"self_tokens": int(positions.max()) + 1, "source_tokens": int(source_lengths.max())}
-        aligned = aligned_slots(self._rows)
-        weights = CrossWeights(ALIGNMENT_LAYER, self._to_device(torch.tensor(aligned))) if aligned else None
+        weights = self._wanted_weights()
         if self._device_step is not None and weights is None:
             logits = self._device_step.logits(self.num_rows)
         else:
@@ -381,6 +383,10 @@ class DecodingBatch:
         self._state[0, [slot for running in rows for slot in running.slots]] = chosen[-1, live].long()
         return self._advance_ahead(rows, chosen[:, live], logprobs[:, live])
 
+    def _wanted_weights(self) -> CrossWeights | None:
+        aligned = aligned_slots(self._rows)
+        return CrossWeights(ALIGNMENT_LAYER, self._to_device(torch.tensor(aligned))) if aligned else None
+
     def _step_ahead(self, num_steps: int, *, max_ended: int) -> list[Progress]:
         token_ids, positions, source_lengths = self._state[:, : self.num_rows]
         view = self._cache.view(
@@ -389,6 +395,7 @@ class DecodingBatch:
             self_tokens=int(positions.max()) + num_steps,
             source_tokens=int(source_lengths.max()),
         )
+        weights = self._wanted_weights()
         chosen, logprobs = self._transformer.decode_ahead(
             token_ids,
             positions,
@@ -397,17 +404,25 @@ class DecodingBatch:
             rules=self._search.greedy_rules(self._rows),
             num_steps=num_steps,
             max_ended=max_ended,
+            cross_weights=weights,
         )
         token_ids.copy_(chosen[-1])
         positions += len(chosen)
-        return self._advance_ahead(self._rows, chosen, logprobs)
+        return self._advance_ahead(self._rows, chosen, logprobs, None if weights is None else weights.weights)
 
-    def _advance_ahead(self, rows: Sequence[Running], chosen: Tensor, logprobs: Tensor) -> list[Progress]:
-        """Pass the tokens of plainly greedy steps, [steps, B] each, to their decodes, and release the finished ones."""
+    def _advance_ahead(
+        self, rows: Sequence[Running], chosen: Tensor, logprobs: Tensor, alignments: Tensor | None = None
+    ) -> list[Progress]:
+        """Pass the tokens of plainly greedy steps, [steps, B] each, to their decodes, and release the finished ones.
+
+        `alignments` [n, steps, S] are those of the n decodes that want them.
+        """
         progress: list[Progress] = []
+        rest = iter(() if alignments is None else alignments.tolist())
         for running, row_ids, row_logprobs in zip(rows, chosen.T.tolist(), logprobs.T.tolist(), strict=True):
             assert not isinstance(running, BeamSearch), "beams take single steps"
-            progress.append(self._search.advance_ahead(running, row_ids, row_logprobs))
+            row_alignments = next(rest) if running.spec.with_alignment else None
+            progress.append(self._search.advance_ahead(running, row_ids, row_logprobs, row_alignments))
         self._release(progress)
         return progress
 

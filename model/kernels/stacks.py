@@ -142,18 +142,14 @@ class DecoderKernel:
         and V are written before any token attends, so a row may have several tokens, in any order. Fills in
         `cross_weights`.
         """
-        step = self._step
         input_ids = input_ids.contiguous()
         hidden_states = self._prepare(input_ids, positions, source_lengths, kv, rows)
         if cross_weights is None:
             self._function(*self._arguments)
             return hidden_states
-        weights = torch.empty(len(hidden_states), kv.cross_kv.shape[2])
-        step.cross_weights = weights.data_ptr()
-        step.cross_weights_stride = weights.stride(0)
-        step.cross_weights_layer = cross_weights.layer % len(self._layers)
+        weights = self._prepare_weights(cross_weights.layer, kv, num_steps=1)
         self._function(*self._arguments)
-        cross_weights.weights = weights[cross_weights.rows, None]
+        cross_weights.weights = weights[0, cross_weights.rows, None]
         return hidden_states
 
     def decode_ahead(
@@ -167,11 +163,13 @@ class DecoderKernel:
         rules: GreedyRules,
         num_steps: int,
         max_ended: int,
+        cross_weights: CrossWeights | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Take `num_steps` greedy steps of one token a row; a chosen token is the input of the next step.
 
         input_ids, positions and source_lengths [B] -> token ids [T, B] int64 and their log-probabilities [T, B]. T is
-        less than `num_steps` if `max_ended` rows chose the end token earlier. An ended row repeats the end token.
+        less than `num_steps` if `max_ended` rows chose the end token earlier. An ended row repeats the end token. Fills
+        in `cross_weights`, arbitrarily after the end of a row.
         """
         input_ids = input_ids.contiguous()
         hidden_states = self._prepare(input_ids, positions, source_lengths, kv, None)
@@ -191,7 +189,10 @@ class DecoderKernel:
             token_ids=token_ids.data_ptr(),
             log_probabilities=log_probabilities.data_ptr(),
         )
+        weights = None if cross_weights is None else self._prepare_weights(cross_weights.layer, kv, num_steps=num_steps)
         num_taken = self._ahead_function(*self._arguments, byref(ahead))
+        if cross_weights is not None and weights is not None:
+            cross_weights.weights = weights[:num_taken, cross_weights.rows].transpose(0, 1)
         return token_ids[:num_taken], log_probabilities[:num_taken]
 
     def _prepare(
@@ -208,6 +209,15 @@ class DecoderKernel:
         step.positions, step.source_lengths = positions.data_ptr(), source_lengths.data_ptr()
         step.cross_weights = None
         return hidden_states
+
+    def _prepare_weights(self, layer: int, kv: KVView, *, num_steps: int) -> Tensor:
+        """Let the step fill in its cross-attention weights in a layer. Returns the tensor for them, [T, P, S]."""
+        step = self._step
+        weights = torch.empty(num_steps, step.num_tokens, kv.cross_kv.shape[2])
+        step.cross_weights = weights.data_ptr()
+        step.cross_weights_stride = weights.stride(1)
+        step.cross_weights_layer = layer % len(self._layers)
+        return weights
 
 
 def write_cross_kv(

@@ -59,12 +59,14 @@ class SingleSearch:
         if self.slot == source:
             self.slot = target
 
-    def advance(self, token_ids: Sequence[int], logprobs: Sequence[float], details: Details | None = None) -> Progress:
-        """Take tokens, one after the other; those past the end are dropped. `details` is for a single token."""
+    def advance(
+        self, token_ids: Sequence[int], logprobs: Sequence[float], details: Sequence[Details | None]
+    ) -> Progress:
+        """Take tokens, one after the other; those past the end are dropped."""
         target, goal = self.target, self.goal
         tokens: list[Token] = []
-        for token_id, logprob in zip(token_ids, logprobs, strict=True):
-            tokens.append(target.append(token_id, logprob, details))
+        for token_id, logprob, its_details in zip(token_ids, logprobs, details, strict=True):
+            tokens.append(target.append(token_id, logprob, its_details))
             reason = goal.finish_reason(target.token_ids)
             goal.length += 1
             if reason is not None:
@@ -107,21 +109,36 @@ class Search:
         """The rules of plainly greedy steps of these rows."""
         return self._rules.greedy([row.goal for row in rows])
 
-    def num_plain_steps(self, rows: Sequence[Running], *, most: int) -> int:
+    def num_plain_steps(self, rows: Sequence[Running], *, most: int, with_alignment: bool) -> int:
         """The number of steps from now on, at most `most`, that are plainly greedy for all rows.
 
-        In these, every row takes the most probable token that `greedy_rules` allow, within its maximum length.
+        In these, every row takes the most probable token that `greedy_rules` allow, within its maximum length. Rows
+        may want alignments if these steps are taken `with_alignment`.
         """
         for row in rows:
-            if isinstance(row, BeamSearch) or row.spec.sampling is not None or row.spec.wants_details:
+            if isinstance(row, BeamSearch) or row.spec.sampling is not None or row.spec.num_top_tokens:
+                return 0
+            if row.spec.with_alignment and not with_alignment:
                 return 0
         goals = [row.goal for row in rows]
         most = min(most, *(goal.max_length - goal.length for goal in goals))
         return self._rules.num_plain_steps(goals, most=most)
 
-    def advance_ahead(self, row: SingleSearch, token_ids: Sequence[int], logprobs: Sequence[float]) -> Progress:
-        """Take the tokens of several plainly greedy steps; tokens past the end are dropped."""
-        progress = row.advance(token_ids, logprobs)
+    def advance_ahead(
+        self,
+        row: SingleSearch,
+        token_ids: Sequence[int],
+        logprobs: Sequence[float],
+        alignments: Sequence[Sequence[float]] | None = None,
+    ) -> Progress:
+        """Take the tokens of several plainly greedy steps; tokens past the end are dropped.
+
+        `alignments` [T, S] are the cross-attention weights of the tokens, if the row's decode wants them.
+        """
+        details: list[Details | None] = [None] * len(token_ids)
+        if alignments is not None:
+            details = [Details(alignment=_alignment(row, weights)) for weights in alignments]
+        progress = row.advance(token_ids, logprobs, details)
         return self._not_finite(row) if any(isnan(token.logprob) for token in progress.tokens) else progress
 
     def move(self, sources: Sequence[int], targets: Sequence[int]) -> None:
@@ -209,7 +226,7 @@ class Search:
                 if isnan(logprobs[slot]):
                     progress.append(self._not_finite(row))
                 else:
-                    progress.append(row.advance([next_token_ids[slot]], [logprobs[slot]], details.get(slot)))
+                    progress.append(row.advance([next_token_ids[slot]], [logprobs[slot]], [details.get(slot)]))
                 continue
             if isnan(continuations[row][0].score):  # NaN sorts first
                 progress.append(self._not_finite(row))
@@ -272,9 +289,13 @@ def _details(rows: Sequence[Running], host: Iterator[Tensor]) -> dict[int, Detai
     wanting = [slot for slot in details if rows[slot].spec.with_alignment]
     if wanting:
         for slot, weights in zip(wanting, next(host).tolist(), strict=True):
-            alignment = tuple(weights[: len(rows[slot].spec.source_ids)])  # cuts off the batch's padding
-            details[slot] = details[slot]._replace(alignment=alignment)
+            details[slot] = details[slot]._replace(alignment=_alignment(rows[slot], weights))
     return details
+
+
+def _alignment(row: Running, weights: Sequence[float]) -> tuple[float, ...]:
+    """The weights of a row without the batch's padding."""
+    return tuple(weights[: len(row.spec.source_ids)])
 
 
 def _to_host(tensors: list[Tensor]) -> list[Tensor]:

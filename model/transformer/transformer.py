@@ -249,6 +249,7 @@ class Transformer(nn.Module):
         rules: GreedyRules,
         num_steps: int,
         max_ended: int,
+        cross_weights: CrossWeights | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Take several greedy steps in one call, see `DecoderKernel.decode_ahead`.
 
@@ -270,6 +271,7 @@ class Transformer(nn.Module):
             rules=rules,
             num_steps=num_steps,
             max_ended=max_ended,
+            cross_weights=cross_weights,
         )
 
     def decode_full(self, input_ids: Tensor, encoder_hidden_states: Tensor, source_lengths: Tensor) -> Tensor:

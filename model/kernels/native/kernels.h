@@ -104,7 +104,9 @@ struct LiveRows {
           source_lengths(first.source_lengths, first.source_lengths + first.num_tokens) {
         std::iota(rows.begin(), rows.end(), 0);
     }
-    Step step(Step step) const {
+    // The step that continues `step` after `index` others. Its cross weights are those of the live rows, side by side.
+    Step step(Step step, long index) const {
+        if (step.cross_weights) step.cross_weights += index * step.num_tokens * step.cross_weights_stride;
         step.num_tokens = static_cast<int64_t>(rows.size());
         step.rows = rows.data();
         step.token_ids = token_ids.data();
@@ -241,6 +243,13 @@ void top_k_of_groups(const TopK* task_pointer) {
     }
 }
 
+// Cross weights side by side -> each at the place of its row, from the last on, since no row lies before its place.
+void spread(const Step& step) {
+    const long stride = step.cross_weights_stride;
+    for (long i = step.num_tokens - 1; i >= 0; --i)
+        std::memmove(step.cross_weights + step.rows[i] * stride, step.cross_weights + i * stride, stride * sizeof(float));
+}
+
 // The token chosen in a step is the input of the next. Rows that have ended are not computed any further; their tokens
 // are the end token. Returns the number of steps taken.
 int64_t decode_ahead(const Stack* stack, const Embedding* embedding, const Step* first, const Ahead* ahead_pointer) {
@@ -249,8 +258,9 @@ int64_t decode_ahead(const Stack* stack, const Embedding* embedding, const Step*
     const Spans spans = spans_of(num_rows, ahead.projection->num_outputs);
     LiveRows live(*first);
     for (long index = 0; index < ahead.num_steps; ++index) {
-        const Step step = live.step(*first);
+        const Step step = live.step(*first, index);
         decode_stack(stack, embedding, &step);
+        if (step.cross_weights) spread(step);
         if (ahead.scale != 1.0f)
             for (long i = 0; i < step.num_tokens * stack->d_model; ++i) step.hidden_states[i] *= ahead.scale;
         for_each_tile(*ahead.projection, step.hidden_states, step.num_tokens, SPAN_PANELS,

@@ -85,7 +85,7 @@ struct Step {
     const int64_t* positions;       // [P]: where K and V of these tokens are written
     const int64_t* source_lengths;  // [P]
     Bias self_bias;
-    float* cross_weights;  // [P, S] or none
+    float* cross_weights;  // [P, S] or none; of T steps [T, P, S]
     int64_t cross_weights_stride, cross_weights_layer;
 };
 

@@ -1,5 +1,6 @@
 """Running ahead changes no token: several at once are those of single steps, alone and in mixed batches."""
 
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -12,7 +13,7 @@ from model.search.blockwise import Choices
 from model.search.results import Progress
 from model.transformer.kv_cache import KVCache
 from tests.support.checkpoints import BUNDLED
-from tests.support.mixed_batch import add, random_spec, run_batch
+from tests.support.mixed_batch import Outcome, add, random_spec, run_batch
 from tests.support.pairs import CPU, Pair, load_pair, make_spec, padded, prompts_of, random_sources
 
 pytestmark = pytest.mark.needs("kernels")
@@ -44,6 +45,18 @@ def test_greedy_decodes_are_the_same_ahead(int8: Pair, rules: str, max_tokens: i
     assert run_batch(pair, specs, Random(2), max_tokens=max_tokens) == expected
 
 
+def test_alignments_are_the_same_ahead(int8: Pair) -> None:
+    (prompt,) = prompts_of(int8, 1)
+    specs = [
+        make_spec(source, prompt, 1 + index % 22, with_alignment=index % 3 == 0)
+        for index, source in enumerate(random_sources(int8, 40, seed=10))
+    ]
+    single_steps = [replace(spec, num_top_tokens=1) for spec in specs]
+    expected = alignments(run_batch(int8, single_steps, Random(1)))
+    assert all(bool(weights) == (index % 3 == 0) for index, tokens in expected.items() for _, weights in tokens)
+    assert alignments(run_batch(int8, specs, Random(2), max_tokens=5)) == expected
+
+
 def test_mixed_batches_are_the_same_ahead(int8: Pair) -> None:
     random = Random(5)
     (prompt,) = prompts_of(int8, 1)
@@ -55,7 +68,7 @@ def test_several_tokens_come_at_once_only_where_all_rows_are_plainly_greedy(int8
     (prompt,) = prompts_of(int8, 1)
     source, other = random_sources(int8, 2, seed=7)
     batch = make_batch(int8)
-    add(batch, {1: make_spec(source, prompt, 20, repetition_guard=False)})
+    add(batch, {1: make_spec(source, prompt, 20, repetition_guard=False, with_alignment=True)})
     assert num_tokens(batch.step(max_tokens=4))[1] == 4
     add(batch, {2: make_spec(other, prompt, 20, num_top_tokens=1)})
     assert num_tokens(batch.step(max_tokens=4)) == {1: 1, 2: 1}
@@ -110,6 +123,12 @@ def test_token_chosen_without_storing_logits_is_that_of_stored_ones() -> None:
     chosen, logprobs = pair.ours.decode_ahead(*step, rules=rules, num_steps=1, max_ended=14)
     assert torch.equal(chosen[0], allowed.token_ids)
     assert torch.equal(logprobs[0], allowed.largest - normalizers)
+
+
+def alignments(outcome: Outcome) -> dict[int, list[tuple[int, tuple[float, ...]]]]:
+    return {
+        index: [(token.token_id, token.details.alignment) for token in tokens] for index, (tokens, _) in outcome.items()
+    }
 
 
 def num_tokens(progress: list[Progress]) -> dict[int, int]:
