@@ -54,6 +54,7 @@ class Server(uvicorn.Server):
                 port=settings.port,
                 log_config=None,
                 access_log=False,
+                proxy_headers=False,  # nothing here depends on a client's address or scheme
                 http=connection,
                 timeout_keep_alive=settings.keep_alive_seconds,
                 ws="none",  # WebSocket support would log handshakes with their query, which may contain texts

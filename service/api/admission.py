@@ -24,7 +24,6 @@ from service.api.cross_site import check_site
 from service.api.errors import PROBLEMS, problem_of
 from service.api.record import RequestRecord, record_of
 from service.errors import (
-    DeadlineExceededError,
     DeadlineUnreachableError,
     DrainingError,
     NotReadyError,
@@ -151,14 +150,7 @@ class Entry:
         request = work.request if self._is_cacheable else replace(work.request, is_cacheable=False)
         await self._check_limits(request.texts)
         self._translator.check_deadline(request, client=self._record.key or "", deadline=self._deadline(work))
-        deadline = asyncio.timeout_at(self._deadline(work))
-        try:
-            async with deadline:
-                return await self._translator.prepare(request)
-        except TimeoutError as error:
-            if not deadline.expired():
-                raise
-            raise DeadlineExceededError("the time allowed for this request is over") from error
+        return await self._translator.prepare(request, deadline=self._deadline(work))
 
     async def detect(self, texts: tuple[str, ...], *, model: str | None = None) -> list[list[DetectedLanguage]]:
         """The languages of each text, the most probable one first.

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Container, Iterable, Mapping
+from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -84,7 +85,7 @@ def collected(pairs: Iterable[tuple[str, str]], *, lists: Container[str]) -> dic
 
 def _validate(model: type[M], fields: Mapping[str, Any], *, place: str) -> M:
     """Lists in the models fail at their first error, so only unknown fields, and terms of a glossary, can be many."""
-    names = {field.alias or name for name, field in model.model_fields.items()}
+    names = _names_of(model)
     unknown = [name for name in fields if name not in names]
     found: list[FieldError] = []
     validated = None
@@ -98,6 +99,12 @@ def _validate(model: type[M], fields: Mapping[str, Any], *, place: str) -> M:
         extra = [_field_error(place, (name,), "Extra inputs are not permitted") for name in listed]
         raise MalformedError([*found, *extra], num_errors=len(found) + len(unknown))
     return validated
+
+
+@cache
+def _names_of(model: type[BaseModel]) -> frozenset[str]:
+    """The names of the fields as clients send them."""
+    return frozenset(field.alias or name for name, field in model.model_fields.items())
 
 
 def _field_error(place: str, location: tuple[int | str, ...], message: str) -> FieldError:

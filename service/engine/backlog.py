@@ -4,9 +4,41 @@ Work is in tokens to generate over all rows, as in `decode_cost`.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from typing import Generic, TypeVar
 
 from service.engine.owner import Owner, Priority
+
+Holder = TypeVar("Holder", str, int)
+
+
+class _Shares(Generic[Holder]):
+    """Amounts of work by holder. Thousands of holders have few different amounts, so sums go over the amounts."""
+
+    def __init__(self) -> None:
+        self._amounts: Counter[Holder] = Counter()
+        self._num_holders: Counter[int] = Counter()
+        """By amount."""
+
+    def __bool__(self) -> bool:
+        return bool(self._amounts)
+
+    def __getitem__(self, holder: Holder) -> int:
+        return self._amounts[holder]
+
+    def add(self, holder: Holder, num_tokens: int) -> None:
+        before = self._amounts.pop(holder, 0)
+        after = before + num_tokens
+        for amount, change in ((before, -1), (after, +1)):
+            if amount:
+                self._num_holders[amount] += change
+                if not self._num_holders[amount]:
+                    del self._num_holders[amount]
+        if after:
+            self._amounts[holder] = after
+
+    def at_most(self, limit: int) -> int:
+        """The sum of all amounts, none counting for more than the limit."""
+        return sum(min(limit, amount) * number for amount, number in self._num_holders.items())
 
 
 class _Clients:
@@ -14,26 +46,24 @@ class _Clients:
 
     def __init__(self) -> None:
         self.num_tokens = 0
-        self._by_client: Counter[str] = Counter()
-        self._by_request: defaultdict[str, Counter[int]] = defaultdict(Counter)
+        self._by_client: _Shares[str] = _Shares()
+        self._by_request: defaultdict[str, _Shares[int]] = defaultdict(_Shares)
 
     def add(self, owner: Owner, num_tokens: int) -> None:
         client, request_id, _ = owner
         requests = self._by_request[client]
         self.num_tokens += num_tokens
-        self._by_client[client] += num_tokens
-        requests[request_id] += num_tokens
-        if not requests[request_id]:
-            del requests[request_id]
+        self._by_client.add(client, num_tokens)
+        requests.add(request_id, num_tokens)
         if not requests:
-            del self._by_client[client], self._by_request[client]
+            del self._by_request[client]
 
     def ahead_of(self, client: str, num_tokens: int) -> int:
         """The work that is done before `num_tokens` of a new request, everyone taking turns."""
-        requests = self._by_request.get(client, Counter())
-        ahead = _at_most(num_tokens, requests.values())
-        others = (work for other, work in self._by_client.items() if other != client)
-        return ahead + _at_most(num_tokens + ahead, others)
+        requests = self._by_request.get(client)
+        ahead = 0 if requests is None else requests.at_most(num_tokens)
+        limit = num_tokens + ahead
+        return ahead + self._by_client.at_most(limit) - min(limit, self._by_client[client])
 
 
 class Backlog:
@@ -62,7 +92,3 @@ class Backlog:
 
     def _of(self, priority: Priority) -> _Clients:
         return self._bulk if priority == "bulk" else self._interactive
-
-
-def _at_most(limit: int, amounts: Iterable[int]) -> int:
-    return sum(min(limit, amount) for amount in amounts)

@@ -70,7 +70,12 @@ class Engine:
         self._in_flight = InFlight()
         self._lengths = TargetLengths()
         self._throughput = Throughput()
-        self._room = Room(self._in_flight.backlog, self._throughput, max_queue_tokens=max_queue_tokens)
+        self._room = Room(
+            self._in_flight.backlog,
+            self._throughput,
+            max_queue_tokens=max_queue_tokens,
+            count_workers=lambda: self.num_ready,
+        )
         self._dispatcher = Dispatcher(self._workers, self._in_flight, self._throughput)
         self._lookup = SourceLookup(cache, self._dispatcher.place)
         self._quarantine = Quarantine()
@@ -89,7 +94,7 @@ class Engine:
     @property
     def is_ready(self) -> bool:
         """Whether every worker has been ready before and at least one is ready now."""
-        return self._has_been_ready.is_set() and self.num_ready > 0
+        return self._has_been_ready.is_set() and any(worker.is_ready for worker in self._workers)
 
     @property
     def num_ready(self) -> int:
@@ -165,12 +170,12 @@ class Engine:
     @property
     def retry_after_seconds(self) -> int:
         """The whole seconds in which the work so far will be done, at least 1."""
-        return self._room.retry_after_seconds(num_workers=self.num_ready)
+        return self._room.retry_after_seconds()
 
     def check_room(self) -> None:
         """Raises NotReadyError, or QueueFullError if the queue is full."""
         self._check_ready()
-        self._room.check_gate(num_waiting=self.queue_tokens, num_workers=self.num_ready)
+        self._room.check_gate(num_waiting=self.queue_tokens)
 
     def check_deadline(self, num_tokens: int, *, client: str, priority: Priority, deadline: float) -> None:
         """Raises DeadlineUnreachableError if `num_tokens` more would clearly take longer, in the event loop's time."""
@@ -179,7 +184,6 @@ class Engine:
             client=client,
             priority=priority,
             seconds_left=deadline - asyncio.get_running_loop().time(),
-            num_workers=self.num_ready,
         )
 
     def _check_ready(self) -> None:
@@ -262,7 +266,7 @@ class Engine:
         """Raises QueueFullError or DeadlineUnreachableError."""
         find_equal = self._in_flight.find_equal
         num_tokens = self.expected_tokens([each for each in decodes if find_equal(each.spec) is None])
-        self._room.check(num_tokens, num_waiting=self.queue_tokens, num_workers=self.num_ready)
+        self._room.check(num_tokens, num_waiting=self.queue_tokens)
         if deadline is not None:
             self.check_deadline(num_tokens, client=client, priority=priority, deadline=deadline)
 

@@ -6,6 +6,7 @@
 3. `Retry-After` is the time in which the work so far will be done.
 """
 
+from collections.abc import Callable
 from math import ceil
 
 from service.engine.backlog import Backlog
@@ -20,40 +21,47 @@ UNKNOWN_SECONDS = 1
 
 
 class Room:
-    """`num_waiting` is the expected work of decodes that wait for rows; `num_workers` counts those that are ready."""
+    """`num_waiting` is the expected work of decodes that wait for rows."""
 
-    def __init__(self, backlog: Backlog, throughput: Throughput, *, max_queue_tokens: int) -> None:
+    def __init__(
+        self,
+        backlog: Backlog,
+        throughput: Throughput,
+        *,
+        max_queue_tokens: int,
+        count_workers: Callable[[], int],
+    ) -> None:
+        """`count_workers` counts the ready ones."""
         self.max_queue_tokens = max_queue_tokens
         self._backlog = backlog
         self._throughput = throughput
+        self._count_workers = count_workers
 
-    def retry_after_seconds(self, *, num_workers: int) -> int:
+    def retry_after_seconds(self) -> int:
         """Whole seconds, at least 1."""
-        speed = self._speed(num_workers)
+        speed = self._speed()
         return UNKNOWN_SECONDS if speed is None else max(1, ceil(self._backlog.num_tokens / speed))
 
-    def check_gate(self, *, num_waiting: int, num_workers: int) -> None:
+    def check_gate(self, *, num_waiting: int) -> None:
         """Raises QueueFullError if no further work may enter."""
         if num_waiting >= self.max_queue_tokens:
             raise QueueFullError(
                 f"{num_waiting} tokens are waiting to be generated; the limit is {self.max_queue_tokens}",
-                retry_after_seconds=self.retry_after_seconds(num_workers=num_workers),
+                retry_after_seconds=self.retry_after_seconds(),
             )
 
-    def check(self, num_tokens: int, *, num_waiting: int, num_workers: int) -> None:
+    def check(self, num_tokens: int, *, num_waiting: int) -> None:
         """Raises QueueFullError if `num_tokens` may not wait behind the others."""
         if num_waiting and num_waiting + num_tokens > self.max_queue_tokens:
             raise QueueFullError(
                 f"{num_waiting} tokens are waiting to be generated and this request has about {num_tokens} more; "
                 f"the limit is {self.max_queue_tokens}",
-                retry_after_seconds=self.retry_after_seconds(num_workers=num_workers),
+                retry_after_seconds=self.retry_after_seconds(),
             )
 
-    def check_deadline(
-        self, num_tokens: int, *, client: str, priority: Priority, seconds_left: float, num_workers: int
-    ) -> None:
+    def check_deadline(self, num_tokens: int, *, client: str, priority: Priority, seconds_left: float) -> None:
         """Raises DeadlineUnreachableError if a request of `num_tokens` would clearly end too late."""
-        speed = self._speed(num_workers)
+        speed = self._speed()
         if speed is None or self._seconds(num_tokens, self._backlog.num_tokens, speed) <= seconds_left:
             return
         num_ahead = self._backlog.ahead_of(client, priority, num_tokens)
@@ -61,14 +69,14 @@ class Room:
             raise DeadlineUnreachableError(
                 f"this request would take about {(num_tokens + num_ahead) / speed:.2g} s now, and "
                 f"{max(0.0, seconds_left):.2g} s are left: send less text, allow more time, or retry later",
-                retry_after_seconds=self.retry_after_seconds(num_workers=num_workers),
+                retry_after_seconds=self.retry_after_seconds(),
             )
 
     @staticmethod
     def _seconds(num_tokens: int, num_ahead: int, speed: float) -> float:
         return (num_tokens / MARGIN + num_ahead * MARGIN) / speed
 
-    def _speed(self, num_workers: int) -> float | None:
+    def _speed(self) -> float | None:
         """Tokens a second of the whole server."""
         speed = self._throughput.tokens_per_second
-        return None if speed is None else speed * max(1, num_workers)
+        return None if speed is None else speed * max(1, self._count_workers())

@@ -9,7 +9,6 @@ A stream that no limit can refuse any more is submitted after its first sentence
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from functools import cache
 from itertools import chain
 
 import msgspec
@@ -118,7 +117,7 @@ class Preparation:
         language = MARKUP.get(request.format) if request.format in request.formats else None
         is_named = request.source_lang is not None
         among = () if is_named else self._catalogue.source_languages(model=request.model)
-        ways_from = cache(self._ways)
+        ways_from: dict[str, list[tuple[str, Route]]] = {}
         texts = []
         for text in request.texts:
             self._check_cancelled()
@@ -127,7 +126,8 @@ class Preparation:
             detected = None if is_named else self._detector.detect(words, among=among)
             source_lang = detected.code if detected is not None else request.source_lang
             assert source_lang is not None
-            texts.append(_Text(text, ways_from(source_lang), detected, markup))
+            ways = ways_from.get(source_lang) or ways_from.setdefault(source_lang, self._ways(source_lang))
+            texts.append(_Text(text, ways, detected, markup))
         return texts
 
     def _ways(self, source_lang: str) -> list[tuple[str, Route]]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache
 
 import msgspec
 
@@ -53,8 +52,9 @@ class SourceReader:
         self._source_lang = source_lang
         self._split = split
         self._max_pieces = max_pieces
-        self._piece_ids = cache(self._tokenize)  # measured texts mostly become sentences
-        self._read_sentence = cache(self._read)
+        # Plain dictionaries: a `functools.cache` takes as long to make as a short text to be read.
+        self._known_ids: dict[str, tuple[int, ...]] = {}
+        self._known_sentences: dict[tuple[Wording, Glossary | None], SourceSentence] = {}
 
     def read(
         self,
@@ -92,6 +92,15 @@ class SourceReader:
             known=known,
         )
         on_part(SourcePart(segmented.gaps[-1], None))
+
+    def _piece_ids(self, text: str) -> tuple[int, ...]:
+        """Measured texts mostly become sentences."""
+        known = self._known_ids.get(text)
+        return known if known is not None else self._known_ids.setdefault(text, self._tokenize(text))
+
+    def _read_sentence(self, wording: Wording, glossary: Glossary | None) -> SourceSentence:
+        key = (wording, glossary)
+        return self._known_sentences.get(key) or self._known_sentences.setdefault(key, self._read(wording, glossary))
 
     def _read(self, wording: Wording, glossary: Glossary | None) -> SourceSentence:
         words = wording.words

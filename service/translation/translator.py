@@ -8,9 +8,10 @@ ends. A plain answer is the same stream, drained, with whole sentences instead o
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
 
 from service.engine.engine import Engine
-from service.errors import ServiceError, UnsupportedOptionError
+from service.errors import DeadlineExceededError, ServiceError, UnsupportedOptionError
 from service.text.language_detector import DetectedLanguage, LanguageDetector
 from service.translation.active import ActiveTranslation
 from service.translation.expected_work import ExpectedWork
@@ -56,10 +57,11 @@ class Translator:
         if num_tokens is not None:
             self._engine.check_deadline(num_tokens, client=client, priority=request.priority, deadline=deadline)
 
-    async def prepare(self, request: TranslationRequest) -> PreparedTranslation:
+    async def prepare(self, request: TranslationRequest, *, deadline: float = inf) -> PreparedTranslation:
         """Prepare a request: all refusals except for a full queue happen here. Cancelling stops the work.
 
-        Raises NotReadyError, UnsupportedLanguageError, UnsupportedOptionError or TooLargeError.
+        `deadline` is in the event loop's time. Raises NotReadyError, UnsupportedLanguageError, UnsupportedOptionError,
+        TooLargeError or DeadlineExceededError.
         """
         if request.beam_size > self._engine.min_rows:
             raise UnsupportedOptionError(
@@ -72,12 +74,19 @@ class Translator:
             preparation.run()
             return preparation.prepared
         rest = Rest(cancel=preparation.cancel) if request.is_streamed else None
-        whole = asyncio.get_running_loop().run_in_executor(self._pool, preparation.run, rest)
+        loop = asyncio.get_running_loop()
+        whole = loop.run_in_executor(self._pool, preparation.run, rest)
+        whole.add_done_callback(lambda done: done.cancelled() or done.exception())  # else an unread error is logged
+        ready = [whole, rest.begun] if rest else [whole]
+        seconds_left = None if deadline == inf else max(0.0, deadline - loop.time())
         try:
-            await asyncio.wait([whole, rest.begun] if rest else [whole], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(ready, timeout=seconds_left, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             preparation.cancel()
             raise
+        if not done:
+            preparation.cancel()
+            raise DeadlineExceededError("the time allowed for this request is over")
         if whole.done():
             whole.result()
         return preparation.prepared

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 from functools import cache
+from math import inf
 from typing import Any
 
 from model.checkpoint.bundled import BUNDLED_MODEL
@@ -15,6 +16,7 @@ from service.api.key_entries import parse_list
 from service.api.openapi import App
 from service.app import read_model
 from service.engine.types import CheckpointInfo
+from service.errors import DeadlineExceededError
 from service.glossaries.memory_store import MemoryGlossaries
 from service.lifecycle import Lifecycle
 from service.observability.metrics import Metrics
@@ -57,11 +59,14 @@ class HeldTranslator(Translator):
     def release(self) -> None:
         self._may_prepare.set()
 
-    async def prepare(self, request: TranslationRequest) -> PreparedTranslation:
+    async def prepare(self, request: TranslationRequest, *, deadline: float = inf) -> PreparedTranslation:
         self.num_preparing += 1
         try:
-            await self._may_prepare.wait()
-            return await super().prepare(request)
+            async with asyncio.timeout_at(None if deadline == inf else deadline):
+                await self._may_prepare.wait()
+            return await super().prepare(request, deadline=deadline)
+        except TimeoutError:
+            raise DeadlineExceededError("the time allowed for this request is over") from None
         finally:
             self.num_preparing -= 1
 

@@ -11,12 +11,12 @@ from service.errors import DeadlineUnreachableError, QueueFullError
 SPEED = 1_000
 
 
-def make_room(backlog: Backlog, *, is_measured: bool = True) -> Room:
+def make_room(backlog: Backlog, *, is_measured: bool = True, num_workers: int = 1) -> Room:
     throughput = Throughput()
     if is_measured:
         for second in range(3):
             throughput.report("0", now=float(second), num_tokens=SPEED, leaves_waiting=True)
-    return Room(backlog, throughput, max_queue_tokens=100)
+    return Room(backlog, throughput, max_queue_tokens=100, count_workers=lambda: num_workers)
 
 
 def backlog_of(*work: tuple[str, int, Priority, int]) -> Backlog:
@@ -29,7 +29,7 @@ def backlog_of(*work: tuple[str, int, Priority, int]) -> Backlog:
 
 def is_reachable(room: Room, num_tokens: int, *, seconds_left: float, priority: Priority = "interactive") -> bool:
     try:
-        room.check_deadline(num_tokens, client="a", priority=priority, seconds_left=seconds_left, num_workers=1)
+        room.check_deadline(num_tokens, client="a", priority=priority, seconds_left=seconds_left)
     except DeadlineUnreachableError:
         return False
     return True
@@ -37,21 +37,21 @@ def is_reachable(room: Room, num_tokens: int, *, seconds_left: float, priority: 
 
 def test_what_waits_is_bounded():
     room = make_room(Backlog())
-    room.check(40, num_waiting=60, num_workers=1)
+    room.check(40, num_waiting=60)
     with pytest.raises(QueueFullError, match="about 41 more; the limit is 100"):
-        room.check(41, num_waiting=60, num_workers=1)
+        room.check(41, num_waiting=60)
     with pytest.raises(QueueFullError, match="100 tokens are waiting"):
-        room.check_gate(num_waiting=100, num_workers=1)
+        room.check_gate(num_waiting=100)
 
 
 def test_a_request_of_any_size_may_enter_when_nothing_waits():
-    make_room(Backlog()).check(1_000, num_waiting=0, num_workers=1)
+    make_room(Backlog()).check(1_000, num_waiting=0)
 
 
 @pytest.mark.parametrize(("num_tokens", "num_workers", "seconds"), [(0, 1, 1), (3_500, 1, 4), (3_500, 2, 2)])
 def test_retry_after_is_the_time_in_which_the_work_so_far_is_done(num_tokens: int, num_workers: int, seconds: int):
-    room = make_room(backlog_of(("a", 1, "interactive", num_tokens + 1), ("a", 1, "interactive", -1)))
-    assert room.retry_after_seconds(num_workers=num_workers) == seconds
+    backlog = backlog_of(("a", 1, "interactive", num_tokens + 1), ("a", 1, "interactive", -1))
+    assert make_room(backlog, num_workers=num_workers).retry_after_seconds() == seconds
 
 
 def test_nothing_is_refused_for_its_deadline_before_the_speed_is_known():

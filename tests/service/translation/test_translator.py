@@ -1,6 +1,7 @@
 """Refusals precede the work, and admitted work matches the request."""
 
 import asyncio
+import gc
 import threading
 from collections.abc import Iterable
 from dataclasses import replace
@@ -10,6 +11,7 @@ import pytest
 
 from model.tokenizers.base import SourceFrame
 from service.errors import (
+    DeadlineExceededError,
     EngineFailedError,
     NotReadyError,
     QueueFullError,
@@ -52,6 +54,17 @@ async def test_an_option_that_is_not_served_is_refused_by_name(
     request = replace(TranslationRequest((LONG,), "en", ("de",)), **change)
     with pytest.raises(error, match=message):
         await Bench().translator.prepare(request)
+
+
+async def test_a_preparation_that_takes_longer_than_the_deadline_is_stopped_without_a_log() -> None:
+    logged: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: logged.append(context))
+    translator, request = Bench().translator, TranslationRequest((LONG,), "en", ("de",))
+    with pytest.raises(DeadlineExceededError):
+        await translator.prepare(request, deadline=0.0)
+    await translator.prepare(request)  # by its end, the first one has stopped
+    gc.collect()
+    assert not logged
 
 
 async def test_a_prefix_without_room_is_refused_before_the_first_leg() -> None:
