@@ -202,7 +202,7 @@ async def test_what_is_not_there_is_refused_in_the_shape_of_its_api(
 async def test_an_unexpected_error_has_the_shape_of_its_api(api: Api, monkeypatch: pytest.MonkeyPatch):
     served = scripted_app()
 
-    async def break_down(request: object) -> None:
+    async def break_down(request: object, *, deadline: float) -> None:
         raise RuntimeError("secret")
 
     monkeypatch.setattr(served.translator, "prepare", break_down)
