@@ -70,12 +70,7 @@ class Engine:
         self._in_flight = InFlight()
         self._lengths = TargetLengths()
         self._throughput = Throughput()
-        self._room = Room(
-            self._in_flight.backlog,
-            self._throughput,
-            max_queue_tokens=max_queue_tokens,
-            count_workers=lambda: self.num_ready,
-        )
+        self._room = Room(self._in_flight.backlog, max_queue_tokens=max_queue_tokens, speed=self._tokens_per_second)
         self._dispatcher = Dispatcher(self._workers, self._in_flight, self._throughput)
         self._lookup = SourceLookup(cache, self._dispatcher.place)
         self._quarantine = Quarantine()
@@ -186,6 +181,11 @@ class Engine:
             seconds_left=deadline - asyncio.get_running_loop().time(),
         )
 
+    def _tokens_per_second(self) -> float | None:
+        """The speed of all ready workers."""
+        speed = self._throughput.tokens_per_second(now=time.monotonic())
+        return None if speed is None else speed * max(1, self.num_ready)
+
     def _check_ready(self) -> None:
         if not self.is_ready:
             raise NotReadyError("no worker is ready", retry_after_seconds=1)
@@ -292,6 +292,7 @@ class Engine:
         self._throughput.report(
             worker.name,
             now=time.monotonic(),
+            turn_seconds=sum(step.encode_seconds + step.decode_seconds for step in report.steps),
             num_tokens=sum(step.num_rows * step.num_steps for step in report.steps),
             leaves_waiting=report.num_waiting > 0,
         )

@@ -11,7 +11,6 @@ from math import ceil
 
 from service.engine.backlog import Backlog
 from service.engine.owner import Priority
-from service.engine.throughput import Throughput
 from service.errors import DeadlineUnreachableError, QueueFullError
 
 MARGIN = 1.5
@@ -26,16 +25,14 @@ class Room:
     def __init__(
         self,
         backlog: Backlog,
-        throughput: Throughput,
         *,
         max_queue_tokens: int,
-        count_workers: Callable[[], int],
+        speed: Callable[[], float | None],
     ) -> None:
-        """`count_workers` counts the ready ones."""
+        """`speed` is the server's, in tokens a second; None if it is not known yet."""
         self.max_queue_tokens = max_queue_tokens
         self._backlog = backlog
-        self._throughput = throughput
-        self._count_workers = count_workers
+        self._speed = speed
 
     def retry_after_seconds(self) -> int:
         """Whole seconds, at least 1."""
@@ -75,8 +72,3 @@ class Room:
     @staticmethod
     def _seconds(num_tokens: int, num_ahead: int, speed: float) -> float:
         return (num_tokens / MARGIN + num_ahead * MARGIN) / speed
-
-    def _speed(self) -> float | None:
-        """Tokens a second of the whole server."""
-        speed = self._throughput.tokens_per_second
-        return None if speed is None else speed * max(1, self._count_workers())

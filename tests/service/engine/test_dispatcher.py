@@ -62,7 +62,7 @@ def test_a_worker_with_half_the_speed_gets_half_the_work(in_flight: InFlight, wo
     throughput = Throughput()
     for second in range(3):
         for worker, speed in zip(workers, [500, 1_000, 1_000, 1_000], strict=True):
-            throughput.report(worker.name, now=float(second), num_tokens=speed, leaves_waiting=True)
+            throughput.report(worker.name, now=float(second), turn_seconds=0.01, num_tokens=speed, leaves_waiting=True)
     dispatcher = dispatcher_to(workers, in_flight, throughput)
     for each in range(100, 170):
         dispatcher.place([open_decode(in_flight, (each, 7, 2))])

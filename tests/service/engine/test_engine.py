@@ -192,7 +192,7 @@ async def test_the_gate_is_closed_while_the_queue_is_full(running):
 async def test_a_deadline_that_cannot_be_met_is_refused_and_changes_nothing(running):
     async with running() as engine:
         for second in range(3):
-            engine._throughput.report("0", now=float(second), num_tokens=10, leaves_waiting=True)
+            engine._throughput.report("0", now=float(second), turn_seconds=1.0, num_tokens=10, leaves_waiting=True)
         with pytest.raises(DeadlineUnreachableError, match="send less text"):
             submit(engine, *SOURCES, deadline=asyncio.get_running_loop().time() + 0.5)
         assert engine.is_idle

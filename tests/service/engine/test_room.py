@@ -5,18 +5,13 @@ import pytest
 from service.engine.backlog import Backlog
 from service.engine.owner import Owner, Priority
 from service.engine.room import Room
-from service.engine.throughput import Throughput
 from service.errors import DeadlineUnreachableError, QueueFullError
 
 SPEED = 1_000
 
 
-def make_room(backlog: Backlog, *, is_measured: bool = True, num_workers: int = 1) -> Room:
-    throughput = Throughput()
-    if is_measured:
-        for second in range(3):
-            throughput.report("0", now=float(second), num_tokens=SPEED, leaves_waiting=True)
-    return Room(backlog, throughput, max_queue_tokens=100, count_workers=lambda: num_workers)
+def make_room(backlog: Backlog, *, speed: float | None = SPEED) -> Room:
+    return Room(backlog, max_queue_tokens=100, speed=lambda: speed)
 
 
 def backlog_of(*work: tuple[str, int, Priority, int]) -> Backlog:
@@ -51,11 +46,11 @@ def test_a_request_of_any_size_may_enter_when_nothing_waits():
 @pytest.mark.parametrize(("num_tokens", "num_workers", "seconds"), [(0, 1, 1), (3_500, 1, 4), (3_500, 2, 2)])
 def test_retry_after_is_the_time_in_which_the_work_so_far_is_done(num_tokens: int, num_workers: int, seconds: int):
     backlog = backlog_of(("a", 1, "interactive", num_tokens + 1), ("a", 1, "interactive", -1))
-    assert make_room(backlog, num_workers=num_workers).retry_after_seconds() == seconds
+    assert make_room(backlog, speed=num_workers * SPEED).retry_after_seconds() == seconds
 
 
 def test_nothing_is_refused_for_its_deadline_before_the_speed_is_known():
-    assert is_reachable(make_room(Backlog(), is_measured=False), 10**9, seconds_left=0.01)
+    assert is_reachable(make_room(Backlog(), speed=None), 10**9, seconds_left=0.01)
 
 
 def test_a_request_whose_own_work_takes_clearly_too_long_is_refused():
