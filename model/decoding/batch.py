@@ -213,7 +213,7 @@ class DecodingBatch:
         num_bytes = shape[0] * shape[1] * dtype.itemsize
         if len(data) != num_bytes:
             raise ValueError(f"an encoder output has {len(data)} bytes; {num_tokens} tokens have {num_bytes}")
-        return torch.frombuffer(bytearray(data), dtype=dtype).view(shape).to(self._device)
+        return self._to_device(torch.frombuffer(bytearray(data), dtype=dtype).view(shape))
 
     @torch.inference_mode()
     def add(self, decodes: Sequence[NewDecode]) -> None:

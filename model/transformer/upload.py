@@ -10,5 +10,10 @@ def upload(tensor: Tensor, device: torch.device) -> Tensor:
     CUDA copies from ordinary memory only after all work before it, so the tensor is copied to pinned memory first.
     """
     if device.type == "cuda":
-        tensor = tensor.pin_memory()
+        tensor = pinned(tensor)
     return tensor.to(device, non_blocking=True)
+
+
+def pinned(tensor: Tensor) -> Tensor:
+    """A dense copy in pinned memory. torch copies a strided tensor by way of ordinary memory, pinned or not."""
+    return tensor.contiguous().pin_memory()
