@@ -5,22 +5,21 @@ around it on a machine without a GPU.
 """
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-ResultT = TypeVar("ResultT")
 _NUM_WARM_UPS = 3
 """Steps before a capture, which PyTorch requires: libraries allocate and choose their kernels on first use."""
 
 
 class Runtime(Protocol):
-    def record(self, function: Callable[[], ResultT]) -> Callable[[], ResultT]:
+    def record(self, function: Callable[[], None]) -> Callable[[], None]:
         """Record a function of static shapes; the returned replay repeats its work on the same memory.
 
-        It may be called several times before the recording. Replays share one pool of memory, so that the next replay
-        of any recording may overwrite the results of the last.
+        It may be called several times before the recording. All recordings share one pool for their temporary memory,
+        so results belong into memory that was allocated before.
         """
 
     def fetch(self, tensor: Tensor) -> Callable[[], Tensor]:
@@ -31,22 +30,20 @@ class CudaRuntime:
     def __init__(self, device: torch.device) -> None:
         self._pool = torch.cuda.graph_pool_handle()
         self._copies = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        # One for all recordings: cuBLAS keeps a workspace, and the allocator its blocks, for each stream.
+        self._recordings = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
-    def record(self, function: Callable[[], ResultT]) -> Callable[[], ResultT]:
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    def record(self, function: Callable[[], None]) -> Callable[[], None]:
+        stream = self._recordings
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(_NUM_WARM_UPS):
                 function()
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
-            result = function()
-
-        def replay() -> ResultT:
-            graph.replay()
-            return result
-
+        with torch.cuda.graph(graph, pool=self._pool, stream=stream):
+            function()
+        replay: Callable[[], None] = graph.replay
         return replay
 
     def fetch(self, tensor: Tensor) -> Callable[[], Tensor]:
@@ -66,7 +63,7 @@ class CudaRuntime:
 
 
 class EagerRuntime:
-    def record(self, function: Callable[[], ResultT]) -> Callable[[], ResultT]:
+    def record(self, function: Callable[[], None]) -> Callable[[], None]:
         return function
 
     def fetch(self, tensor: Tensor) -> Callable[[], Tensor]:

@@ -2,6 +2,7 @@
 
     state   [ token ids | positions | source lengths | places ]     one column a slot
     results [ turn 0: steps x (ids, log-probabilities) | turn 1: ... ]
+    logits  [ of the last step that was not greedy ]                one row a slot
 
 A greedy step reads the state, writes K and V, chooses, notes its choice in the results, and replaces the state with
 that of the next step, so that several replays in a row need nothing from the host. Other searches replay the part up
@@ -45,9 +46,11 @@ class DeviceStep:
         self._state = torch.zeros((4, cache.max_rows), dtype=torch.int64, device=device)
         self._state[2] = 1  # attention over no source tokens would be NaN
         self._results = torch.zeros((NUM_TURNS * MAX_STEPS, 2, cache.max_rows), dtype=torch.int32, device=device)
+        # Static, because a recording that owned its logits would keep them beside those of all others.
+        self._logits = torch.empty((cache.max_rows, len(rules.flags)), dtype=transformer.dtype, device=device)
         self._next_turn = 0
         self._greedy: dict[int, Callable[[], None]] = {}
-        self._forward: dict[int, Callable[[], Tensor]] = {}
+        self._forward: dict[int, Callable[[], None]] = {}
 
     def record_all(self) -> None:
         """Record the steps of all numbers of rows."""
@@ -67,7 +70,8 @@ class DeviceStep:
 
     def logits(self, num_rows: int) -> Tensor:
         """The logits [B, N] of the first rows, overwritten by the next step. The state stays as it is."""
-        return self._forward_replay(self._num_recorded(num_rows))()[:num_rows]
+        self._forward_replay(self._num_recorded(num_rows))()
+        return self._logits[:num_rows]
 
     def start_turn(self, num_rows: int, num_steps: int) -> Callable[[], tuple[Tensor, Tensor]]:
         """Start greedy steps, at most `MAX_STEPS`, of the first rows.
@@ -78,7 +82,7 @@ class DeviceStep:
         assert num_steps <= MAX_STEPS, "the results of a turn have no more room"
         first = self._next_turn * MAX_STEPS
         self._next_turn = (self._next_turn + 1) % NUM_TURNS
-        self._state[3] = first
+        self._state[3].fill_(first)
         replay = self._greedy_replay(self._num_recorded(num_rows))
         for _ in range(num_steps):
             replay()
@@ -105,9 +109,9 @@ class DeviceStep:
             self._state.copy_(state)
         return self._greedy[size]
 
-    def _forward_replay(self, size: int) -> Callable[[], Tensor]:
+    def _forward_replay(self, size: int) -> Callable[[], None]:
         if size not in self._forward:
-            self._forward[size] = self._runtime.record(lambda: self._logits(size))
+            self._forward[size] = self._runtime.record(lambda: self._write_logits(size))
         return self._forward[size]
 
     def _step(self, size: int) -> None:
@@ -121,9 +125,13 @@ class DeviceStep:
             logprobs=self._results[:, 1].view(torch.float32),
             last_position=self._cache.max_target_tokens - 1,
         )
-        self._kernels.choose(self._logits(size), self._rules, state)
+        self._kernels.choose(self._decode(size), self._rules, state)
 
-    def _logits(self, size: int) -> Tensor:
+    def _write_logits(self, size: int) -> None:
+        self._logits[:size].copy_(self._decode(size))
+
+    def _decode(self, size: int) -> Tensor:
+        """The logits [B, N] of the state."""
         token_ids, positions, source_lengths, _ = self._state[:, :size]
         cache = self._cache
         view = cache.view(0, size, self_tokens=cache.max_target_tokens, source_tokens=cache.max_source_tokens)

@@ -6,7 +6,7 @@ A replay runs no code of the model. Like a capture, a recording refuses what a g
 import gc
 import weakref
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,7 +15,6 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from model.cuda.runtime import EagerRuntime
 
-ResultT = TypeVar("ResultT")
 WAITS_FOR_THE_DEVICE = ("_local_scalar_dense", "is_nonzero", "equal", "item")
 SHAPE_IS_DATA = ("nonzero", "masked_select", "unique", "bincount", "repeat_interleave")
 MADE_ON_THE_HOST = ("lift_fresh",)
@@ -56,17 +55,16 @@ class Recording(TorchDispatchMode):
         self._calls.append(Call(func, args_before, kwargs_before, made))
         return results
 
-    def check_nothing_outlives(self, result: object) -> None:
-        """Raises NotRecordableError if a tensor other than the result is still in use after the step."""
-        if self._held_beside(result):
+    def check_nothing_outlives(self) -> None:
+        """Raises NotRecordableError if a tensor that the step made is still in use after it."""
+        if self._alive():
             gc.collect()  # the rest may be garbage
-        shapes = [tuple(each.shape) for each in self._held_beside(result)]
+        shapes = [tuple(each.shape) for each in self._alive()]
         if shapes:
             raise NotRecordableError(f"tensors of these shapes outlive the step: {shapes}")
 
-    def _held_beside(self, result: object) -> list[Tensor]:
-        alive = [each for each in (reference() for reference in self._made) if each is not None]
-        return [each for each in alive if not any(each is leaf for leaf in tensors(result))]
+    def _alive(self) -> list[Tensor]:
+        return [each for each in (reference() for reference in self._made) if each is not None]
 
     def replay(self) -> None:
         for function, args, kwargs, made in self._calls:
@@ -106,16 +104,15 @@ class RecordingRuntime(EagerRuntime):
         self.num_recorded = 0
         self.num_replayed = 0
 
-    def record(self, function: Callable[[], ResultT]) -> Callable[[], ResultT]:
+    def record(self, function: Callable[[], None]) -> Callable[[], None]:
         recording = Recording()
         with recording:
-            result = function()
-        recording.check_nothing_outlives(result)
+            function()
+        recording.check_nothing_outlives()
         self.num_recorded += 1
 
-        def replay() -> ResultT:
+        def replay() -> None:
             self.num_replayed += 1
             recording.replay()
-            return result
 
         return replay

@@ -101,13 +101,13 @@ LEFT: list[Tensor] = []
 @pytest.mark.parametrize(
     ("function", "reason"),
     [
-        (lambda x: int(x.sum()), "waits for the device"),
-        (lambda x: x[x > 0].sum(), "makes a shape of data"),
-        (lambda x: x + torch.tensor([1.0, 2.0]), "makes a tensor on the host"),
+        (lambda x: x.fill_(int(x.sum())), "waits for the device"),
+        (lambda x: x.copy_(x[x > 0].sum()), "makes a shape of data"),
+        (lambda x: x.add_(torch.tensor([1.0, 2.0])), "makes a tensor on the host"),
         (lambda x: LEFT.append(x * 2), "outlive the step"),
     ],
 )
-def test_recording_refuses_what_a_graph_cannot_repeat(function: Callable[[Tensor], object], reason: str) -> None:
+def test_recording_refuses_what_a_graph_cannot_repeat(function: Callable[[Tensor], None], reason: str) -> None:
     memory = torch.randn(2)
     with pytest.raises(NotRecordableError, match=reason):
         RecordingRuntime().record(lambda: function(memory))
