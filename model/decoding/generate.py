@@ -19,14 +19,7 @@ def generate(
     on_step: Callable[[list[Progress]], None] | None = None,
     runtime: Runtime | None = None,
 ) -> list[tuple[Hypothesis, ...]]:
-    """Return the hypotheses of each spec, best first. The decode of `specs[i]` has the id i.
-
-    Raises ArithmeticError if the checkpoint computes numbers that are not finite.
-
-    Decodes enter longest source first, once a quarter of the rows is free, so that several sources are encoded
-    together. `on_step` receives the progress of all running decodes after each step. Without it, several tokens are
-    decoded at once, until enough rows are free. `runtime` is passed on to the batch.
-    """
+    """Return the hypotheses of each spec, best first, see `decode_all`. `runtime` is passed on to the batch."""
     if not specs:
         return []
     batch = DecodingBatch(
@@ -37,8 +30,22 @@ def generate(
         max_target_tokens=max(_max_target_tokens(spec, checkpoint) for spec in specs),
         runtime=runtime,
     )
+    return decode_all(batch, specs, on_step=on_step)
+
+
+def decode_all(
+    batch: DecodingBatch, specs: Sequence[DecodeSpec], *, on_step: Callable[[list[Progress]], None] | None = None
+) -> list[tuple[Hypothesis, ...]]:
+    """Return the hypotheses of each spec, best first, from an idle batch. The decode of `specs[i]` has the id i.
+
+    Raises ArithmeticError if the checkpoint computes numbers that are not finite.
+
+    Decodes enter longest source first, once a quarter of the rows is free, so that several sources are encoded
+    together. `on_step` receives the progress of all running decodes after each step. Without it, several tokens are
+    decoded at once, until enough rows are free.
+    """
     finished: dict[int, tuple[Hypothesis, ...]] = {}
-    num_entering = max_rows // 4
+    num_entering = batch.max_rows // 4
     waiting = sorted(range(len(specs)), key=lambda index: len(specs[index].source_ids))
     while waiting or batch.num_rows:
         entering: list[int] = []
