@@ -17,10 +17,13 @@ class CTranslate2Backend:
     The timing includes the conversion between names and ids, which is less than a thousandth of it.
     """
 
-    def __init__(self, directory: Path, *, compute_type: str, shape: Shape) -> None:
+    def __init__(
+        self, directory: Path, *, compute_type: str, shape: Shape, device: str = "cpu", device_index: int = 0
+    ) -> None:
         self._translator = ctranslate2.Translator(
             str(directory),
-            device="cpu",
+            device=device,
+            device_index=device_index,
             compute_type=compute_type,
             inter_threads=shape.num_workers,
             intra_threads=shape.num_threads,

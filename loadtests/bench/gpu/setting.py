@@ -1,15 +1,23 @@
-"""The device of a run, and how large the run is."""
+"""The device of a part, and how large the part is."""
 
+import gc
 import time
 from dataclasses import dataclass
 
 import torch
 
-from model.cuda.runtime import EagerRuntime, Runtime
+from loadtests.bench.gpu.report import OutOfTimeError
+from model.cuda.runtime import CudaRuntime, EagerRuntime, Runtime
 
 
-class OutOfTimeError(Exception):
-    """The run's time is up; what was measured is reported."""
+def use_device(name: str) -> str:
+    """Prepare this process as a worker's is, and return the device's full name."""
+    torch.set_num_threads(1)
+    if name == "cpu":
+        return "CPU"
+    device = torch.device(name)
+    torch.cuda.set_device(device.index or 0)  # Triton and graphs use the current one
+    return torch.cuda.get_device_name(device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +37,45 @@ class Setting:
         return cls(torch.device(device), half, time.monotonic() + max_seconds, is_tiny)
 
     @property
-    def runtime(self) -> Runtime | None:
+    def runtime(self) -> Runtime:
         """On a CPU, steps that are called stand in for graphs."""
-        return EagerRuntime() if self.device.type == "cpu" else None
+        return EagerRuntime() if self.device.type == "cpu" else CudaRuntime(self.device)
 
     @property
     def max_new_tokens(self) -> int:
         return 12 if self.is_tiny else 48
 
-    @property
-    def device_name(self) -> str:
-        return "CPU" if self.device.type == "cpu" else torch.cuda.get_device_name(self.device)
-
     def synchronize(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+
+    def is_usable(self) -> bool:
+        """Whether the device still works: CUDA repeats some errors with every later call."""
+        try:
+            self.synchronize()
+            self.reset_memory()
+        except Exception:
+            return False
+        return True
+
+    def reset_memory(self) -> None:
+        """Give back what nothing uses, and start a new peak."""
+        if self.device.type == "cuda":
+            gc.collect()  # graphs and caches in cycles
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats(self.device)
+
+    def allocated_bytes(self) -> int:
+        """The memory of tensors, 0 on a CPU."""
+        return torch.cuda.memory_allocated(self.device) if self.device.type == "cuda" else 0
+
+    def peak_bytes(self) -> int:
+        """The largest `allocated_bytes` since `reset_memory`."""
+        return torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else 0
+
+    def free_bytes(self) -> int:
+        """What no process has taken of the device, 0 on a CPU."""
+        return torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else 0
 
     def seconds_left(self) -> float:
         return self.deadline - time.monotonic()

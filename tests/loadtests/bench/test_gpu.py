@@ -4,12 +4,15 @@ import json
 import os
 import subprocess
 import sys
-from argparse import ArgumentParser
 from pathlib import Path
 
-import pytest
-
-from loadtests.bench.gpu import command
+from loadtests.bench.gpu import throughput
+from loadtests.bench.gpu.part_process import PartProcess, run_part
+from loadtests.bench.gpu.parts import PARTS
+from loadtests.bench.gpu.report import Part, Table, as_markdown
+from loadtests.bench.gpu.setting import Setting
+from loadtests.bench.gpu.subjects import bundled_specs
+from tests.support.failing_parts import fail_in_many_ways
 
 ROOT = Path(__file__).parents[3]
 MISSING = (
@@ -35,18 +38,48 @@ def test_tiny_run_holds_what_must_hold_without_the_packages_of_the_server(tmp_pa
     )
     assert done.returncode == 0, done.stderr
     parts = json.loads((tmp_path / "report.json").read_text())["parts"]
-    assert [part["problem"] for part in parts[:-1]] == ["", "", "", ""]
-    assert parts[-1]["problem"].startswith("packages of the server are missing: fastapi, uvicorn")
+    problems = {part["name"]: part["problem"] for part in parts if part["problem"]}
+    assert problems.pop("A served load").startswith("packages of the server are missing: fastapi, uvicorn")
+    assert (len(parts), problems) == (len(PARTS), {})
     assert all(check["holds"] for part in parts for check in part["checks"])
-    assert "| tiny | 4 |" in (tmp_path / "report.md").read_text()
-
-
-def test_part_that_fails_is_reported_and_the_others_run(tmp_path: Path) -> None:
-    parser = ArgumentParser()
-    command.add_arguments(parser)
-    flags = ["--device", "cpu", "--output", str(tmp_path), "--max-seconds", "0", "--parts", "pace", "served"]
-    with pytest.raises(SystemExit, match="missed"):
-        command.run(parser.parse_args(flags))
+    assert [failure for part in parts for failure in part["failures"]] == []
     page = (tmp_path / "report.md").read_text()
+    assert "| tiny | 4 |" in page
+    assert "CTranslate2 was not measured: the package ctranslate2 is not installed." in page
+
+
+def test_ctranslate2_is_measured_beside_ours_where_it_is_installed() -> None:
+    setting = Setting.of("cpu", max_seconds=60)
+    assert throughput.missing_ctranslate2(setting) == ""
+    specs = bundled_specs(4, max_new_tokens=4)
+    table = Table("", [], [])
+    assert throughput.ctranslate2_speed(setting, specs, table) > 0
+    assert [row[0] for row in table.body] == ["CTranslate2"]
+
+
+def test_part_without_time_is_reported() -> None:
+    part, is_usable = run_part("pace", "cpu", max_seconds=0)
+    page = as_markdown("", [part])
+    assert is_usable
     assert "| the part runs to its end | **missed** |" in page
-    assert "## A served load" in page
+    assert "**Not run to its end:** OutOfTimeError" in page
+
+
+def test_failed_attempt_is_reported_with_its_traceback_and_the_part_goes_on() -> None:
+    part = Part("Part", 1)
+    with part.attempt("fp8"):
+        int("fp8")
+    page = as_markdown("", [part])
+    assert "fp8\nTraceback" in page
+    assert "ValueError: invalid literal" in page
+    assert part.checks == []
+
+
+def test_part_that_crashes_or_hangs_is_reported_and_the_others_run() -> None:
+    with PartProcess("cpu", target=fail_in_many_ways, more_seconds=0) as process:
+        crashed = process.measure("parity", max_seconds=60)
+        hung = process.measure("steps", max_seconds=0.1)
+        good = process.measure("pace", max_seconds=60)
+    assert crashed.problem == "RuntimeError: the process of the part died"
+    assert hung.problem == "TimeoutError: the part hung"
+    assert (good.name, good.problem) == ("pace", "")

@@ -1,0 +1,107 @@
+"""A process in which parts run. It is replaced when a part hangs, crashes, or leaves the device unusable."""
+
+import logging
+import multiprocessing
+import time
+from collections.abc import Callable
+from importlib import import_module
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from types import TracebackType
+from typing import Self
+
+from loadtests.bench.gpu.parts import PARTS
+from loadtests.bench.gpu.report import Part
+
+START_SECONDS, END_SECONDS = 60.0, 5.0
+MORE_SECONDS = 20.0
+"""A part that is still running so long after its time was up hangs."""
+
+
+class PartProcess:
+    def __init__(
+        self,
+        device: str,
+        *,
+        target: Callable[[Connection, str], None] | None = None,
+        more_seconds: float = MORE_SECONDS,
+    ) -> None:
+        """`target` is `serve`, except in tests."""
+        self._device = device
+        self._target = target or serve
+        self._more_seconds = more_seconds
+        self._context = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
+        self._start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stop()
+
+    def measure(self, name: str, *, max_seconds: float) -> Part:
+        if self._process is None:
+            self._start()
+        self._connection.send((name, max_seconds))
+        part, is_usable = Part(PARTS[name].title, max_seconds), False
+        try:
+            if self._connection.poll(max_seconds + self._more_seconds):
+                part, is_usable = self._connection.recv()
+            else:
+                part.end(TimeoutError("the part hung"))
+        except EOFError:
+            part.end(RuntimeError("the process of the part died"))
+        if not is_usable:
+            self._stop()
+        return part
+
+    def _start(self) -> None:
+        """Raises SystemExit if the device cannot be used."""
+        self._connection, theirs = self._context.Pipe()
+        self._process: BaseProcess | None = self._context.Process(target=self._target, args=(theirs, self._device))
+        self._process.start()
+        theirs.close()
+        try:
+            if not self._connection.poll(START_SECONDS):
+                raise SystemExit(f"{self._device} was not ready within {START_SECONDS:.0f} s")
+            self.device_name: str = self._connection.recv()
+        except EOFError:
+            raise SystemExit(f"{self._device} cannot be used: see above") from None
+
+    def _stop(self) -> None:
+        self._connection.close()
+        if self._process is not None:
+            self._process.join(END_SECONDS)
+            self._process.kill()
+            self._process.join()
+            self._process = None
+
+
+def serve(connection: Connection, device: str) -> None:
+    """Run parts until the other side closes the connection."""
+    from loadtests.bench.gpu.setting import use_device  # only here: it imports torch
+
+    logging.basicConfig(level=logging.WARNING)
+    connection.send(use_device(device))
+    while True:
+        try:
+            name, max_seconds = connection.recv()
+        except EOFError:
+            return
+        connection.send(run_part(name, device, max_seconds=max_seconds))
+
+
+def run_part(name: str, device: str, *, max_seconds: float) -> tuple[Part, bool]:
+    """The part, and whether the device still works."""
+    from loadtests.bench.gpu.setting import Setting  # only here: it imports torch
+
+    part = Part(PARTS[name].title, max_seconds)
+    setting = Setting.of(device, max_seconds=max_seconds)
+    began = time.monotonic()
+    try:
+        setting.check_time()
+        import_module(PARTS[name].module).measure(setting, part)
+    except Exception as error:  # the other parts are still useful
+        part.end(error)
+    part.seconds = time.monotonic() - began
+    return part, setting.is_usable()
