@@ -18,6 +18,7 @@ PARTS: Mapping[str, PartPlan] = MappingProxyType(
         "steps": PartPlan("Step times", "loadtests.bench.gpu.steps", 60),
         "pace": PartPlan("Pace and waits", "loadtests.bench.gpu.pace", 25),
         "throughput": PartPlan("Throughput", "loadtests.bench.gpu.throughput", 80),
+        "memory": PartPlan("Memory", "loadtests.bench.gpu.memory", 40),
         "served": PartPlan("A served load", "loadtests.bench.gpu.served", 75),
     }
 )

@@ -1,19 +1,24 @@
-"""The time of a greedy step by rows, beside its floor and what the device was measured to do."""
+"""The time of a greedy step by rows, in a batch and on the device alone, beside its floor and the device's rates."""
 
 import time
+from functools import partial
 
 import torch
 
 from loadtests.bench.decode_steps import StepSize, step_cost
 from loadtests.bench.gpu.report import Part, Table
 from loadtests.bench.gpu.setting import Setting
+from loadtests.bench.gpu.static_step import StaticStep
 from loadtests.bench.gpu.subjects import Size, random_specs, random_transformer, sizes, unending
+from loadtests.bench.gpu.timing import median_seconds
 from model.decoding.batch import DecodingBatch, NewDecode
 from model.transformer.transformer import Transformer
 
 SOURCE_TOKENS, SELF_TOKENS = 30, 30
 """In the middle of the measurement."""
-STEPS_A_TURN, NUM_TURNS, NUM_WARMING_TURNS = 4, 5, 1
+STEPS_A_TURN, NUM_TURNS, NUM_WARMING_TURNS = 8, 5, 1
+DEVICE_STEPS, NUM_DEVICE_RUNS = 28, 5
+"""Taken from a position so that `SELF_TOKENS` are in the middle."""
 MATRIX_SIZE = 4096
 COPIED_BYTES = 1 << 30
 MOST_OVER_FLOOR = 2.0
@@ -25,14 +30,15 @@ def measure(setting: Setting, part: Part) -> None:
         body = [["copies, bytes read and written", f"{rates[0] / 1e12:.2f} TB/s"]]
         body.append([f"multiplies matrices of {MATRIX_SIZE} in float16", f"{rates[1] / 1e12:.0f} TFLOP/s"])
         part.tables.append(Table("The device", ["", "measured"], body))
-    head = ["checkpoint", "rows", "ms a step", "least ms on an H100", "over its upper end", "ms by measured rates"]
-    table = Table(f"float16, {SOURCE_TOKENS} + {SELF_TOKENS} tokens", [*head, "tokens/s", "GiB allocated"], [])
+    head = ["checkpoint", "rows", "ms a step", "on the device", "least ms on an H100", "over its upper end"]
+    table = Table(f"float16, {SOURCE_TOKENS} + {SELF_TOKENS} tokens", [*head, "ms by measured rates", "tokens/s"], [])
     part.tables.append(table)
     for size in sizes(is_tiny=setting.is_tiny):
-        setting.check_time(25)
+        setting.check_time(20)
         transformer = random_transformer(size.config, dtype=setting.half, device=setting.device)
         for num_rows, (least, most) in size.floor_milliseconds.items():
-            setting.check_time(10)
+            setting.check_time(8)
+            on_device = 1000 * device_seconds(setting, transformer, num_rows)
             milliseconds = 1000 * step_seconds(setting, size, transformer, num_rows)
             by_rates = "" if rates is None else f"{1000 * roofline_seconds(size, num_rows, *rates):.2f}"
             table.body.append(
@@ -40,16 +46,26 @@ def measure(setting: Setting, part: Part) -> None:
                     size.name,
                     f"{num_rows:,}",
                     f"{milliseconds:.3f}",
+                    f"{on_device:.3f}",
                     f"{least:.2f} to {most:.2f}",
                     f"{milliseconds / most:.2f}",
                     by_rates,
                     f"{1000 * num_rows / milliseconds:,.0f}",
-                    f"{allocated_gib(setting):.1f}",
                 ]
             )
             if num_rows >= 64:
                 law = f"{size.name}, {num_rows:,} rows: a step takes at most {MOST_OVER_FLOOR:g} times its floor"
                 part.check(law, holds=milliseconds <= MOST_OVER_FLOOR * most, detail=f"{milliseconds / most:.2f} times")
+
+
+@torch.inference_mode()
+def device_seconds(setting: Setting, transformer: Transformer, num_rows: int) -> float:
+    """Without the host's work on the tokens."""
+    last = SELF_TOKENS + DEVICE_STEPS // 2
+    static = StaticStep(setting, transformer, max_rows=num_rows, source_tokens=SOURCE_TOKENS, target_tokens=last)
+    run = partial(static.run, DEVICE_STEPS, from_position=last - DEVICE_STEPS)
+    run()
+    return median_seconds(setting, run, num_runs=1 if setting.is_tiny else NUM_DEVICE_RUNS) / DEVICE_STEPS
 
 
 def step_seconds(setting: Setting, size: Size, transformer: Transformer, num_rows: int) -> float:
@@ -99,22 +115,6 @@ def measure_rates(setting: Setting) -> tuple[float, float]:
     return 2 * COPIED_BYTES / copying, 2 * MATRIX_SIZE**3 / multiplying
 
 
-def median_seconds(setting: Setting, run: object, *, num_runs: int = 9) -> float:
-    assert callable(run)
-    seconds = []
-    for _ in range(num_runs):
-        setting.synchronize()
-        began = time.perf_counter()
-        run()
-        setting.synchronize()
-        seconds.append(time.perf_counter() - began)
-    return sorted(seconds)[num_runs // 2]
-
-
 def roofline_seconds(size: Size, num_rows: int, bytes_per_second: float, operations_per_second: float) -> float:
     cost = step_cost(size.config, StepSize(num_rows, SOURCE_TOKENS, SELF_TOKENS), "bfloat16", kv_dtype=torch.float16)
     return max(cost.num_bytes / bytes_per_second, cost.num_operations / operations_per_second)
-
-
-def allocated_gib(setting: Setting) -> float:
-    return 0.0 if setting.device.type == "cpu" else torch.cuda.max_memory_allocated(setting.device) / 2**30
