@@ -10,7 +10,7 @@ from dataclasses import astuple
 import torch
 from torch import Tensor
 
-from model.cuda.kernels import StepKernels, StepRules, StepState
+from model.cuda.kernels import StepRules, StepState
 
 
 def _attend(method: str, inputs: Tensor, kv: Tensor, *others: object, scale: float) -> tuple[Tensor, Tensor]:
@@ -51,12 +51,12 @@ class InterpretedKernels:
 
 
 @contextmanager
-def interpreted_kernels() -> Iterator[StepKernels]:
+def interpreting_process() -> Iterator[ProcessPoolExecutor]:
     os.environ["TRITON_INTERPRET"] = "1"
     try:
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
             pool.submit(torch.set_num_threads, 1).result()
             os.environ.pop("TRITON_INTERPRET")
-            yield InterpretedKernels(pool)
+            yield pool
     finally:
         os.environ.pop("TRITON_INTERPRET", None)

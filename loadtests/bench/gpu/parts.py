@@ -20,5 +20,7 @@ PARTS: Mapping[str, PartPlan] = MappingProxyType(
         "throughput": PartPlan("Throughput", "loadtests.bench.gpu.throughput", 80),
         "memory": PartPlan("Memory", "loadtests.bench.gpu.memory", 40),
         "served": PartPlan("A served load", "loadtests.bench.gpu.served", 75),
+        "attention": PartPlan("Decode attention", "loadtests.bench.gpu.attention", 60),
+        "head": PartPlan("The output head", "loadtests.bench.gpu.head", 35),
     }
 )

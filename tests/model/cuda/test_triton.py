@@ -1,6 +1,7 @@
 """Our Triton kernels compute what `TorchKernels` does, interpreted here, and compile for GPUs that are not here."""
 
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any, NamedTuple
 
 import pytest
@@ -10,9 +11,11 @@ from torch import Tensor
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from loadtests.bench.gpu import triton_head
+from loadtests.bench.gpu.head import quantized
 from model.cuda import triton_attention, triton_choice
 from model.cuda.kernels import FORBIDDEN, FORBIDDEN_IF_SHORT, StepKernels, StepRules, StepState, TorchKernels
-from tests.support.interpreted_kernels import interpreted_kernels
+from tests.support.interpreted_kernels import InterpretedKernels, interpreting_process
 
 NUM_ROWS, NUM_HEADS, HEAD_DIM, NUM_TOKENS = 5, 2, 10, 40
 LENGTHS = (0, 1, 31, 32, 39)
@@ -20,9 +23,14 @@ LENGTHS = (0, 1, 31, 32, 39)
 
 
 @pytest.fixture(scope="module")
-def ours() -> Iterator[StepKernels]:
-    with interpreted_kernels() as kernels:
-        yield kernels
+def process() -> Iterator[ProcessPoolExecutor]:
+    with interpreting_process() as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def ours(process: ProcessPoolExecutor) -> StepKernels:
+    return InterpretedKernels(process)
 
 
 def normal(*shape: int) -> Tensor:
@@ -103,6 +111,18 @@ def test_choice_from_numbers_that_are_not_finite_is_a_token_of_unknown_probabili
     assert bool(((result.token_ids >= 0) & (result.token_ids < NUM_COLUMNS)).all())
 
 
+@pytest.mark.parametrize("num_rows", [1, triton_head.MAX_ROWS + 3])
+def test_benchmarked_head_multiplies_int8_weights(process: ProcessPoolExecutor, num_rows: int) -> None:
+    inputs, weights = normal(num_rows, 2 * triton_head.DEPTH), normal(triton_head.OUTPUTS + 5, 2 * triton_head.DEPTH)
+    rows, scales = quantized(weights)
+    product = process.submit(head_product, inputs, rows, scales[:, 0]).result()
+    torch.testing.assert_close(product, inputs @ (rows * scales).T)
+
+
+def head_product(inputs: Tensor, rows: Tensor, scales: Tensor) -> Tensor:
+    return triton_head.product(inputs, rows, scales)
+
+
 OPTIONS = {"num_warps": 2, "enable_fp_fusion": True}
 ATTEND: dict[str, Any] = {
     "fn": triton_attention.attend,
@@ -134,6 +154,17 @@ SOURCES = {
         | dict.fromkeys(["token_ids", "positions", "places"], "*i64")
         | dict.fromkeys(["num_shares", "num_columns", "num_rows_of_chosen", "last_position", "last_place"], "i32"),
         "constants": {"PADDED_SHARES": 8},
+    },
+    "head": {
+        "fn": triton_head.multiply,
+        "signature": dict.fromkeys(["inputs", "outputs"], "*fp16")
+        | {"weights": "*i8", "scales": "*fp32", "num_rows": "i32", "num_outputs": "i32"},
+        "constants": {
+            "NUM_INPUTS": 512,
+            "ROWS": triton_head.MAX_ROWS,
+            "OUTPUTS": triton_head.OUTPUTS,
+            "DEPTH": triton_head.DEPTH,
+        },
     },
 }
 
