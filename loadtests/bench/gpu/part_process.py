@@ -4,11 +4,14 @@ import logging
 import multiprocessing
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Self
+
+import psutil
 
 from loadtests.bench.gpu.parts import PARTS
 from loadtests.bench.gpu.report import Part
@@ -72,9 +75,19 @@ class PartProcess:
         self._connection.close()
         if self._process is not None:
             self._process.join(END_SECONDS)
-            self._process.kill()
+            if self._process.is_alive():
+                kill_with_children(self._process.pid)
             self._process.join()
             self._process = None
+
+
+def kill_with_children(pid: int | None) -> None:
+    """A part may have started a server."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for each in [*process.children(recursive=True), process]:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
 
 
 def serve(connection: Connection, device: str) -> None:

@@ -1,6 +1,7 @@
 """A server on the device under load, where the packages of the server are installed."""
 
 from importlib.util import find_spec
+from types import MappingProxyType
 
 from loadtests.bench.gpu.report import Part, Table
 from loadtests.bench.gpu.setting import Setting
@@ -17,8 +18,8 @@ MORE_PACKAGES = (
     "psutil",
     "sentencepiece",
 )
-CLIENTS = (1, 64, 256)
-NUM_REQUESTS = 2_000
+NUM_REQUESTS = MappingProxyType({1: 64, 64: 1024, 240: 1920})
+"""By the number of clients, of which there are fewer than sentences: no two equal ones are in flight together."""
 
 
 def measure(setting: Setting, part: Part) -> None:
@@ -29,7 +30,7 @@ def measure(setting: Setting, part: Part) -> None:
     if setting.is_tiny:
         part.problem = "a tiny run starts no server"
         return
-    setting.check_time(90)
+    setting.check_time(50)
     from loadtests.bench.generator import KINDS, Generator  # only here: they need the server's packages
     from loadtests.bench.latency import LatencyGoals, summarize
     from loadtests.bench.running_server import running_server
@@ -41,10 +42,10 @@ def measure(setting: Setting, part: Part) -> None:
     part.tables.append(table)
     flags = ["--device", str(setting.device), "--cache-bytes", "0"]
     with running_server(flags) as server:
-        generator = Generator(server, repeated_source_lines(SOURCES, NUM_REQUESTS))
-        for num_clients in CLIENTS:
+        for num_clients, num_requests in NUM_REQUESTS.items():
+            generator = Generator(server, repeated_source_lines(SOURCES, num_requests))
             for stream in KINDS:
-                setting.check_time(30)
+                setting.check_time(10)
                 load = generator.closed(num_clients=num_clients, stream=stream).load
                 summary = summarize(load.answers, goals, stream=stream)
                 failed = len(load.answers) - summary.num_completed
