@@ -40,6 +40,8 @@ def start_of_words(text: str, spans: Sequence[Span], *, starts_line: bool) -> in
 
 def _end_of_span(text: str, span: Span) -> int:
     """The end of a span, including a mark after a name, or its start if the span belongs to the words after it."""
+    if span.kind is Kind.WORD:
+        return span.start
     if span.kind is not Kind.NAME:
         return span.end
     after = _AFTER_NAME.match(text, span.end)
@@ -55,8 +57,7 @@ def end_of_words(text: str, spans: Sequence[Span], start: int) -> int:
             index -= 1
         if index >= 0 and spans[index].end == place:
             span = spans[index]
-            is_apart = span.kind is not Kind.NAME or text[span.start - 1 : span.start].isspace()
-            end = span.start if is_apart else place
+            end = span.start if _is_apart_at_end(text, span) else place
         else:
             ruler = _RULER_AT_END.match(text, start, place)
             end = ruler.start() if ruler else place
@@ -64,6 +65,13 @@ def end_of_words(text: str, spans: Sequence[Span], start: int) -> int:
             break
         place = _start_of_blank(text, start, end)
     return place
+
+
+def _is_apart_at_end(text: str, span: Span) -> bool:
+    """Whether a span that ends a text does not belong to the words before it."""
+    if span.kind is Kind.NAME:
+        return text[span.start - 1 : span.start].isspace()
+    return span.kind is not Kind.WORD
 
 
 def end_of_blank(text: str, place: int) -> int:

@@ -9,7 +9,7 @@ import regex
 
 from service.text.edges import end_of_blank, end_of_words, start_of_words
 from service.text.span import Kind, Span
-from service.text.wording import Inset, Position, Wording
+from service.text.wording import STAND_IN, Inset, Position, Wording
 from service.text.words import SCRIPTS_WITHOUT_SPACES
 
 _INVISIBLE = regex.compile(r"[\u00ad\u200b\u2060\ufeff]+")
@@ -20,8 +20,8 @@ _DIGIT = regex.compile(r"\p{N}")
 _LETTER = regex.compile(r"\p{L}")
 _SPACED_LETTER = regex.compile(rf"[[\p{{L}}\p{{N}}]--[{SCRIPTS_WITHOUT_SPACES}]]", regex.VERSION1)
 _BREAKS_WORD = regex.compile(r"</?(?:br|hr|p|div|li|[uo]l|t[dhr]|table|h[1-6])\b", regex.IGNORECASE)
-_WORD_CHARACTER = regex.compile(r"[\p{L}\p{N}]")
-_LAST_WORD_CHARACTER = regex.compile(r"(?r)[\p{L}\p{N}]")
+_WORD_CHARACTER = regex.compile(rf"[\p{{L}}\p{{N}}{STAND_IN}]")
+_LAST_WORD_CHARACTER = regex.compile(rf"(?r)[\p{{L}}\p{{N}}{STAND_IN}]")
 _OPENING_MARKS = ("(", "[", "¿", "¡", "“", "„", "«")
 _LEANING = (Kind.CLOSING, Kind.MARK)
 _MOST_BETWEEN = 4
@@ -64,21 +64,22 @@ class MarkedText:
         return _LETTER.search(blanked) is not None
 
     def masked(self) -> str:
-        """The text at its full length, with a word in place of each name, and spaces in place of all other spans."""
-        return self._with_spans(lambda span: " " if span.kind is not Kind.NAME else "x")
+        """The text at its full length, with a word in place of names and words, and spaces in place of other spans."""
+        return self._with_spans(lambda kind: ("X", "x") if kind in (Kind.NAME, Kind.WORD) else (" ", " "))
 
     def blanked(self) -> str:
-        """The text at its full length, with spaces in place of spans."""
-        return self._with_spans(lambda _: " ")
+        """The text at its full length, with the stand-in at the start of each word, and spaces in place of spans."""
+        return self._with_spans(lambda kind: (STAND_IN if kind is Kind.WORD else " ", " "))
 
-    def _with_spans(self, fill: Callable[[Span], str]) -> str:
+    def _with_spans(self, fill: Callable[[Kind], tuple[str, str]]) -> str:
+        """`fill` returns the character in place of the first one of a span, and the one in place of all others."""
         if not self.spans:
             return self.text
         pieces: list[str] = []
         place = 0
         for span in self.spans:
-            filler = fill(span) * (span.end - span.start)
-            pieces += [self.text[place : span.start], filler.capitalize()]
+            first, other = fill(span.kind)
+            pieces += [self.text[place : span.start], first, other * (span.end - span.start - 1)]
             place = span.end
         return "".join(pieces) + self.text[place:]
 
@@ -97,6 +98,10 @@ class MarkedText:
         for span in self._joined_spans():
             words += normal(text[place : span.start])
             place = span.end
+            if span.kind is Kind.WORD:
+                taken.append((span, len(words)))
+                words += STAND_IN
+                continue
             touches_before, touches_after = self._touches(span)
             if touches_before and touches_after:
                 is_tag = span.kind in (Kind.OPENING, Kind.CLOSING)
@@ -149,6 +154,8 @@ class MarkedText:
         return joined
 
     def _belong_together(self, left: Span, right: Span) -> bool:
+        if left.kind is Kind.WORD or right.kind is Kind.WORD:
+            return left.kind is right.kind and not self.text[left.end : right.start].strip()
         if left.end == right.start:
             return True
         if left.kind is Kind.CLOSING or right.kind is Kind.OPENING or right.start - left.end > _MOST_BETWEEN:

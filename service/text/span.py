@@ -7,6 +7,8 @@ from enum import Enum
 class Kind(Enum):
     NAME = "name"
     """Stands like a word: an address, a placeholder, a code."""
+    WORD = "word"
+    """A word that the vocabulary cannot write. It stays in its sentence as an unknown token."""
     OPENING = "opening"
     """Stands before the word that follows: a start tag."""
     CLOSING = "closing"

@@ -1,9 +1,10 @@
-"""Put the terms of a glossary into a translation, in place of the words that translate them.
+"""Put terms into a translation, in place of the words that translate them.
 
-A term is translated by the word that attends most to its source tokens. The term of a sentence with the most attention
-chooses first. A neighbour of the chosen word belongs to it if it attends more to the term than to any other token,
-unless the neighbour is short. Words that already are the term, with or without an ending, are left alone. So is a
-translation that has the term elsewhere.
+A term is from a glossary, or it is a word that is unknown to the vocabulary and stays as it is. A term is translated by
+the word whose tokens attend most to its source tokens. The term of a sentence with the most attention chooses first. A
+neighbour of the chosen word belongs to it if it attends more to the term than to any other token, unless the neighbour
+is short. Words that already are the term, with or without an ending, are left alone. So is a translation that has the
+term elsewhere.
 """
 
 from collections import Counter
@@ -29,16 +30,20 @@ _MAX_ENDING = 3
 
 @dataclass(frozen=True, slots=True)
 class SourceTerm:
-    """A term of a glossary: the source tokens from `start` to `end`, and their translation."""
+    """A term of a glossary: the source tokens from `start` to `end`, and their translation.
+
+    If `is_unknown` is true, the tokens are unknown ones, and `target` is the word in their place.
+    """
 
     start: int
     end: int
     target: str
+    is_unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class TranslatedTerm:
-    """The `target` of a term, and the characters of a translation from `start` to `end` that stand for it.
+    """A term, and the characters of a translation from `start` to `end` that stand for it.
 
     Unless `is_certain` is true, the characters may translate something else. The range is empty if the translation has
     too few words.
@@ -46,8 +51,12 @@ class TranslatedTerm:
 
     start: int
     end: int
-    target: str
+    term: SourceTerm
     is_certain: bool
+
+    @property
+    def target(self) -> str:
+        return self.term.target
 
 
 def find_translated(
@@ -65,30 +74,34 @@ def find_translated(
     attentions.sort(key=lambda pair: max(pair[1], default=0.0), reverse=True)
     for term, attention in attentions:
         if not free:
-            found.append(TranslatedTerm(len(text), len(text), term.target, is_certain=False))
+            found.append(TranslatedTerm(len(text), len(text), term, is_certain=False))
             continue
         first = last = max(free, key=attention.__getitem__)
-        is_certain = attention[first] >= MIN_ATTENTION
+        is_certain = words[first].translates(term)
         if is_certain:
             while _belongs(free.get(first - 1), term) and _are_joined(text, words[first - 1], words[first]):
                 first -= 1
             while _belongs(free.get(last + 1), term) and _are_joined(text, words[last], words[last + 1]):
                 last += 1
-        for index in range(first, last + 1):
-            del free[index]
-        found.append(TranslatedTerm(words[first].start, words[last].end, term.target, is_certain))
+        if is_certain or not term.is_unknown:
+            for index in range(first, last + 1):
+                del free[index]
+        found.append(TranslatedTerm(words[first].start, words[last].end, term, is_certain))
     return sorted(found, key=lambda each: each.start)
 
 
 def put_terms(
     deltas: Sequence[str], weights: Sequence[Sequence[float]], terms: Sequence[SourceTerm]
-) -> tuple[list[str], list[str]]:
-    """Return as many deltas, but at least one, with the terms in them, and the terms whose place is a guess."""
+) -> tuple[list[str], list[SourceTerm]]:
+    """Return as many deltas, but at least one, with the terms in them, and the terms that no word translates.
+
+    Of the latter, unknown ones are not put in, and the others stand at a guess.
+    """
     text = "".join(deltas)
     translated = find_translated(deltas, weights, terms)
     num_elsewhere = _count_elsewhere(text, translated)
     edits: list[Edit] = []
-    displaced: list[str] = []
+    lost: list[SourceTerm] = []
     for each in translated:
         if each.is_certain and _is_form_of(text[each.start : each.end], each.target):
             continue
@@ -97,11 +110,12 @@ def put_terms(
         elif each.is_certain:
             edits.append(Edit(each.start, _in_case_of(text, each), each.end - each.start))
         else:
-            before = text[: each.end][-1:]
-            space = " " if before and is_inside_word(before + each.target, 1) else ""
-            edits.append(Edit(each.end, space + each.target))
-            displaced.append(each.target)
-    return edited(deltas, edits), displaced
+            lost.append(each.term)
+            if not each.term.is_unknown:
+                before = text[: each.end][-1:]
+                space = " " if before and is_inside_word(before + each.target, 1) else ""
+                edits.append(Edit(each.end, space + each.target))
+    return edited(deltas, edits), lost
 
 
 @dataclass(slots=True)
@@ -118,7 +132,14 @@ class _Word:
         self.sums.append(list(accumulate(row, initial=0.0)))
 
     def attention(self, term: SourceTerm) -> float:
-        return max(sums[term.end] - sums[term.start] for sums in self.sums)
+        return sum(sums[term.end] - sums[term.start] for sums in self.sums)
+
+    def translates(self, term: SourceTerm) -> bool:
+        """Whether the word translates the term. An unknown one needs more attention than any other source token."""
+        if not term.is_unknown:
+            return self.attention(term) >= MIN_ATTENTION
+        row, sums = self.rows[0], self.sums[0]
+        return sums[term.end] - sums[term.start] > max(0.0, *row[: term.start], *row[term.end :])
 
 
 def _read_words(text: str, deltas: Sequence[str], weights: Sequence[Sequence[float]]) -> list[_Word]:
@@ -164,6 +185,6 @@ def _in_case_of(text: str, term: TranslatedTerm) -> str:
     """The target, capitalized if it is in lower case and replaces a capitalized word at the start of the sentence."""
     blank = _BEFORE_WORDS.match(text)
     starts_sentence = blank is not None and blank.end() == term.start
-    if starts_sentence and text[term.start].isupper() and term.target.islower():
+    if not term.term.is_unknown and starts_sentence and text[term.start].isupper() and term.target.islower():
         return term.target[0].upper() + term.target[1:]
     return term.target

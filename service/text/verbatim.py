@@ -74,7 +74,7 @@ def _unwritable(line: str, characters: Collection[str]) -> Iterator[Span]:
     is_composed = is_normalized("NFC", line)
     for unit in _UNIT.finditer(line):
         if not set(unit[0] if is_composed else normalize("NFC", unit[0])).isdisjoint(characters):
-            kind = Kind.NAME if regex.search(r"[\p{L}\p{N}]", unit[0]) else Kind.MARK
+            kind = Kind.WORD if regex.search(r"[\p{L}\p{N}]", unit[0]) else Kind.MARK
             yield Span(unit.start(), unit.end(), kind)
 
 

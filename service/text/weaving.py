@@ -3,7 +3,8 @@
 An inset goes after the target word that attends most to the source token on its left, or before the target word that
 attends most to the token on its right. The side that the inset is glued to decides, and otherwise the stronger
 attention. All places of a sentence are chosen at once, for the greatest sum of attention that keeps their order. An
-inset before or after all words of its sentence needs no attention.
+inset before or after all words of its sentence needs no attention. An inset that unknown tokens stand for comes here
+only if no word translates them.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ import regex
 
 from service.text.edits import Edit, edited
 from service.text.span import Kind, Span
+from service.text.terms import SourceTerm
 from service.text.wording import Inset, Position
 
 MIN_ATTENTION = 0.1
@@ -30,14 +32,21 @@ _OPENS = regex.compile(r"[\p{L}\p{N}\p{Ps}\p{Pi}¿¡{<$%@#:&`]")
 
 @dataclass(frozen=True, slots=True)
 class SourceInset:
-    """An inset, and the number of source tokens that stand before it."""
+    """An inset, the number of source tokens before it, and the number of unknown tokens in its place."""
 
     inset: Inset
     num_tokens_before: int
+    num_tokens: int = 0
 
     @property
     def needs_attention(self) -> bool:
-        return self.inset.position is Position.INNER
+        return self.inset.position is Position.INNER or self.num_tokens > 0
+
+    @property
+    def unknown(self) -> SourceTerm:
+        """The unknown tokens as a term."""
+        start = self.num_tokens_before
+        return SourceTerm(start, start + self.num_tokens, self.inset.text, is_unknown=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +110,7 @@ class _Target:
     def scores(self, source: SourceInset, weights: Sequence[Sequence[float]]) -> dict[int, float]:
         """The attention for each possible place in the text; the places are ends of words."""
         inset, before = source.inset, source.num_tokens_before
+        after = before + source.num_tokens
         if inset.position is Position.FRONT:
             return {_FIRST_MARKS.match(self.text).end(): _CERTAIN}
         if inset.position is Position.BEFORE_MARK:
@@ -109,13 +119,13 @@ class _Target:
             return {len(self.text): _CERTAIN}
         scores: dict[int, float] = {}
         for sides, row in zip(self._sides, weights, strict=False):
-            if sides is None or before >= len(row):
+            if sides is None or after >= len(row):
                 continue
             left, right = sides
             if inset.is_glued_before or not inset.is_glued_after:
                 scores[right] = max(scores.get(right, 0.0), row[before - 1])
             if not inset.is_glued_before and not (inset.kind is Kind.OPENING and left >= self._end_of_words):
-                scores[left] = max(scores.get(left, 0.0), row[before])
+                scores[left] = max(scores.get(left, 0.0), row[after])
         return scores or {len(self.text): 0.0}
 
     def _end_of_word(self, start: int, end: int) -> int:

@@ -5,6 +5,9 @@ from enum import Enum
 
 from service.text.span import Kind
 
+STAND_IN = "\ufffc"
+"""Stands among the words for a word that the vocabulary cannot write. It becomes an unknown token."""
+
 
 class Position(Enum):
     """The position of an inset among the words of its sentence."""
@@ -20,7 +23,7 @@ class Position(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Inset:
-    """A span taken out of a sentence, at `offset` of its words.
+    """A span taken out of a sentence, at `offset` of its words, which have the `STAND_IN` there for a word.
 
     An inset is glued to the text that it touches in the source, whitespace aside, and stays with that text in the
     translation.

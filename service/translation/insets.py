@@ -37,8 +37,12 @@ class Insets(msgspec.Struct, frozen=True, gc=False):
     def _weave(self, decoded: DecodedText, rank: int) -> Woven:
         deltas, weights = decoded.aligned_deltas(rank)
         decoded.weaving_work += len(deltas) * (len(self.insets) + len(self.terms))
-        displaced: list[str] = []
-        if self.terms and self.is_last_leg:
-            deltas, displaced = put_terms(deltas, weights, self.terms)
-        woven = weave(deltas, weights, self.insets, sets_spaces=self.sets_spaces)
+        unknown = {each: each.unknown for each in self.insets if each.num_tokens}
+        terms = [*unknown.values(), *(self.terms if self.is_last_leg else ())]
+        lost: list[SourceTerm] = []
+        if terms:
+            deltas, lost = put_terms(deltas, weights, terms)
+        insets = [each for each in self.insets if each not in unknown or unknown[each] in lost]
+        woven = weave(deltas, weights, insets, sets_spaces=self.sets_spaces)
+        displaced = [term.target for term in lost if not term.is_unknown]
         return Woven(woven.deltas, woven.spans, [*displaced, *woven.displaced])

@@ -6,8 +6,6 @@ from functools import cache
 
 from model.search.spec import DecodeSpec
 from service.text.segmentation import sets_spaces
-from service.text.terms import SourceTerm
-from service.text.weaving import SourceInset
 from service.translation.answer_size import AnswerSize
 from service.translation.continuation import MIN_LIMIT
 from service.translation.decode_specs import decode_spec, encode_prefix
@@ -182,6 +180,6 @@ def _insets(sentence: SourceSentence, leg: Leg, *, is_last_leg: bool) -> Insets 
     if not sentence.insets and not sentence.terms:
         return None
     num_front = len(leg.model.tokenizer.frames[leg.source_lang][leg.target_lang].before)
-    insets = [SourceInset(each.inset, each.num_tokens_before + num_front) for each in sentence.insets]
-    terms = [SourceTerm(each.start + num_front, each.end + num_front, each.target) for each in sentence.terms]
+    insets = [replace(each, num_tokens_before=each.num_tokens_before + num_front) for each in sentence.insets]
+    terms = [replace(each, start=each.start + num_front, end=each.end + num_front) for each in sentence.terms]
     return Insets(tuple(insets), tuple(terms), sets_spaces(leg.target_lang), is_last_leg)

@@ -7,10 +7,10 @@ import msgspec
 
 from service.text.glossary import Glossary
 from service.text.segmentation import Gap, SplitSentences, segment
-from service.text.span import Span
+from service.text.span import Kind, Span
 from service.text.terms import SourceTerm
 from service.text.weaving import SourceInset
-from service.text.wording import Inset, Wording
+from service.text.wording import Wording
 from service.translation.routing import ServedModel
 
 
@@ -108,9 +108,20 @@ class SourceReader:
         def count_before(place: int) -> int:
             return len(self._tokenize(words[:place].rstrip()))
 
-        insets = [SourceInset(_in(glossary, each), count_before(each.offset)) for each in wording.insets]
         piece_ids = self._piece_ids(words)
+        insets: list[SourceInset] = []
         terms: list[SourceTerm] = []
+        for inset in wording.insets:
+            start = end = count_before(inset.offset)
+            if inset.kind is Kind.WORD:
+                end = max(start, min(count_before(inset.offset + 1), len(piece_ids)))
+            target = glossary.target_of(inset.text) if glossary is not None else None
+            if target is None:
+                insets.append(SourceInset(inset, start, end - start))
+            elif end > start:
+                terms.append(SourceTerm(start, end, target))
+            else:
+                insets.append(SourceInset(replace(inset, text=target), start))
         for found in glossary.find(words) if glossary is not None else ():
             start = min(count_before(found.start), len(piece_ids) - 1)
             terms.append(SourceTerm(start, max(start + 1, count_before(found.end)), found.target))
@@ -118,9 +129,3 @@ class SourceReader:
 
     def _tokenize(self, text: str) -> tuple[int, ...]:
         return tuple(self._model.tokenizer.piece_ids(text))
-
-
-def _in(glossary: Glossary | None, inset: Inset) -> Inset:
-    """Replace the text of an inset that is a glossary term with the term's translation."""
-    target = glossary.target_of(inset.text) if glossary is not None else None
-    return inset if target is None else replace(inset, text=target)

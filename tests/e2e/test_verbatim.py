@@ -65,7 +65,7 @@ def test_what_is_not_language_comes_through_a_third_language(server: RunningServ
 
 
 @pytest.mark.parametrize(
-    "part", ["{", "{a ", "<a ", "1-", "a.", "a@", "👍", "@a ", "%", "&a", "²", "http://", "a_", ":a"]
+    "part", ["{", "{a ", "<a ", "1-", "a.", "a@", "👍", "@a ", "%", "&a", "²", "http://", "a_", ":a", "a Ж "]
 )
 def test_no_text_stops_the_event_loop(server: RunningServer, part: str) -> None:
     """The probe of this package's tests watches meanwhile."""

@@ -61,3 +61,30 @@ def test_sentences_do_not_end_in_a_thing_and_do_end_beside_tags() -> None:
         "Then https://a.b/c?D.",
         "Go to it.",
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Łódź is nice.", "\ufffc is nice."),
+        ("I like Łódź", "I like \ufffc"),
+        ("<b>Łódź</b> is nice.", "\ufffc is nice."),
+        ("I met Łódź Łódź's dog.", "I met \ufffc dog."),
+        ("これはŁです。", "これは\ufffcです。"),
+        ("Łódź!", None),
+    ],
+)
+def test_a_word_that_the_vocabulary_lacks_keeps_its_place_among_words(text: str, words: str | None) -> None:
+    segmented = segment(text, language="en", lacking=lambda line: set("Łź") & set(line))
+    assert [wording.words for wording in segmented.wordings] == ([words] if words else [])
+
+
+def test_words_that_the_vocabulary_lacks_count_for_the_limit_of_a_sentence() -> None:
+    segmented = segment(
+        "a Łź " * 100,
+        language="en",
+        lacking=lambda line: set("Łź") & set(line),
+        max_tokens=10,
+        count_tokens=lambda text: len(text.split()),
+    )
+    assert {len(wording.words.split()) for wording in segmented.wordings} == {10}

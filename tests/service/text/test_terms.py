@@ -46,8 +46,24 @@ def test_a_script_without_spaces_loses_no_neighbour() -> None:
 
 
 def test_a_term_that_no_word_attends_to_is_named() -> None:
-    deltas, displaced = put_terms(["Ja", "."], [[0.0, 1.0], [0.0, 1.0]], [SourceTerm(0, 1, "Köter")])
-    assert (deltas, displaced) == (["Ja Köter", "."], ["Köter"])
+    term = SourceTerm(0, 1, "Köter")
+    assert put_terms(["Ja", "."], [[0.0, 1.0], [0.0, 1.0]], [term]) == (["Ja Köter", "."], [term])
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ([[0.6, 0.4], [0.2, 0.8]], ["łódź", " da"]),
+        ([[0.2, 0.8], [0.6, 0.4]], ["Hallo", " łódź"]),
+        ([[0.4, 0.6], [0.2, 0.8]], None),
+    ],
+)
+def test_an_unknown_word_replaces_only_a_word_that_attends_to_it_before_all(
+    weights: list[list[float]], expected: list[str] | None
+) -> None:
+    word = SourceTerm(0, 1, "łódź", is_unknown=True)
+    deltas, lost = put_terms(["Hallo", " da"], weights, [word])
+    assert (deltas, lost) == ((expected, []) if expected else (["Hallo", " da"], [word]))
 
 
 @given(

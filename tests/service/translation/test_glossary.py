@@ -56,6 +56,13 @@ async def test_a_code_that_is_a_term_is_translated() -> None:
     assert "ABC" not in translation.text
 
 
+@pytest.mark.parametrize("targets", [("en",), ("fr",)])
+async def test_a_word_that_the_vocabulary_lacks_is_translated_if_it_is_a_term(targets: tuple[str, ...]) -> None:
+    options: dict[str, Any] = {"source": "de", "targets": targets, "glossary": Glossary({"Łódź": "Lodz"})}
+    (translation,) = await Bench().plain("Der Hund in Łódź schläft.", **options)
+    assert (translation.text.count("Lodz"), translation.text.count("Łódź")) == (1, 0)
+
+
 async def test_a_term_that_no_word_translates_is_named() -> None:
     (translation,) = await Bench(FakeEngine(no_words)).plain("A dog.", glossary=TERMS)
     assert translation.warnings == ["'Zorbel' may not be in its exact place"]
