@@ -85,10 +85,12 @@ def languagetool(text: str, language: str) -> Iterable[str]:
 
 
 def served(text: str, language: str) -> Iterable[str]:
-    """The sentences of the server, which refines the results of its library."""
+    """The sentences of the server, which refines the results of its library, with the gaps before them."""
     from service.text.segmentation import segment
 
-    return segment(text, language=language).sentences
+    segmented = segment(text, language=language)
+    before = [gap.text + sentence for gap, sentence in zip(segmented.gaps, segmented.sentences, strict=False)]
+    return [*before[:-1], before[-1] + segmented.gaps[-1].text]
 
 
 LIBRARIES: dict[str, Cut] = {
