@@ -28,6 +28,7 @@ class TranslationOptions:
     beam_size: int = 1
     model: str | None = None
     priority: str = "interactive"
+    text_format: str = "text"
 
     def body(self, texts: Sequence[str], *, stream: bool = False) -> dict[str, object]:
         body: dict[str, object] = {
@@ -35,6 +36,7 @@ class TranslationOptions:
             "target_lang": list(self.target_langs),
             "beam_size": self.beam_size,
             "priority": self.priority,
+            "format": self.text_format,
             "stream": stream,
         }
         given = {"source_lang": self.source_lang, "model": self.model}

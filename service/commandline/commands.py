@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +13,20 @@ from service.commandline.bench import run_bench
 from service.commandline.client import Client, TranslationOptions
 from service.commandline.connect import connect
 from service.commandline.daemon_thread import write_all
-from service.commandline.documents.document import Rewrite
+from service.commandline.documents.document import DocumentKind, TextFormat
 from service.commandline.documents.kinds import document_kinds
 from service.commandline.errors import CommandError, ExitStatus
 from service.commandline.files import FileTranslator
 from service.commandline.journal import NAME, Journal
-from service.commandline.lines import Blocks, as_lines, detect_lines, read_lines, stream_lines, translate_lines
+from service.commandline.lines import (
+    Blocks,
+    Translations,
+    as_lines,
+    detect_lines,
+    read_lines,
+    stream_lines,
+    translate_lines,
+)
 from service.commandline.sources import find_sources
 
 STDIN, STDOUT = 0, 1
@@ -82,7 +90,7 @@ async def _translate(flags: argparse.Namespace) -> ExitStatus:
 
 
 async def _translate_files(
-    flags: argparse.Namespace, options: TranslationOptions, kinds: Mapping[str, Rewrite]
+    flags: argparse.Namespace, options: TranslationOptions, kinds: Mapping[str, DocumentKind]
 ) -> ExitStatus:
     from tqdm import tqdm
 
@@ -95,11 +103,16 @@ async def _translate_files(
     if journal.num_known:
         note(f"{journal.num_known} texts were translated before")
     async with _connected(flags, needs_workers=True) as client:
+
+        def translate(texts: Sequence[str], text_format: TextFormat) -> Awaitable[list[Translations]]:
+            sent = replace(options, text_format=text_format)
+            return journal.translate(texts, lambda new: client.translate(new, sent), text_format=text_format)
+
         num_bytes = sum(source.path.stat().st_size for source in sources)
         with tqdm(total=num_bytes, unit="B", unit_scale=True, disable=None, file=sys.stderr) as progress:
             translator = FileTranslator(
                 kinds,
-                lambda texts: journal.translate(texts, lambda new: client.translate(new, options)),
+                translate,
                 note=note,
                 on_progress=progress.update,
             )
@@ -115,7 +128,7 @@ async def _translate_files(
     return ExitStatus.FAILED if translator.num_failed else ExitStatus.DONE
 
 
-def _check(flags: argparse.Namespace, kinds: Mapping[str, Rewrite]) -> None:
+def _check(flags: argparse.Namespace, kinds: Mapping[str, DocumentKind]) -> None:
     """Raise CommandError if the arguments contradict each other."""
     if flags.output is None:
         if flags.resume or flags.columns or flags.keys:
@@ -132,7 +145,7 @@ def _check(flags: argparse.Namespace, kinds: Mapping[str, Rewrite]) -> None:
         raise _wrong("--output is for files and directories: name some")
 
 
-def _is_meant_as_file(text: str, kinds: Mapping[str, Rewrite]) -> bool:
+def _is_meant_as_file(text: str, kinds: Mapping[str, DocumentKind]) -> bool:
     path = Path(text)
     try:
         return bool(text) and (path.is_dir() or (path.suffix.lower() in kinds and path.is_file()))

@@ -1,14 +1,24 @@
 """Translate files into files: texts of several files share requests, and a file is written once it is complete."""
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from service.commandline.chunks import chunked, run_in_order
-from service.commandline.documents.document import Document, DocumentError, Rewrite
-from service.commandline.lines import TranslateTexts, Translations
+from service.commandline.documents.document import Document, DocumentError, DocumentKind, TextFormat
+from service.commandline.lines import Translations
 from service.commandline.sources import Source
+
+TranslateTexts = Callable[[Sequence[str], TextFormat], Awaitable[list[Translations]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    texts: list[str]
+    text_format: TextFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +34,7 @@ class FileTranslator:
 
     def __init__(
         self,
-        kinds: Mapping[str, Rewrite],
+        kinds: Mapping[str, DocumentKind],
         translate: TranslateTexts,
         *,
         note: Callable[[str], None],
@@ -40,14 +50,18 @@ class FileTranslator:
         self.num_failed = 0
 
     async def run(self, sources: Sequence[Source]) -> None:
-        async def chunks() -> AsyncIterator[list[str]]:
-            for chunk in chunked(self._texts(sources)):
-                yield chunk
+        async def chunks() -> AsyncIterator[_Chunk]:
+            for text_format, pairs in groupby(self._texts(sources), key=itemgetter(0)):
+                for texts in chunked(text for _, text in pairs):
+                    yield _Chunk(texts, text_format)
 
-        await run_in_order(chunks(), self._translate, self._deliver)
+        async def translate(chunk: _Chunk) -> list[Translations]:
+            return await self._translate(chunk.texts, chunk.text_format)
+
+        await run_in_order(chunks(), translate, self._deliver)
         self._write_finished()
 
-    def _texts(self, sources: Sequence[Source]) -> Iterator[str]:
+    def _texts(self, sources: Sequence[Source]) -> Iterator[tuple[TextFormat, str]]:
         for source in sources:
             try:
                 data = source.path.read_bytes()
@@ -57,11 +71,11 @@ class FileTranslator:
                 self._fail(source.path, error)
                 continue
             self._open.append(_Open(source, document, len(texts), len(data) - _num_bytes(texts)))
-            yield from texts
+            yield from ((document.kind.text_format, text) for text in texts)
 
-    async def _deliver(self, texts: list[str], translations: list[Translations]) -> None:
+    async def _deliver(self, chunk: _Chunk, translations: list[Translations]) -> None:
         self._translated.extend(translations)
-        self._on_progress(_num_bytes(texts))
+        self._on_progress(_num_bytes(chunk.texts))
         self._write_finished()
 
     def _write_finished(self) -> None:

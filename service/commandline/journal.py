@@ -37,9 +37,11 @@ class Journal:
     def num_known(self) -> int:
         return len(self._known)
 
-    async def translate(self, texts: Sequence[str], translate: TranslateTexts) -> list[Translations]:
+    async def translate(
+        self, texts: Sequence[str], translate: TranslateTexts, *, text_format: str = "text"
+    ) -> list[Translations]:
         """The translations of `texts`. Those that the journal lacks come from `translate` and are recorded."""
-        keys = [self._key(text) for text in texts]
+        keys = [self._key(text, text_format) for text in texts]
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
         if missing:
             found = dict(zip(missing, await translate(list(missing.values())), strict=True))
@@ -75,5 +77,5 @@ class Journal:
             data = data[os.write(self._file.fileno(), data) :]
         self._known |= found
 
-    def _key(self, text: str) -> str:
-        return hashlib.sha256(self._options + b"\0" + text.encode()).hexdigest()
+    def _key(self, text: str, text_format: str) -> str:
+        return hashlib.sha256(b"\0".join((self._options, text_format.encode(), text.encode()))).hexdigest()

@@ -6,9 +6,10 @@ Each format is one function, `Rewrite`. It sees text without a byte order mark a
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 Translate = Callable[[str], str]
+TextFormat = Literal["text", "html"]
 
 _MARK = "\ufeff"
 
@@ -23,24 +24,32 @@ class Rewrite(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class DocumentKind:
+    """How the texts of a kind of file are found, and the format in which the server gets them."""
+
+    rewrite: Rewrite
+    text_format: TextFormat = "text"
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
     """The content of a file, which does not change."""
 
-    rewrite: Rewrite
+    kind: DocumentKind
     data: bytes
     text: str
     has_mark: bool
     has_crlf: bool
 
     @classmethod
-    def of(cls, data: bytes, rewrite: Rewrite) -> "Document":
+    def of(cls, data: bytes, kind: DocumentKind) -> "Document":
         """Decode a file. Raises DocumentError if it is not UTF-8."""
         text = decode_utf8(data)
         has_mark = text.startswith(_MARK)
         # If only some line breaks are CRLF, the carriage returns count as white space of their lines.
         has_crlf = "\r\n" in text and text.count("\r\n") == text.count("\n")
         text = text.removeprefix(_MARK)
-        return cls(rewrite, data, text.replace("\r\n", "\n") if has_crlf else text, has_mark, has_crlf)
+        return cls(kind, data, text.replace("\r\n", "\n") if has_crlf else text, has_mark, has_crlf)
 
     def texts(self) -> list[str]:
         """The texts to translate, without the white space around them. Raises DocumentError."""
@@ -50,7 +59,7 @@ class Document:
             found.append(text)
             return text
 
-        self.rewrite(self.text, _cores(note))
+        self.kind.rewrite(self.text, _cores(note))
         return found
 
     def with_translations(self, translations: Sequence[str]) -> bytes:
@@ -58,7 +67,7 @@ class Document:
         if not translations:
             return self.data
         rest: Iterator[str] = iter(translations)
-        text = self.rewrite(self.text, _cores(lambda _: next(rest)))
+        text = self.kind.rewrite(self.text, _cores(lambda _: next(rest)))
         if self.has_crlf:
             text = text.replace("\n", "\r\n")
         return ((_MARK if self.has_mark else "") + text).encode()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.commandline.chunks import MAX_TEXTS
+from service.commandline.documents.document import TextFormat
 from service.commandline.documents.kinds import document_kinds
 from service.commandline.errors import CommandError, ExitStatus
 from service.commandline.files import FileTranslator, write_whole
@@ -14,8 +15,9 @@ from service.commandline.sources import Source, find_sources
 KINDS = document_kinds()
 
 
-async def shout(texts: Sequence[str]) -> list[tuple[str, ...]]:
+async def shout(texts: Sequence[str], text_format: TextFormat = "text") -> list[tuple[str, ...]]:
     """Into two languages."""
+    assert text_format == ("html" if "<" in texts[0] else "text")
     return [(text.upper(), f"{text}!") for text in texts]
 
 
@@ -92,6 +94,14 @@ async def test_each_file_gets_its_own_translations_however_many_it_has(tmp_path:
         assert (tmp_path / f"out/{index}.fr.txt").read_text().split("\n") == [*(f"{line}!" for line in lines), ""]
     assert not notes
     assert progress == sum(path.stat().st_size for path in folder.iterdir())
+
+
+async def test_web_pages_are_sent_as_html_and_other_files_as_text(tmp_path: Path) -> None:
+    folder = make(tmp_path / "in", "a.txt", "c.txt")
+    (folder / "b.html").write_text("<p>A <b>dog</b></p>")
+    await translated(folder, tmp_path / "out")
+    assert (tmp_path / "out/b.de.html").read_text() == "<p>A <B>DOG</B></p>"
+    assert (tmp_path / "out/c.de.txt").read_text() == "TEXT\n"
 
 
 async def test_a_file_that_cannot_be_read_is_noted_and_the_others_are_translated(tmp_path: Path) -> None:

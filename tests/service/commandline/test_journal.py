@@ -47,6 +47,14 @@ async def test_equal_texts_are_translated_once(path: Path) -> None:
     assert await resumed(path, ["a", "b", "a", "a"]) == ["a", "b"]
 
 
+async def test_a_text_in_another_format_is_another_text(path: Path) -> None:
+    journal, upper = Journal(path, options=OPTIONS, resume=False), Upper()
+    await journal.translate(["a"], upper)
+    await journal.translate(["a"], upper, text_format="html")
+    journal.close()
+    assert upper.sent == ["a", "a"]
+
+
 async def test_other_options_know_nothing(path: Path) -> None:
     await resumed(path, ["a"])
     assert await resumed(path, ["a"], options=["en", "fr"]) == ["a"]

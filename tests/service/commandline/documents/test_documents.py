@@ -55,7 +55,6 @@ def test_a_file_that_is_not_utf_8_is_refused_with_its_line(suffix: str) -> None:
         (".json", b"[" * 100_000, "not JSON: "),
         (".srt", b"There is no time.\n", "not SubRip: "),
         (".vtt", b"There is no heading.\n", "not WebVTT: "),
-        (".html", b"<p>one<![CD[two]]>", "not HTML: unknown status keyword"),
         (".po", b"No quotes.\n", "not a gettext catalogue: .*line 1"),
     ],
 )

@@ -1,7 +1,7 @@
 """What of a text in markup is words, and that the rest comes back."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.errors import UnsupportedOptionError
@@ -158,3 +158,31 @@ def test_xml_that_is_not_well_formed_is_refused(source: str) -> None:
 def test_characters_are_counted_without_markup() -> None:
     assert HTML.num_characters("<p title='dogs'>One &amp; <b>two</b></p>\n") == len("One & two\n")
     assert XML.num_characters("<p>One &amp; <b>two</b></p>\n") == len("One & two\n")
+
+
+ISLANDS = ["<span translate=no>", "</span>", "<i translate=yes>", "</i>", "<td title='A cell'>", "<pre>", "</pre>"]
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from([*PIECES, *ISLANDS]), max_size=12).map("".join))
+def test_the_parts_of_a_source_have_its_lines(source: str) -> None:
+    parts = list(HTML.parts(source, max_characters=1_000))
+    assert "".join(part for part, _ in parts) == source
+    found = [line for part, has_words in parts if has_words for line in lines(part)]
+    assert sorted(found) == sorted(lines(source))
+
+
+def test_a_part_that_would_be_too_long_is_cut_at_tags_and_markup_without_words_is_left_out() -> None:
+    image, script = f"<img src='{'x' * 50}' alt='A dog'>", f"<script>{'x' * 50}</script>"
+    source = f"A <b>black dog</b>{image} and a <i>cat</i>{script}.<p>One.</p>"
+    assert list(HTML.parts(source, max_characters=20)) == [
+        ("A <b>black dog</b>", True),
+        (image, False),
+        (" and a <i>cat</i>", True),
+        (script, False),
+        (".", False),
+        ("<p>", False),
+        ("One.", True),
+        ("</p>", False),
+        ("", False),
+    ]
