@@ -5,7 +5,8 @@
 DATA_DIR has `NAME.en-XX.tsv`, one pair a line: English, tab, other. A term is a word of a sentence whose counterpart in
 the reference is known from how often the two occur together. The glossary gives the term that counterpart, or a made-up
 word, which then replaces the counterpart in the reference. BLEU is the mean over all pairs of languages; pairs through
-English have no reference.
+English have no reference. In the last rows, a word that the vocabulary lacks replaces the term in the sentence and its
+counterpart in the reference, and there is no glossary.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,8 @@ from model.evaluation.markdown import markdown_table, search_name
 from model.evaluation.scoring import bleu
 from service.text.glossary import Glossary
 
-KINDS = ("from the reference", "made up", "made up, through English")
+KINDS = ("from the reference", "made up", "made up, through English", "unknown in the source")
+UNKNOWN = ("Łódź", "서울", "Ωμέγα", "שלום", "Київ", "Błędów")
 HEAD = ["target terms", "search", "sentences", "in the translation", "without a glossary", "with a warning"]
 PIVOT = "en"
 BLEU_HEAD = ["BLEU", "BLEU without"]
@@ -91,12 +93,13 @@ def _measure(
     prints_failures: bool,
 ) -> None:
     random = Random(f"{SEED} {pair}")
-    targets = [each.translation if kind == KINDS[0] else made_up(each, pair[1], random) for each in terms]
+    targets = [_target(each, kind, pair[1], random) for each in terms]
     plain = [each.text for each in translator.translate([each.sentence for each in terms], *pair, beam_size=beam_size)]
     texts = []
     for term, target, without in zip(terms, targets, plain, strict=True):
-        glossary = Glossary({term.source: target})
-        (translation,) = translator.translate([term.sentence], *pair, beam_size=beam_size, glossary=glossary)
+        glossary = Glossary({term.source: target}) if kind != KINDS[3] else None
+        sentence = term.sentence.replace(term.source, target) if kind == KINDS[3] else term.sentence
+        (translation,) = translator.translate([sentence], *pair, beam_size=beam_size, glossary=glossary)
         texts.append(translation.text)
         is_right = _has(translation.text, target)
         count.num_sentences += 1
@@ -112,6 +115,12 @@ def _measure(
         ]
         count.bleu.append(bleu(texts, with_terms, language=pair[1]))
         count.bleu_without.append(bleu(plain, references, language=pair[1]))
+
+
+def _target(term: TermInSentence, kind: str, language: str, random: Random) -> str:
+    if kind == KINDS[0]:
+        return term.translation
+    return random.choice(UNKNOWN) if kind == KINDS[3] else made_up(term, language, random)
 
 
 def _has(text: str, term: str) -> bool:
