@@ -1,6 +1,7 @@
 """Measure from outside how long a server's event loop blocks.
 
-On a busy machine both the server and this process wait for a core. Linux knows for how long, and that does not count.
+On a busy machine both the server and this process wait for a core. Linux knows for how long, and that does not count:
+the waits of the event loop and of the prober, and of threads that may hold the lock of their interpreter meanwhile.
 """
 
 import http.client
@@ -14,18 +15,18 @@ from loadtests.bench.loopback import HOST
 
 PROBE_SECONDS = 0.02
 TIME_LIMIT_SECONDS = 60.0
+OWN_THREADS = (Path("/proc/thread-self/schedstat"), Path("/proc/self/schedstat"))
 
 
 class EventLoopWatch:
     """Requests `/health/live` every 20 ms on its own connection; `longest_seconds` is the longest wait for an answer.
 
-    Probes without an answer, because the server ends or has ended, do not count. `pid` is the server's process, whose
-    first thread runs the event loop.
+    Probes without an answer, because the server ends or has ended, do not count. `pid` is the server's process.
     """
 
     def __init__(self, port: int, *, pid: int) -> None:
         self.longest_seconds = 0.0
-        self._schedules = (Path(f"/proc/{pid}/schedstat"), Path("/proc/thread-self/schedstat"))
+        self._server_threads = Path(f"/proc/{pid}/task")
         self._connection = http.client.HTTPConnection(HOST, port, timeout=TIME_LIMIT_SECONDS)
         self._is_over = Event()
         self._thread = Thread(target=self._run, daemon=True)
@@ -54,12 +55,12 @@ class EventLoopWatch:
         except (OSError, http.client.HTTPException):
             self._connection.close()
             return
-        delayed = self._delay_seconds() - delayed
+        delayed = max(0.0, self._delay_seconds() - delayed)  # less than none if a thread has ended
         self.longest_seconds = max(self.longest_seconds, time.monotonic() - began - delayed)
 
     def _delay_seconds(self) -> float:
-        """The time for which the server's event loop and this thread have waited for a core so far."""
-        return sum(map(_delay_of, self._schedules))
+        """The time for which the server's threads, this one and the first one here have waited for a core so far."""
+        return sum(map(_delay_of, (*self._server_threads.glob("*/schedstat"), *OWN_THREADS)))
 
 
 @contextmanager

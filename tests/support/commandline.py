@@ -19,7 +19,8 @@ def start(*arguments: object, directory: Path, settings: Mapping[str, str] | Non
         if not name.startswith(_LEFT_OUT) and not name.lower().endswith("_proxy")
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "service.cli", *map(str, arguments)],
+        # A shell without job control lets what it runs in the background ignore SIGINT, tests included.
+        ["env", "--default-signal=INT", sys.executable, "-m", "service.cli", *map(str, arguments)],
         cwd=directory,
         env=environment | {"HF_HUB_OFFLINE": "1"} | dict(settings or {}),
         stdin=subprocess.PIPE,
