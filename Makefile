@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 TOOLS := .tools
 LOCK := deploy/docker/requirements.txt
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
+# Otherwise each of the hundred servers that the tests start would compile the sources again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install serve test tools lint format docs picture hooks ci bench load chaos fuzz soak lock audit clean

@@ -13,7 +13,6 @@ from loadtests.bench.loopback import wait_until
 from loadtests.bench.redis_server import RedisServer, running_redis
 from model.checkpoint.config import read_checkpoint
 from model.tokenizers.loading import load_tokenizer
-from model.transformer.compute_types import ComputeType
 from tests.support.client import NO_STORE, request_body, translate
 from tests.support.oracle import Oracle, sentences
 from tests.support.server import RunningServer, running_server
@@ -107,15 +106,13 @@ def circuits(server: RunningServer) -> float:
     return server.metric("kakehashi_redis_circuit_open")
 
 
-@pytest.mark.parametrize("compute_type", [pytest.param("int8", marks=pytest.mark.needs("kernels")), "float32"])
 def test_a_translation_is_the_same_from_either_tier_from_none_and_in_another_process(
     start_server: ServerStarter,
     random_checkpoint: Path,
     empty_redis: RedisServer,
     texts: list[str],
-    compute_type: ComputeType,
 ) -> None:
-    settings = {"MODEL": random_checkpoint, "COMPUTE_TYPE": compute_type, **ONE_WORKER}
+    settings = {"MODEL": random_checkpoint, **ONE_WORKER}
     redis = {"REDIS_URL": empty_redis.url, **NO_MEMORY_TIER}
     remembering, sharing, other = start_server.all(settings, settings | redis, settings | redis)
     expected = answers(sharing, texts, headers=NO_STORE)

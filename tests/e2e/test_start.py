@@ -13,7 +13,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from model.kernels import libraries
 from model.transformer.compute_types import ComputeType
 from tests.support.checkpoints import random_m2m100, random_marian
 from tests.support.client import deltas, is_whole
@@ -23,14 +22,6 @@ from tests.support.server_starter import ServerStarter
 
 TENSOR = "model.encoder.layers.1.fc2.weight"
 NO_KERNELS = "KAKEHASHI_COMPUTE_TYPE=int8 cannot be used: "
-
-
-def without_tensor(checkpoint: Path, copy: Path) -> Path:
-    shutil.copytree(checkpoint, copy)
-    tensors = load_file(copy / "model.safetensors")
-    del tensors[TENSOR]
-    save_file(tensors, copy / "model.safetensors")
-    return copy
 
 
 def truncated(checkpoint: Path, copy: Path) -> Path:
@@ -53,16 +44,12 @@ def test_what_cannot_be_loaded_stops_the_start_and_is_named(
     start_server: ServerStarter, random_checkpoint: Path, tmp_path: Path
 ) -> None:
     first = truncated(random_checkpoint, tmp_path / "first")
-    second = without_tensor(random_checkpoint, tmp_path / "second")
-    third = with_nan(random_checkpoint, tmp_path / "third")
-    foreign = next(isa for isa in libraries.INSTRUCTION_SETS if isa not in libraries.runnable_isas())
+    second = with_nan(random_checkpoint, tmp_path / "second")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         expected: list[tuple[dict[str, object], int, list[str]]] = [
-            ({"MODEL": first}, 1, [str(first), "model.safetensors"]),
-            ({"MODEL": f"{random_checkpoint},{second}"}, 1, [f"cannot serve {second}: ", TENSOR]),
-            ({"MODEL": third}, 1, [f"cannot serve {third}: ", "computes numbers that are not finite"]),
-            ({"MODEL": random_checkpoint, "ISA": foreign}, 1, [f"KAKEHASHI_ISA={foreign} cannot be used: "]),
+            ({"MODEL": f"{random_checkpoint},{first}"}, 1, [f"cannot serve {first}: ", "model.safetensors"]),
+            ({"MODEL": second}, 1, [f"cannot serve {second}: ", "computes numbers that are not finite"]),
             ({"MODEL": random_checkpoint, "DEVICE": "cuda:63"}, 1, ["cannot serve"]),
             ({"MODEL": random_checkpoint, "COMPUTE_TYPE": "int8", "ISA": "none"}, 1, [NO_KERNELS]),
             ({"MODEL": random_checkpoint, "MAX_ROW": 4}, 2, ["KAKEHASHI_MAX_ROW is not a setting"]),

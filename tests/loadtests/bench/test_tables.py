@@ -2,7 +2,6 @@ from pathlib import Path
 
 from loadtests.bench.machine import Machine
 from loadtests.bench.measurements import Agreement, Cell, Measurement, Setting, Timing
-from loadtests.bench.plots import plot_speeds
 from loadtests.bench.sides import Shape, Side
 from loadtests.bench.tables import agreement_table, scaling_table, speed_table
 
@@ -57,6 +56,8 @@ def test_timings_count_tokens_and_the_longest_target_of_each_batch() -> None:
 
 
 def test_a_plot_is_drawn_from_the_same_measurements(tmp_path: Path) -> None:
+    from loadtests.bench.plots import plot_speeds  # matplotlib takes two seconds
+
     path = tmp_path / "speeds.png"
     plot_speeds(MEASUREMENTS, Machine("CPU", 2, (), "avx2"), path)
     assert path.read_bytes().startswith(b"\x89PNG")

@@ -18,14 +18,19 @@ SOURCES_PER_CHECKPOINT = 7
 BEAM_SIZES = (2, 4, 5)
 LENGTH_PENALTIES = (0.0, 0.6, 1.0, 2.0, -0.7)
 EARLY_STOPPINGS: tuple[EarlyStopping, ...] = (True, False, "never")
+SETTINGS = [
+    (beam_size, length_penalty, EARLY_STOPPINGS[(row + column) % len(EARLY_STOPPINGS)])
+    for row, beam_size in enumerate(BEAM_SIZES)
+    for column, length_penalty in enumerate(LENGTH_PENALTIES)
+]
+"""Every two values meet, in a third of the combinations."""
 
 
-def test_beams_equal_generate_for_every_size_length_penalty_and_early_stopping(lively: Pair) -> None:
+def test_beams_equal_generate_for_any_two_of_size_length_penalty_and_early_stopping(lively: Pair) -> None:
     sources = random_sources(lively, SOURCES_PER_CHECKPOINT, seed=3)
     (prompt,) = prompts_of(lively, 1)
-    settings = list(product(BEAM_SIZES, LENGTH_PENALTIES, EARLY_STOPPINGS))
     theirs: list[list[Output]] = []
-    for beam_size, length_penalty, early_stopping in settings:
+    for beam_size, length_penalty, early_stopping in SETTINGS:
         theirs += their_outputs(
             lively,
             sources,
@@ -47,7 +52,7 @@ def test_beams_equal_generate_for_every_size_length_penalty_and_early_stopping(l
             early_stopping=early_stopping,
             repetition_guard=False,
         )
-        for (beam_size, length_penalty, early_stopping), source in product(settings, sources)
+        for (beam_size, length_penalty, early_stopping), source in product(SETTINGS, sources)
     ]
     ours = generate(lively.ours, lively.checkpoint, specs, max_rows=100)
     for hypotheses, outputs, spec in zip(ours, theirs, specs, strict=True):
@@ -57,7 +62,7 @@ def test_beams_equal_generate_for_every_size_length_penalty_and_early_stopping(l
 
 def assert_varied(outputs: list[list[Output]]) -> None:
     """Agreement proves something only where outputs differ, and end early, late and at the limit."""
-    assert len(outputs) == SOURCES_PER_CHECKPOINT * 45
+    assert len(outputs) == SOURCES_PER_CHECKPOINT * len(SETTINGS)
     best = [tuple(hypotheses[0].token_ids) for hypotheses in outputs]
     assert len(set(best)) > SOURCES_PER_CHECKPOINT
     assert len({token_id for target in best for token_id in target}) > 20
