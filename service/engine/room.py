@@ -62,10 +62,11 @@ class Room:
         if speed is None or self._seconds(num_tokens, self._backlog.num_tokens, speed) <= seconds_left:
             return
         num_ahead = self._backlog.ahead_of(client, priority, num_tokens)
-        if self._seconds(num_tokens, num_ahead, speed) > seconds_left:
+        seconds = self._seconds(num_tokens, num_ahead, speed)
+        if seconds > seconds_left:
             raise DeadlineUnreachableError(
-                f"this request would take about {(num_tokens + num_ahead) / speed:.2g} s now, and "
-                f"{max(0.0, seconds_left):.2g} s are left: send less text, allow more time, or retry later",
+                f"this request may take {seconds:.1f} s now, and {max(0.0, seconds_left):.1f} s are left: "
+                "send less text, allow more time, or retry later",
                 retry_after_seconds=self.retry_after_seconds(),
             )
 
