@@ -24,7 +24,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.api.connections import Connections
-from service.api.delivery import Delivery, cut_off, limit_buffer, limit_unsent
+from service.api.delivery import Delivery, cut_off, limit_buffer, limit_stall, limit_unsent
 from service.api.errors import TooManyConnectionsError
 from service.api.half_close import EXTENSION, PROBE_PAUSES_SECONDS
 from service.api.http10 import EndsWithConnection
@@ -70,6 +70,7 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         limit_buffer(transport)
         limit_unsent(transport)
+        limit_stall(transport, seconds=self._all.limits.stall_seconds)
         self._all.add(self)
         self._is_over_limit = self._all.is_over_limit
         if self._all.is_reserve_spent:

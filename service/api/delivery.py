@@ -8,7 +8,8 @@ client reads or not. Here:
 2. `wait_delivered` returns when the system has taken the last byte, or when the connection is lost. The outcome of the
    request is not known earlier.
 
-`service/api/connection.py` cuts off a client that takes nothing for long.
+`service/api/connection.py` cuts off a client that takes nothing for long, and the system does so where only it still
+has bytes for the client.
 """
 
 import asyncio
@@ -82,6 +83,13 @@ def limit_unsent(transport: asyncio.Transport) -> None:
     with suppress(OSError):  # some sandboxes lack the option; then the system buffers some megabytes
         sock: socket.socket = transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT_BYTES)
+
+
+def limit_stall(transport: asyncio.Transport, *, seconds: float) -> None:
+    """Let the system drop the connection once the client has taken nothing for so long, even after a close."""
+    with suppress(OSError):
+        sock: socket.socket = transport.get_extra_info("socket")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(seconds * 1000))
 
 
 def cut_off(transport: asyncio.Transport) -> None:

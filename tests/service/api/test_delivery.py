@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
@@ -20,8 +21,12 @@ from service.api.sse import EventStreamResponse, EventWriter
 from tests.support.http_server import HttpServer, read_all, serving
 
 ANSWER = bytes(4 << 20)
+SMALL_ANSWER = bytes(14_000)
+"""More than a small window and less than what the system buffers."""
 CHUNK = bytes(10_000)
 NUM_CHUNKS = 400
+LOOPBACK = "0100007F"
+"""127.0.0.1 as Linux lists it on machines that store the lowest byte first."""
 
 
 class Outcomes(list[str]):
@@ -60,8 +65,11 @@ def server(request: pytest.FixtureRequest, outcomes: Outcomes, stream: Stream) -
     async def plain(_: Request) -> Response:
         return Response(ANSWER)
 
+    async def small(_: Request) -> Response:
+        return Response(SMALL_ANSWER)
+
     app = Starlette(
-        routes=[Route("/plain", plain), Route("/stream", stream)],
+        routes=[Route("/plain", plain), Route("/small", small), Route("/stream", stream)],
         middleware=[Middleware(RequestRecorder, observer=outcomes)],
     )
     with serving(app, loop=request.param, limits=ConnectionLimits(stall_seconds=0.3)) as server:
@@ -84,6 +92,20 @@ def test_a_client_that_reads_nothing_is_cut_off_and_counts_as_cancelled(
         assert outcomes == ["cancelled"]
         with pytest.raises(ConnectionResetError):
             read_all(connection)
+
+
+def test_the_system_keeps_nothing_for_long_that_nobody_reads_after_the_close(
+    server: HttpServer, outcomes: Outcomes
+) -> None:
+    with get(server, "/small") as connection:
+        ends = [f"{LOOPBACK}:{port:04X}" for port in (server.port, connection.getsockname()[1])]
+
+        def is_kept() -> bool:
+            return any(line.split()[1:3] == ends for line in Path("/proc/net/tcp").read_text().splitlines())
+
+        wait_until(lambda: outcomes, "the request has ended")
+        assert is_kept()
+        wait_until(lambda: not is_kept(), "the system has dropped the connection", limit_seconds=10)
 
 
 def test_little_is_written_to_a_client_that_reads_nothing(
