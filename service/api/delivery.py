@@ -60,7 +60,11 @@ class Delivery:
                     message = {**message, "body": last}
                 await send(message)
 
-        await self._app(scope, receive, send_in_pieces)
+        try:
+            await self._app(scope, receive, send_in_pieces)
+        finally:
+            # The cycle has the scope. Reference cycles wait for the garbage collector, which stops the event loop.
+            del scope["extensions"][EXTENSION]
 
     async def wait(self) -> bool:
         if not self._cycle.response_complete:
