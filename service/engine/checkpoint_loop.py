@@ -167,7 +167,7 @@ class CheckpointLoop:
         """Admit decodes. Returns a function that waits for the encoder outputs to be reported."""
         entering = self._scheduler.admit(
             now=now,
-            num_free_rows=self._batch.num_free_rows,
+            num_free_rows=self._lanes.num_free_main_rows,
             num_free_express_rows=self._lanes.num_free_express_rows,
             encoded=self._outputs,
         )
@@ -191,6 +191,7 @@ class CheckpointLoop:
             return list
         self._running.update(waiting.decode_id for waiting in admitted)
         seconds = self._clock() - now
+        self._lanes.encoded(seconds, is_express=entering[0].is_express)
         encoders = set(new_sources.values())
         turn.started = [
             Started(

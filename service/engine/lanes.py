@@ -2,7 +2,8 @@
 
 A step takes longer the more rows there are, so a sentence among many rows takes many times as long as one alone. While
 one client or request has most of the rows, decodes of others therefore go into the few rows of the express lane. While
-both lanes have decodes, each gets half of the time.
+both lanes have decodes, each gets half of the time, encoding included. The express lane goes first, with a lead that is
+enough for a short sentence.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +17,8 @@ from service.engine.turns import SourceIds
 MAX_TURN_SECONDS = 0.002
 """The length of a turn that decodes several tokens at once: a request that arrives meanwhile waits for it."""
 EXPRESS_TURN_SECONDS = 0.004
+EXPRESS_LEAD_SECONDS = 0.01
+"""How much more time than the main lane the express lane may have had and still get the next turn."""
 MAX_TOKENS_AHEAD = 16
 
 
@@ -78,21 +81,32 @@ class Lanes:
         return self.main.batch.num_rows + self._num_express_rows
 
     @property
+    def num_free_main_rows(self) -> int:
+        """Rows for decodes that may enter now: none in a turn of the express lane, which their encoding would delay."""
+        is_mains_turn = self.next() is self.main or not self.main.batch.num_rows
+        return self.main.batch.num_free_rows if is_mains_turn else 0
+
+    @property
     def num_free_express_rows(self) -> int:
         return 0 if self.express is None else self.express.batch.num_free_rows
 
     def next(self) -> Lane:
-        """The lane whose turn it is. The express lane goes first."""
+        """The lane whose turn it is."""
         if self.express is None or not self._num_express_rows:
             self._lead_seconds = 0.0
             return self.main
-        return self.main if self._lead_seconds > 0 and self.main.batch.num_rows else self.express
+        is_ahead = self._lead_seconds > EXPRESS_LEAD_SECONDS
+        return self.main if is_ahead and self.main.batch.num_rows else self.express
 
     def took(self, lane: Lane, seconds: float, *, num_steps: int) -> None:
         """A turn of this lane decoded `num_steps` tokens for every row."""
         self._lead_seconds += seconds if lane is self.express else -seconds
         if num_steps and seconds > 0:
             lane.step_seconds = seconds / num_steps
+
+    def encoded(self, seconds: float, *, is_express: bool) -> None:
+        """The sources of decodes that enter one of the lanes were encoded."""
+        self._lead_seconds += seconds if is_express else -seconds
 
     def is_alone(self, lane: Lane) -> bool:
         """Whether the other lane is empty."""

@@ -3,10 +3,10 @@
 Clients take turns by expected work, and so do the requests of a client (`service/engine/turns.py`), so that the wait
 grows with a request's own size. `interactive` goes before `bulk`; once a turn, a bulk decode that has waited
 `max_bulk_wait_seconds` goes first. While one client or request has most of the rows, decodes of others may get rows of
-the express lane. A turn admits decodes that fit the free rows and the budget of tokens to encode and prefill, and
-always at least one. The budget is small in the first turn of a backlog and doubles while decodes wait, so that the
-first sentences of a long text have their first tokens before the last ones are encoded. Pure policy: plain values, and
-time is an argument.
+the express lane. A turn admits decodes of one lane that fit its free rows and the budget of tokens to encode and
+prefill, and always at least one. The budget is small in the first turn of a backlog and doubles while decodes wait, so
+that the first sentences of a long text have their first tokens before the last ones are encoded. Pure policy: plain
+values, and time is an argument.
 """
 
 from collections.abc import Container, Iterable
@@ -79,7 +79,7 @@ class Scheduler:
             num_tokens = waiting.num_prefill_tokens + (len(source_ids) if is_new else 0)
             is_express = waiting.num_rows <= num_free_express_rows and self._occupancy.may_go_express(waiting)
             has_rows = is_express or waiting.num_rows <= num_free_rows
-            if not has_rows or (num_tokens > budget and admitted):
+            if not has_rows or (admitted and (num_tokens > budget or is_express != admitted[0].is_express)):
                 break
             budget -= num_tokens
             if is_express:
@@ -92,7 +92,10 @@ class Scheduler:
             admitted.append(Admitted(queue.take_first(), is_express))
             self._running[waiting.decode_id] = waiting
             self._occupancy.enter(waiting)
-        self._budget = min(2 * self._budget, self._max_admitted_tokens) if self.num_waiting else FIRST_BUDGET_TOKENS
+        if not self.num_waiting:
+            self._budget = FIRST_BUDGET_TOKENS
+        elif admitted and not admitted[0].is_express:
+            self._budget = min(2 * self._budget, self._max_admitted_tokens)
         return admitted
 
     def _next(self, now: float, *, aged_may_pass: bool) -> tuple[ClientTurns, Waiting] | None:

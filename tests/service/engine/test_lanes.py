@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.engine.lanes import EXPRESS_TURN_SECONDS, MAX_TURN_SECONDS, Lanes
+from service.engine.lanes import EXPRESS_LEAD_SECONDS, EXPRESS_TURN_SECONDS, MAX_TURN_SECONDS, Lanes
 
 
 class Rows:
@@ -30,7 +30,36 @@ def test_while_both_lanes_have_decodes_each_gets_half_of_the_time(main_step_seco
         took = main_step_seconds if lane is lanes.main else EXPRESS_TURN_SECONDS
         seconds["main" if lane is lanes.main else "express"] += took
         lanes.took(lane, took, num_steps=1)
-    assert seconds["main"] == pytest.approx(seconds["express"], abs=main_step_seconds + EXPRESS_TURN_SECONDS)
+    most_apart = EXPRESS_LEAD_SECONDS + main_step_seconds + EXPRESS_TURN_SECONDS
+    assert seconds["main"] == pytest.approx(seconds["express"], abs=most_apart)
+
+
+def test_the_express_lane_has_every_turn_until_it_leads():
+    lanes = make_lanes(num_main=8, num_express=1)
+    lanes.took(lanes.next(), EXPRESS_LEAD_SECONDS, num_steps=1)
+    assert lanes.next() is lanes.express
+    lanes.took(lanes.next(), 0.001, num_steps=1)
+    assert lanes.next() is lanes.main
+
+
+def test_encoding_is_time_of_the_lane_that_its_decodes_enter():
+    lanes = make_lanes(num_main=8, num_express=1)
+    lanes.encoded(1.0, is_express=True)
+    assert lanes.next() is lanes.main
+    lanes.encoded(2.0, is_express=False)
+    assert lanes.next() is lanes.express
+
+
+def test_no_decode_enters_the_main_lane_in_a_turn_of_the_express_lane():
+    lanes = make_lanes(num_main=6, num_express=1)
+    assert lanes.num_free_main_rows == 0
+    lanes.took(lanes.next(), 1.0, num_steps=1)
+    assert lanes.num_free_main_rows == 2
+
+
+@pytest.mark.parametrize(("num_main", "num_express"), [(0, 1), (6, 0)])
+def test_decodes_enter_the_main_lane_while_one_of_the_lanes_is_empty(num_main: int, num_express: int):
+    assert make_lanes(num_main=num_main, num_express=num_express).num_free_main_rows == 8 - num_main
 
 
 def test_a_decode_that_comes_to_an_empty_express_lane_goes_first():

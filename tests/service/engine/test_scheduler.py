@@ -258,6 +258,15 @@ def test_a_client_without_rows_gets_express_rows_while_another_has_many(num_free
     assert express(scheduler, num_free_rows=num_free_rows) == [1]
 
 
+def test_a_turn_admits_decodes_of_one_lane():
+    scheduler = make_scheduler()
+    fill(scheduler, 5, client="flood")
+    scheduler.submit(waiting(1, client="other"))
+    scheduler.submit(waiting(2, client="flood"))
+    turns = [scheduler.admit(now=0.0, num_free_rows=4, num_free_express_rows=2, encoded=set()) for _ in range(2)]
+    assert [[each.decode.decode_id for each in turn] for turn in turns] == [[1], [2]]
+
+
 def test_a_request_gets_express_rows_while_another_of_the_only_client_has_many():
     scheduler = make_scheduler()
     fill(scheduler, 5, request_id=7)
