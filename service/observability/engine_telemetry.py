@@ -1,6 +1,7 @@
 """Metrics from the reports of the engine, and from its state at each scrape."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Protocol
 
 from service.engine.observer import SharedWork
@@ -32,6 +33,12 @@ class EngineTelemetry:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        # To find a series takes longer than to count in it.
+        self._encode = cache(metrics.encode.labels)
+        self._decode_step = cache(metrics.decode_step.labels)
+        self._batch_rows = cache(metrics.batch_rows.labels)
+        self._rows_running = cache(metrics.rows_running.labels)
+        self._slots_free = cache(metrics.slots_free.labels)
         for kind in ("encode", "request"):
             metrics.coalesced.labels(kind)
 
@@ -63,12 +70,12 @@ class EngineTelemetry:
         metrics.generated_tokens.inc(sum(len(progress.tokens) for progress in report.progress))
         for stats in report.steps:
             if stats.num_source_tokens:
-                metrics.encode.labels(worker).observe(stats.encode_seconds)
+                self._encode(worker).observe(stats.encode_seconds)
                 metrics.source_tokens.inc(stats.num_source_tokens)
                 metrics.padding_tokens.inc(stats.num_padding_tokens)
             for _ in range(stats.num_steps):
-                metrics.decode_step.labels(worker).observe(stats.decode_seconds / stats.num_steps)
-                metrics.batch_rows.labels(worker).observe(stats.num_rows)
+                self._decode_step(worker).observe(stats.decode_seconds / stats.num_steps)
+                self._batch_rows(worker).observe(stats.num_rows)
         self._set_rows(worker, num_free=report.num_free_rows, num_running=report.num_running)
 
     def on_shared_work(self, kind: SharedWork) -> None:
@@ -83,5 +90,5 @@ class EngineTelemetry:
         self._metrics.worker_resident_memory.labels(name).set_function(resident_bytes)
 
     def _set_rows(self, worker: str, *, num_free: int, num_running: int) -> None:
-        self._metrics.rows_running.labels(worker).set(num_running)
-        self._metrics.slots_free.labels(worker).set(num_free)
+        self._rows_running(worker).set(num_running)
+        self._slots_free(worker).set(num_free)
