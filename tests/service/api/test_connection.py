@@ -4,7 +4,7 @@ import gc
 import http.client
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from starlette.applications import Starlette
@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from loadtests.bench.loopback import wait_until
 from service.api.connection import CONTINUE, MAX_HELD_BYTES, MAX_HELD_REQUESTS, Connection
@@ -67,16 +68,35 @@ def server(request: pytest.FixtureRequest, work: Work) -> Iterator[HttpServer]:
         yield server
 
 
-def test_nothing_holds_a_connection_that_was_reset(server: HttpServer):
-    def num_connections() -> int:
-        gc.collect()
-        return sum(type(each) is Connection for each in gc.get_objects())
+@pytest.fixture
+def count_kept() -> Iterator[Callable[[type], int]]:
+    """Counts the objects of a type that are still there without garbage collection."""
+    gc.collect()
+    gc.disable()
+    yield lambda kind: sum(type(each) is kind for each in gc.get_objects())
+    gc.enable()
 
+
+def test_nothing_holds_a_connection_that_was_reset(server: HttpServer, count_kept: Callable[[type], int]):
     with server.connect(QUICK) as connection:
         read_exactly(connection, 1)
-        assert num_connections() == 1
+        assert count_kept(Connection) == 1
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    wait_until(lambda: num_connections() == 0, "the connection is forgotten", limit_seconds=KEEP_ALIVE_SECONDS / 2)
+    wait_until(lambda: not count_kept(Connection), "the connection is forgotten", limit_seconds=KEEP_ALIVE_SECONDS / 2)
+
+
+def test_an_answered_request_leaves_nothing_to_the_garbage_collector(
+    server: HttpServer, count_kept: Callable[[type], int]
+):
+    with server.connect(QUICK) as connection:
+        for _ in range(3):
+            read_exactly(connection, 1)
+            connection.sendall(QUICK)
+        connection.shutdown(socket.SHUT_WR)
+        read_all(connection)
+    wait_until(
+        lambda: not count_kept(RequestResponseCycle), "the requests are forgotten", limit_seconds=KEEP_ALIVE_SECONDS / 2
+    )
 
 
 @pytest.mark.parametrize(("path", "end"), [("/plain", b"plain"), ("/stream", b"data: last\n\n\r\n0\r\n\r\n")])
