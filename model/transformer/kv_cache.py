@@ -73,7 +73,7 @@ class RowMove(NamedTuple):
 
 
 class KVCache:
-    """Slots for `max_rows` rows. The system commits memory when a slot is first used.
+    """Slots for `max_rows` rows. They take their memory from the start.
 
     Slots keep the values of rows that have left. Readers mask them, which needs finite values, so the caches start as
     zeros.

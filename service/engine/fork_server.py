@@ -26,6 +26,7 @@ import msgspec
 from model.transformer.compute_types import ISA_VARIABLE
 from service.engine.channel import FORK_REQUEST, Channel, ForkReply
 from service.engine.entry_log import EntryLog
+from service.engine.huge_pages import take_huge_pages
 from service.engine.types import CheckpointSpec, WorkerSpec
 from service.observability.log import configure_logging
 
@@ -58,6 +59,7 @@ class ForkServer:
                 pid = None if spec is None else os.fork()
                 if spec is not None and pid == 0:
                     gc.enable()
+                    take_huge_pages(more=True)
                     self._control.close()
                     run(channel, log, spec, self._loaded)
                     return
@@ -82,6 +84,7 @@ class ForkServer:
                 except Exception as error:  # the child fails in the same way and reports it
                     logger.debug("loading %s failed: %s", checkpoint.name, error)
         gc.freeze()  # pages that the collector does not touch stay shared
+        take_huge_pages(more=False)
         return spec
 
     def _reply(self, pid: int | None) -> None:

@@ -18,7 +18,7 @@ ALLOCATOR_OPTIONS = {
 makes admitting 64 sources into a model of 6+6 layers take 116 ms instead of 168.
 
 Transparent huge pages, where the system grants them on request, make one sentence of such a model take 18 ms instead
-of 23 on a busy machine, and cost no memory."""
+of 23 on a busy machine. `huge_pages.py` ends that where it would only cost memory."""
 EXIT_SECONDS = 1.0
 """The time that a process has to end after its connection is closed, before it is killed. It has nothing to save."""
 MAX_SILENCE_SECONDS = 30.0

@@ -19,6 +19,7 @@ from model.transformer.compute_types import ComputeTypeError, IsaError
 from service.engine.channel import Channel
 from service.engine.device_errors import device_errors
 from service.engine.entry_log import EntryLog
+from service.engine.huge_pages import take_huge_pages
 from service.engine.loading import LoadedCheckpoint, load_checkpoint
 from service.engine.turns import SourceIds
 from service.engine.types import CheckpointInfo, CheckpointSpec, Loaded, LoadFailed, WorkerSpec
@@ -157,6 +158,7 @@ def run(
                 express[checkpoint.name] = make_runner(max_rows=num_express_rows)
             turn_seconds = runner.warm_up(checkpoint.warm_up, max_encode_tokens=spec.max_encode_tokens)
             longest_turn_seconds = max(longest_turn_seconds, turn_seconds)
+    take_huge_pages(more=False)
     infos = [_info(runner, express.get(name)) for name, runner in runners.items()]
     channel.send(msgspec.msgpack.encode(Loaded(infos, longest_turn_seconds)))
     loops = {

@@ -4,14 +4,16 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+import psutil
 import pytest
 
 from model.search.results import Progress
 from service.engine.engine import Engine
 from service.engine.events import Event, Failed, is_terminal
 from service.engine.fork_server_process import ForkServerProcess
+from service.engine.machine import read_text
 from service.engine.subscription import Subscription
 from service.engine.types import StepReport
 from service.engine.worker_handle import WorkerHandle
@@ -146,6 +148,13 @@ async def test_the_death_of_a_fork_server_costs_no_start_of_a_worker(directory: 
         await until(lambda: worker_pids(engine) not in ([], [pid]) and engine.is_ready)
         assert log.restarted == ["0"]
         assert await drained(submit(engine, SOURCES[0])) == [expected[0]]
+
+
+async def test_no_process_takes_huge_pages_once_it_has_loaded(running):
+    async with running(num_workers=2) as engine:
+        workers = worker_pids(engine)
+        for pid in (*workers, psutil.Process(workers[0]).ppid()):
+            assert "THP_enabled:\t1" not in (read_text(PurePosixPath(f"/proc/{pid}/status")) or "")
 
 
 async def test_a_deadline_cancels_the_work_of_a_reader_that_stands_still(running):
