@@ -1,6 +1,7 @@
 """A server at 80 % of its capacity for long: python -m loadtests.reliability soak --minutes 30.
 
-1. A closed loop measures the capacity, and warms everything up.
+1. A closed loop measures the capacity. Then bursts take the memory of each process to its highest mark, which is that
+   of the most requests at once, and stays.
 2. An open loop sends that share of it, with Poisson arrivals. Every few seconds the memory of each process is read.
 3. Afterwards the server is idle with as many descriptors as before. The memory of no process surely grows by more than
    1 % over the run, nor the p99 by more than a fifth: their slopes exceed that by two standard errors.
@@ -16,6 +17,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event, Thread
@@ -38,6 +40,9 @@ from model.evaluation.markdown import markdown_table
 
 SHARE = 0.8
 NUM_CLIENTS = 32
+NUM_BURSTS = 5
+NUM_AT_ONCE = 400
+"""The clients of a burst: more than come together later, unless the machine stands still."""
 REQUEST_SECONDS = 120.0
 NUM_PARTS = 30
 """The parts of the run whose p99 are compared."""
@@ -118,6 +123,8 @@ def run_soak(*, minutes: float, capacity_seconds: float, seed: int) -> SoakRepor
         server.wait_ready()
         capacity = asyncio.run(_measure_capacity(server.port, requests, capacity_seconds))
         server.wait_idle()
+        asyncio.run(_burst(server.port, list(islice(cycle(requests), NUM_BURSTS * NUM_AT_ONCE))))
+        server.wait_idle()
         before = Vitals.read(server)
         sampler = _Sampler(server.processes(), every_seconds=minutes * 60 / NUM_SAMPLES)
         sampler.start()
@@ -164,6 +171,12 @@ async def _measure_capacity(port: int, requests: Sequence[bytes], seconds: float
         rate = len(load.answers) / load.seconds
     client.close()
     return rate
+
+
+async def _burst(port: int, requests: Sequence[bytes]) -> None:
+    client = LeanClient(HOST, port, timeout_seconds=REQUEST_SECONDS)
+    await closed_loop(client, requests, num_clients=NUM_AT_ONCE, stream=False)
+    client.close()
 
 
 async def _hold(port: int, requests: Sequence[bytes], arrivals: Sequence[float]) -> list[RequestResult]:
