@@ -31,10 +31,10 @@ CANNOT_LOAD = 1
 ENDED_BY_SECOND_SIGNAL = 4
 DIED_AT_START = 5
 GC_THRESHOLD = 100_000
-"""Objects more than after the last garbage collection that start the next one.
+"""A garbage collection starts when there are this many more objects than after the last one.
 
-A request has 240 objects and leaves none in reference cycles. A collection visits those of all requests in flight, 100
-ms for 100,000 of them, so that it should only run when something else leaves garbage.
+A request in flight has about 240 objects, and leaves none in reference cycles. A collection visits the objects of all
+requests in flight, which takes 100 ms for 100,000, so it should only run when something else may have left garbage.
 """
 
 
