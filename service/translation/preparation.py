@@ -1,7 +1,7 @@
 """Prepare a request for submission: languages, routes, sentences, tokens, limits.
 
 Runs beside the event loop for all but small requests. Limits are checked with each sentence, so a request that
-exceeds one is refused without the work on the rest. `cancel`, called from another thread, takes effect as soon.
+exceeds one is refused without the work on the rest. `cancelled`, set by another thread, takes effect as soon.
 
 A stream that no limit can refuse any more is submitted after its first sentences; the others follow as its `rest`.
 """
@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import chain
+from threading import Event
 
 import msgspec
 
@@ -64,6 +65,7 @@ class Preparation:
         engine: Engine,
         *,
         max_answer_bytes: int,
+        cancelled: Event,
     ) -> None:
         self._request = request
         self._catalogue = catalogue
@@ -77,10 +79,7 @@ class Preparation:
         self._parts: list[Part] = []
         """Read, but neither in the passages nor handed over yet."""
         self._began_at = time.monotonic()
-        self._is_cancelled = False
-
-    def cancel(self) -> None:
-        self._is_cancelled = True
+        self._cancelled = cancelled
 
     @property
     def prepared(self) -> PreparedTranslation:
@@ -217,7 +216,7 @@ class Preparation:
             self._rest.begin()
 
     def _check_cancelled(self) -> None:
-        if self._is_cancelled:
+        if self._cancelled.is_set():
             raise PreparationCancelledError
 
 

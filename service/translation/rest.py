@@ -24,9 +24,9 @@ class Part(NamedTuple):
 class Rest:
     """Created in the event loop. `begin`, `add` and `fail` are called in the thread, everything else in the loop."""
 
-    def __init__(self, *, cancel: Callable[[], None]) -> None:
-        """`cancel` stops the preparation."""
-        self._cancel = cancel
+    def __init__(self, cancelled: threading.Event) -> None:
+        """`cancelled` stops the preparation."""
+        self._cancelled = cancelled
         self._loop = asyncio.get_running_loop()
         self.begun: asyncio.Future[None] = self._loop.create_future()
         """Done when the first sentences may be submitted."""
@@ -70,7 +70,7 @@ class Rest:
     def close(self) -> None:
         """Stop the preparation: nobody takes its parts any more."""
         self._on_news = None
-        self._cancel()
+        self._cancelled.set()
 
     def _begin(self) -> None:
         if not self.begun.done():

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from math import inf
+from threading import Event
 
 from service.engine.engine import Engine
 from service.errors import DeadlineExceededError, ServiceError, UnsupportedOptionError
@@ -67,13 +68,19 @@ class Translator:
             raise UnsupportedOptionError(
                 f"beam_size is {request.beam_size}; the limit of this server is {self._engine.min_rows}"
             )
+        cancelled = Event()
         preparation = Preparation(
-            request, self._catalogue, self._detector, self._engine, max_answer_bytes=self._max_answer_bytes
+            request,
+            self._catalogue,
+            self._detector,
+            self._engine,
+            max_answer_bytes=self._max_answer_bytes,
+            cancelled=cancelled,
         )
         if self._is_small(request):
             preparation.run()
             return preparation.prepared
-        rest = Rest(cancel=preparation.cancel) if request.is_streamed else None
+        rest = Rest(cancelled) if request.is_streamed else None
         loop = asyncio.get_running_loop()
         whole = loop.run_in_executor(self._pool, preparation.run, rest)
         whole.add_done_callback(lambda done: done.cancelled() or done.exception())  # else an unread error is logged
@@ -82,10 +89,10 @@ class Translator:
         try:
             done, _ = await asyncio.wait(ready, timeout=seconds_left, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            preparation.cancel()
+            cancelled.set()
             raise
         if not done:
-            preparation.cancel()
+            cancelled.set()
             raise DeadlineExceededError("the time allowed for this request is over")
         if whole.done():
             whole.result()

@@ -1,12 +1,13 @@
 """A long stream is submitted while its last sentences are still text, and no refusal comes later for that."""
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
 
 from service.errors import EngineFailedError, QueueFullError, TooLargeError
-from service.translation.preparation import PARTS_AT_ONCE, PreparationCancelledError
+from service.translation.preparation import PARTS_AT_ONCE, Preparation, PreparationCancelledError
 from service.translation.request import TranslationRequest
 from service.translation.rest import Rest
 from service.translation.results import TokenEvent, Translation
@@ -59,6 +60,19 @@ async def test_usage_of_a_long_stream_counts_every_sentence() -> None:
         plain.usage.source_tokens,
         plain.usage.generated_tokens,
     )
+
+
+async def test_a_long_stream_that_has_ended_leaves_nothing_to_the_garbage_collector() -> None:
+    bench = Bench()
+    gc.collect()
+    gc.disable()
+    try:
+        await bench.events(LONG)
+        async with asyncio.timeout(10):  # the thread forgets it a moment after the last part
+            while any(type(each) is Preparation for each in gc.get_objects()):
+                await asyncio.sleep(0.01)
+    finally:
+        gc.enable()
 
 
 async def test_a_stream_of_unknown_size_is_prepared_as_a_whole() -> None:
