@@ -27,7 +27,7 @@ class Vitals:
         service, *others = server.processes()
         return cls(resident_bytes(service), max(map(resident_bytes, others)), service.num_fds())
 
-    def growth_faults(self, before: "Vitals") -> list[str]:
+    def growth_faults(self, before: "Vitals", *, max_growth: float = MAX_GROWTH) -> list[str]:
         pairs = {
             "the service process": (before.service_bytes, self.service_bytes),
             "the largest worker": (before.worker_bytes, self.worker_bytes),
@@ -35,7 +35,7 @@ class Vitals:
         return [
             f"{name} grew from {then / MIB:.0f} to {now / MIB:.0f} MiB"
             for name, (then, now) in pairs.items()
-            if now > then * MAX_GROWTH
+            if now > then * max_growth
         ]
 
     def __str__(self) -> str:
