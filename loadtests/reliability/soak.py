@@ -46,7 +46,9 @@ NUM_AT_ONCE = 400
 """The clients of a burst: more than come together later, unless the machine stands still."""
 REQUEST_SECONDS = 120.0
 NUM_PARTS = 30
-"""The parts of the run whose p99 are compared."""
+"""The parts of the run whose p99 make the trend."""
+NUM_ENDS = 6
+"""The first and the last of these parts are reported, too."""
 MAX_P99_GROWTH = 0.2
 MAX_GROWTH_SHARE = 0.01
 MAX_GROWTH_OF_BURSTS = 1.02
@@ -76,9 +78,13 @@ class SoakReport:
     @property
     def p99_trend(self) -> Trend:
         """In seconds, over the run."""
-        size = -(-len(self.answers) // NUM_PARTS)
-        parts = [self.answers[begin : begin + size] for begin in range(0, len(self.answers), size)]
+        parts = self._parts(NUM_PARTS)
         return Trend.of([(index + 0.5) / len(parts) for index in range(len(parts))], list(map(_p99, parts)))
+
+    def _parts(self, count: int) -> list[list[RequestResult]]:
+        """The answers in `count` parts of the run."""
+        size = -(-len(self.answers) // count)
+        return [self.answers[begin : begin + size] for begin in range(0, len(self.answers), size)]
 
     @property
     def faults(self) -> list[str]:
@@ -97,11 +103,13 @@ class SoakReport:
 
     def __str__(self) -> str:
         p99 = self.p99_trend
+        first, *_, last = self._parts(NUM_ENDS)
         return "\n\n".join(
             [
                 f"{self.minutes:g} min at {SHARE:.0%} of {self.capacity:.0f} requests/s; {Machine.read()}",
                 f"{len(self.answers)} requests, p99 {p99.level * 1000:.0f} ms; over the run it changed by "
-                f"{p99.slope * 1000:+.0f} ms, with a standard error of {p99.error * 1000:.0f} ms.",
+                f"{p99.slope * 1000:+.0f} ms, with a standard error of {p99.error * 1000:.0f} ms. "
+                f"It was {_p99(first) * 1000:.0f} ms in the first sixth and {_p99(last) * 1000:.0f} ms in the last.",
                 markdown_table(
                     ["process", "MiB", "slope, MiB/h", "its standard error"], [_row(curve) for curve in self.curves]
                 ),
