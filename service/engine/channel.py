@@ -57,7 +57,7 @@ class FrameCutter:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def cut(self, data: bytes) -> list[bytes]:
+    def cut(self, data: bytes | memoryview) -> list[bytes]:
         """The payloads that `data` completes."""
         self._buffer += data
         payloads = []
@@ -91,6 +91,8 @@ class Channel:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._cutter = FrameCutter()
+        # A new one for each message would touch another part of the heap each time, until all of it is resident.
+        self._received = memoryview(bytearray(READ_BYTES))
 
     def send(self, payload: bytes) -> None:
         """Raises OSError when the other end is gone."""
@@ -100,8 +102,8 @@ class Channel:
         """All payloads that have arrived; with `block`, at least one. Raises EOFError when the other end is gone."""
         payloads: list[bytes] = []
         while select.select([self._connection], [], [], None if block and not payloads else 0)[0]:
-            data = self._connection.recv(READ_BYTES)
-            if not data:
+            num_bytes = self._connection.recv_into(self._received)
+            if not num_bytes:
                 raise EOFError
-            payloads += self._cutter.cut(data)
+            payloads += self._cutter.cut(self._received[:num_bytes])
         return payloads
