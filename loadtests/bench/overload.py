@@ -11,6 +11,7 @@ Every sentence is new to the server.
 
 import argparse
 import asyncio
+import gc
 import statistics
 import time
 from collections.abc import AsyncIterator, Callable
@@ -67,6 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
         server.let_workers_yield()
         num_rows = int(server.metrics().sum("kakehashi_slots_free"))
         bench = Bench(server.port, num_busy=CLIENTS_PER_ROW * num_rows, num_flooding=arguments.clients)
+        gc.disable()  # collections visit all answers so far, and would look like pauses of the server
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             overload = runner.run(bench.overload(arguments.load, seconds=seconds, deadline=arguments.deadline))
             floods = runner.run(bench.floods())

@@ -22,7 +22,7 @@ LONGEST_WAIT_SECONDS = 2.0
 HANG_SECONDS = 150.0
 """Longer than the server's own limit for a request."""
 LARGE_BYTES = 2 << 20
-UNREAD_SECONDS = 20.0
+UNREAD_SECONDS = 10.0
 """The longest time for which a client reads nothing: a closed window hides the end of a connection from it."""
 POLL_SECONDS = 0.1
 ESTABLISHED, CLOSE_WAIT = 1, 8  # states of TCP in Linux

@@ -15,6 +15,7 @@ The standard errors take the measurements as independent; memory that moves in s
 
 import argparse
 import asyncio
+import gc
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -126,6 +127,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> SoakReport:
+    gc.disable()  # collections visit all answers so far, and would look like pauses of the server
     return run_soak(minutes=arguments.minutes, capacity_seconds=arguments.capacity_seconds, seed=arguments.seed)
 
 

@@ -50,9 +50,10 @@ def test_every_event_arrives_before_the_next_is_written(server: RunningServer, c
         wait_until(lambda: num_generated() >= 30, "tokens are generated")
         with server.frozen():
             num_written = num_generated()
-            events = (event for event in read_events(answer) if event.name in {"token", "done"})
+            events = (event for event in read_events(answer) if event.name in {"token", "done", "error"})
             assert [event.name for event in islice(events, num_written)] == ["token"] * num_written
-        assert [event.name for event in events][-1] == "done"  # so that no hang-up is counted later
+        # To its end, so that no hang-up is counted later. A slow machine may meet the deadline before.
+        assert [event.name for event in events][-1] in {"done", "error"}
     server.wait_idle()
 
 

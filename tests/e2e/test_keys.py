@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from loadtests.bench.loopback import wait_until
+from loadtests.bench.loopback import TIME_LIMIT_SECONDS, wait_until
 from tests.support import commandline
 from tests.support.client import read_events, request_body
 from tests.support.problems import check_problem
@@ -37,7 +37,7 @@ def keyed(random_checkpoint: Path, key_file: Path, tmp_path_factory: pytest.Temp
 
 
 def without_key(server: RunningServer) -> httpx.Client:
-    return httpx.Client(base_url=server.url, headers={"Origin": ORIGIN}, trust_env=False)
+    return httpx.Client(base_url=server.url, headers={"Origin": ORIGIN}, timeout=TIME_LIMIT_SECONDS, trust_env=False)
 
 
 def test_the_native_api_needs_a_key_and_health_does_not(keyed: RunningServer) -> None:
