@@ -43,8 +43,9 @@ from model.evaluation.markdown import markdown_table
 SHARE = 0.8
 NUM_CLIENTS = 32
 NUM_BURSTS = 5
-NUM_AT_ONCE = 400
-"""The clients of a burst: more than come together later, unless the machine stands still."""
+NUM_AT_ONCE = 1000
+"""The clients of a burst: about as many as the server admits, so that no standstill of the machine brings more together
+later."""
 REQUEST_SECONDS = 120.0
 NUM_PARTS = 30
 """The parts of the run whose p99 make the trend."""
@@ -112,7 +113,8 @@ class SoakReport:
                 f"{p99.slope * 1000:+.0f} ms, with a standard error of {p99.error * 1000:.0f} ms. "
                 f"It was {_p99(first) * 1000:.0f} ms in the first sixth and {_p99(last) * 1000:.0f} ms in the last.",
                 markdown_table(
-                    ["process", "MiB", "slope, MiB/h", "its standard error"], [_row(curve) for curve in self.curves]
+                    ["process", "MiB at first, half-way and at last", "slope, MiB/h", "its standard error"],
+                    [_row(curve) for curve in self.curves],
                 ),
                 f"Before: {self.before}.\n\nAfter: {self.after}.",
                 broken_promises(self.faults),
@@ -214,4 +216,10 @@ def _p99(answers: Sequence[RequestResult]) -> float:
 def _row(curve: MemoryCurve) -> list[str]:
     trend = Trend.of(curve.seconds, curve.sizes)
     hourly = HOUR_SECONDS / MIB
-    return [curve.name, f"{trend.level / MIB:.1f}", f"{trend.slope * hourly:.2f}", f"{trend.error * hourly:.2f}"]
+    sizes = [curve.sizes[index] for index in (0, len(curve.sizes) // 2, -1)]
+    return [
+        curve.name,
+        " / ".join(f"{size / MIB:.1f}" for size in sizes),
+        f"{trend.slope * hourly:.2f}",
+        f"{trend.error * hourly:.2f}",
+    ]
