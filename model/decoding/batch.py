@@ -16,6 +16,7 @@ from itertools import chain
 from types import MappingProxyType
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -25,6 +26,7 @@ from model.cuda.device import device_runtime, step_kernels
 from model.cuda.kernels import StepRules
 from model.cuda.runtime import Runtime
 from model.cuda.step import MAX_STEPS, DeviceStep
+from model.decoding.inference import inference
 from model.decoding.length_groups import length_groups
 from model.search.beam_search import BeamSearch
 from model.search.results import Progress
@@ -103,6 +105,8 @@ class DecodingBatch:
         """The running decodes by slot."""
         self._state = torch.zeros((3, max_rows), dtype=torch.int64)
         """By slot: the last token, which is not in the cache yet, its position, and the length of the source."""
+        self._numbers = self._state.numpy()
+        """The same memory. On a few numbers NumPy takes a fraction of torch's time."""
         self._runtime = runtime or device_runtime(device)
         self._device_step = None if self._runtime is None else self._make_device_step(self._runtime, checkpoint)
         self._turn: Turn | None = None
@@ -133,7 +137,7 @@ class DecodingBatch:
         kernels = step_kernels(self._device)
         return DeviceStep(self._transformer, self._cache, rules, kernels=kernels, runtime=runtime)
 
-    @torch.inference_mode()
+    @inference
     def record_steps(self) -> None:
         """Record the steps of all numbers of rows, where steps are replayed; otherwise it happens on first use."""
         if self._device_step is not None:
@@ -175,16 +179,15 @@ class DecodingBatch:
         """The type of encoder outputs."""
         return ENCODER_DTYPES[self._transformer.encoder_dtype]
 
-    @torch.inference_mode()
+    @inference
     def encode(self, sources: Sequence[Sequence[int]]) -> EncodedSources:
         """Encode sources of token ids. Raises ValueError for an empty or too long source, or an unknown token id."""
         for source in sources:
             self._check_source(source)
         if not sources:
             return EncodedSources([], 0)
-        # Copies below: a view would keep the outputs of the whole batch alive.
         if self._transformer.encoder_kernel is not None:
-            return EncodedSources([each.clone() for each in self._transformer.encode_unpadded(sources)], 0)
+            return EncodedSources(self._transformer.encode_unpadded(sources), 0)
         encoded: dict[int, Tensor] = {}
         num_padding_tokens = 0
         for group in length_groups(range(len(sources)), lambda index: (len(sources[index]),)):
@@ -193,19 +196,20 @@ class DecodingBatch:
             hidden_states = self._transformer.encode(self._to_device(input_ids), self._to_device(lengths))
             num_padding_tokens += input_ids.numel() - int(lengths.sum())
             for index, row in zip(group, hidden_states, strict=True):
-                encoded[index] = row[: len(sources[index])].clone()
+                encoded[index] = row[: len(sources[index])].clone()  # a view would keep those of all sources alive
         return EncodedSources([encoded[index] for index in range(len(sources))], num_padding_tokens)
 
-    @torch.inference_mode()
+    @inference
     def fetch_encoder_outputs(self, encoder_hidden_states: Sequence[Tensor]) -> Callable[[], list[bytes]]:
         """Start copying encoder outputs [S, D] to the host, all at once.
 
         The returned function waits for the copy and returns the bytes of each, for the encoder cache.
         """
+        if self._runtime is None:
+            return lambda: list(map(_bytes, encoder_hidden_states))
         lengths = [len(each) for each in encoder_hidden_states]
-        fetch = _on_host if self._runtime is None else self._runtime.fetch
-        fetched = fetch(torch.cat(list(encoder_hidden_states)))
-        return lambda: [bytes(each.view(torch.uint8).numpy().data) for each in torch.split(fetched(), lengths)]
+        fetched = self._runtime.fetch(torch.cat(list(encoder_hidden_states)))
+        return lambda: [_bytes(each) for each in torch.split(fetched(), lengths)]
 
     def encoder_output_tensor(self, data: bytes, num_tokens: int) -> Tensor:
         """The inverse of `fetch_encoder_outputs`: [S, D], S being `num_tokens`. Raises ValueError for another size."""
@@ -215,7 +219,7 @@ class DecodingBatch:
             raise ValueError(f"an encoder output has {len(data)} bytes; {num_tokens} tokens have {num_bytes}")
         return self._to_device(torch.frombuffer(bytearray(data), dtype=dtype).view(shape))
 
-    @torch.inference_mode()
+    @inference
     def add(self, decodes: Sequence[NewDecode]) -> None:
         """Start decodes in `beam_size` rows each, and prefill their prompts.
 
@@ -270,13 +274,13 @@ class DecodingBatch:
         for _, spec, _ in decodes:
             state = (spec.decoder_prompt[-1], len(spec.decoder_prompt) - 1, len(spec.source_ids))
             states += [state] * spec.beam_size
-        self._state[:, start:stop] = torch.tensor(states).T
+        self._numbers[:, start:stop] = np.array(states).T
         if self._device_step is not None:
             self._device_step.write(start, self._state[:, start:stop])
         sources = {new.spec.source_ids: new.encoder_hidden_states for new in decodes}
         index_of = {source_ids: index for index, source_ids in enumerate(sources)}
         rows = [RowsOfSource(index_of[new.spec.source_ids], new.spec.beam_size) for new in decodes]
-        if self._transformer.writes_cross_kv:
+        if self._transformer.decoder_kernel is not None:
             self._write_cross_unpadded(start, stop, list(sources.values()), rows)
             return
         cross_kv = self._transformer.cross_kv(pad_sequence(list(sources.values()), batch_first=True))
@@ -287,7 +291,7 @@ class DecodingBatch:
     ) -> None:
         source_of = self._cache.begin(start, rows)
         first_slots = {source: slot for slot, source in reversed(source_of.items())}
-        view = self._cache.view(0, stop, self_tokens=0, source_tokens=max(map(len, sources)))
+        view = self._cache.view(0, stop, self_tokens=0, source_tokens=max(each.shape[0] for each in sources))
         self._transformer.write_cross_kv(sources, [first_slots[each] for each in range(len(sources))], view.cross_kv)
         for slot, source in source_of.items():
             if slot != first_slots[source]:
@@ -306,16 +310,16 @@ class DecodingBatch:
             prompt = spec.decoder_prompt[:-1]
             others = () if self._cache.has_indirection else prompt
             prompts += [prompt, *[others] * (spec.beam_size - 1)]
-        source_lengths = self._state[2, start:stop]
-        view = self._cache.view(start, stop, self_tokens=num_tokens, source_tokens=int(source_lengths.max()))
-        self._transformer.prefill(prompts, self._to_device(source_lengths), view)
+        source_tokens = max(len(new.spec.source_ids) for new in decodes)
+        view = self._cache.view(start, stop, self_tokens=num_tokens, source_tokens=source_tokens)
+        self._transformer.prefill(prompts, self._to_device(self._state[2, start:stop]), view)
         if self._cache.has_indirection:
             for _, spec, _ in decodes:
                 if spec.beam_size > 1:
                     self._cache.share(start, start + spec.beam_size, self_tokens=len(spec.decoder_prompt) - 1)
                 start += spec.beam_size
 
-    @torch.inference_mode()
+    @inference
     def step(self, *, max_tokens: int = 1, max_ended: int | None = None) -> list[Progress]:
         """Decode a token for every row and free the rows of finished decodes. Returns progress of every decode.
 
@@ -343,8 +347,7 @@ class DecodingBatch:
             if num_steps:
                 return self._step_ahead(num_steps, max_ended=min(max_ended or self.num_rows, self.num_rows))
         state = self._state[:, : self.num_rows]
-        last_token_ids, positions, source_lengths = state
-        sizes = {"self_tokens": int(positions.max()) + 1, "source_tokens": int(source_lengths.max())}
+        sizes = self._sizes(num_steps=1)
         weights = self._wanted_weights()
         if self._device_step is not None and weights is None:
             logits = self._device_step.logits(self.num_rows)
@@ -354,8 +357,8 @@ class DecodingBatch:
             logits = self._transformer.decode_step(token_ids, places, lengths, view, weights)
         alignments = weights.weights[:, 0] if weights is not None and weights.weights is not None else None
         step = self._search.step(self._rows, logits, alignments)
-        last_token_ids.copy_(step.next_token_ids)
-        positions += 1
+        state[0].copy_(step.next_token_ids)
+        state[1] += 1
         self._cache.reorder(
             [copy.target for copy in step.copies],
             [copy.source for copy in step.copies],
@@ -365,6 +368,11 @@ class DecodingBatch:
             self._device_step.write(0, state)
         self._release(step.progress)
         return step.progress
+
+    def _sizes(self, *, num_steps: int) -> dict[str, int]:
+        """The tokens of the longest row and of the longest source after `num_steps` more steps."""
+        _, positions, source_lengths = self._numbers[:, : self.num_rows]
+        return {"self_tokens": int(positions.max()) + num_steps, "source_tokens": int(source_lengths.max())}
 
     def _start_turn(self, device_step: DeviceStep, num_steps: int) -> list[Progress]:
         turn = Turn(list(self._rows), num_steps, device_step.start_turn(self.num_rows, num_steps))
@@ -389,12 +397,7 @@ class DecodingBatch:
 
     def _step_ahead(self, num_steps: int, *, max_ended: int) -> list[Progress]:
         token_ids, positions, source_lengths = self._state[:, : self.num_rows]
-        view = self._cache.view(
-            0,
-            self.num_rows,
-            self_tokens=int(positions.max()) + num_steps,
-            source_tokens=int(source_lengths.max()),
-        )
+        view = self._cache.view(0, self.num_rows, **self._sizes(num_steps=num_steps))
         weights = self._wanted_weights()
         chosen, logprobs = self._transformer.decode_ahead(
             token_ids,
@@ -406,8 +409,9 @@ class DecodingBatch:
             max_ended=max_ended,
             cross_weights=weights,
         )
-        token_ids.copy_(chosen[-1])
-        positions += len(chosen)
+        numbers = self._numbers[:, : self.num_rows]
+        numbers[0] = chosen[-1]
+        numbers[1] += len(chosen)
         return self._advance_ahead(self._rows, chosen, logprobs, None if weights is None else weights.weights)
 
     def _advance_ahead(
@@ -433,7 +437,7 @@ class DecodingBatch:
                 self._cache.clear(self._running[each.decode_id].slots)
         self.remove(each.decode_id for each in progress if each.is_last)
 
-    @torch.inference_mode()
+    @inference
     def remove(self, decode_ids: Iterable[int]) -> None:
         """Free the rows of these decodes. Ids of decodes that are not running are ignored."""
         leaving = [self._running.pop(each) for each in set(decode_ids) if each in self._running]
@@ -447,8 +451,8 @@ class DecodingBatch:
         for source, target in zip(sources, targets, strict=True):
             self._rows[source].move(source, target)
             self._rows[target] = self._rows[source]
-            _, position, source_length = self._state[:, source].tolist()
-            self._state[:, target] = self._state[:, source]
+            _, position, source_length = self._numbers[:, source].tolist()
+            self._numbers[:, target] = self._numbers[:, source]
             moves.append(RowMove(source, target, position, source_length))
         del self._rows[num_left:]
         self._cache.move(moves)
@@ -460,9 +464,9 @@ class DecodingBatch:
         return upload(tensor, self._device)
 
 
-def _on_host(tensor: Tensor) -> Callable[[], Tensor]:
-    """Like `Runtime.fetch`, for a tensor that is on the host already."""
-    return lambda: tensor
+def _bytes(tensor: Tensor) -> bytes:
+    """The bytes of a dense tensor on the host."""
+    return bytes(tensor.view(torch.uint8).numpy().data)
 
 
 def _num_rows(decodes: Iterable[NewDecode]) -> int:

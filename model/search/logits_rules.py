@@ -87,7 +87,8 @@ class LogitsRules:
 
     def greedy(self, places: Sequence[Place]) -> GreedyRules:
         """The rules that only forbid tokens, whatever was chosen before."""
-        short = [max(0, self._generation.min_length - place.length) for place in places]
+        min_length = self._generation.min_length
+        short = [max(0, min_length - place.length) for place in places] if min_length else [0] * len(places)
         return GreedyRules(self._forbidden, self._forbidden_if_short, self._index(short))
 
     def act(self, places: Sequence[Place]) -> bool:

@@ -139,7 +139,8 @@ class Search:
         if alignments is not None:
             details = [Details(alignment=_alignment(row, weights)) for weights in alignments]
         progress = row.advance(token_ids, logprobs, details)
-        return self._not_finite(row) if any(isnan(token.logprob) for token in progress.tokens) else progress
+        # Beyond the end they are arbitrary.
+        return self._not_finite(row) if isnan(sum(logprobs[: len(progress.tokens)])) else progress
 
     def move(self, sources: Sequence[int], targets: Sequence[int]) -> None:
         """Move rows from the slots `sources` to the slots `targets`. No slot is in both."""

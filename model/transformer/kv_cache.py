@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -103,6 +104,10 @@ class KVCache:
         self._indirection = self._own.repeat(1, max_target_tokens) if has_indirection else None
         self._cross_slots = torch.arange(max_rows, dtype=torch.int32)
         """On the host, like its readers. Without indirection every slot maps to itself."""
+        self._has_shared = False
+        """Whether a slot may refer to another one. Only then the tables have to be written."""
+        self._bytes = tuple(map(_bytes_of, (self._self_kv, self._cross_kv))) if has_indirection else None
+        """The caches as arrays of bytes, [L, R, T, 2, H, ...]: NumPy copies a row in a fraction of torch's time."""
 
     @property
     def has_indirection(self) -> bool:
@@ -143,12 +148,23 @@ class KVCache:
         if not self.has_indirection:
             decodes = [RowsOfSource(each.source, 1) for each in decodes for _ in range(each.num_rows)]
         first_slots = list(accumulate((each.num_rows for each in decodes[:-1]), initial=start))
-        slots = [first for first, each in zip(first_slots, decodes, strict=True) for _ in range(each.num_rows)]
-        stop = start + len(slots)
-        self._cross_slots[start:stop] = torch.tensor(slots, dtype=torch.int32)
-        if self._indirection is not None:
-            self._indirection[start:stop] = self._own[start:stop]
+        if self._has_shared and start == 0:
+            self._let_all_own()
+        self._has_shared = self._has_shared or any(each.num_rows > 1 for each in decodes)
+        if self._has_shared:
+            slots = [first for first, each in zip(first_slots, decodes, strict=True) for _ in range(each.num_rows)]
+            stop = start + len(slots)
+            self._cross_slots[start:stop] = torch.tensor(slots, dtype=torch.int32)
+            if self._indirection is not None:
+                self._indirection[start:stop] = self._own[start:stop]
         return dict(zip(first_slots, (each.source for each in decodes), strict=True))
+
+    def _let_all_own(self) -> None:
+        """Let every slot refer to itself."""
+        self._has_shared = False
+        self._cross_slots.copy_(self._own[:, 0])
+        if self._indirection is not None:
+            self._indirection.copy_(self._own)
 
     def write_cross(self, start: int, cross_kv: Tensor, decodes: Sequence[RowsOfSource] | None = None) -> None:
         """`begin` rows and write `cross_kv` [L, B, S, 2, H, d]. Without `decodes`, a source has one row."""
@@ -172,6 +188,7 @@ class KVCache:
     def share(self, start: int, stop: int, *, self_tokens: int) -> None:
         """Make slots start..stop-1 share the first `self_tokens` of slot `start`. Needs indirection."""
         assert self._indirection is not None, "without indirection each row has its own tokens"
+        self._has_shared = True
         self._indirection[start:stop, :self_tokens] = start
 
     def clear(self, slots: Sequence[int]) -> None:
@@ -184,17 +201,23 @@ class KVCache:
         """Move rows to free slots. No slot is both a source and a target."""
         if not moves:
             return
-        if self._indirection is None:
+        if self._bytes is None:
             self._move_all(moves)
             return
-        slots, cross_slots = list(range(self.max_rows)), self._cross_slots.tolist()
+        self_kv, cross_kv = self._bytes
+        cross_slots = self._cross_slots.tolist()
         for source, target, self_tokens, source_tokens in moves:
-            slots[source] = target
-            self._self_kv[:, target, :self_tokens].copy_(self._self_kv[:, source, :self_tokens])
+            self_kv[:, target, :self_tokens] = self_kv[:, source, :self_tokens]
             if cross_slots[source] == source:
-                self.copy_cross(source, target, source_tokens=source_tokens)
-        slot_after = torch.tensor(slots, dtype=torch.int32)
+                cross_kv[:, target, :source_tokens] = cross_kv[:, source, :source_tokens]
+        if self._has_shared:
+            self._redirect(moves)
+
+    def _redirect(self, moves: Sequence[RowMove]) -> None:
+        """Move the rows in the tables, and what refers to their slots."""
         sources, targets = [move.source for move in moves], [move.target for move in moves]
+        slot_after = torch.arange(self.max_rows, dtype=torch.int32)
+        slot_after[sources] = torch.tensor(targets, dtype=torch.int32)
         for table in (self._cross_slots, self._indirection):
             if table is not None:
                 table[targets] = table[sources]
@@ -222,7 +245,13 @@ class KVCache:
                 upload(torch.tensor(slots), self._self_kv.device) for slots in (targets, sources)
             )
             if self._indirection is not None:
+                self._has_shared = True
                 self._indirection.index_copy_(0, target_index, self._indirection.index_select(0, source_index))
                 return
             filled = self._self_kv.narrow(2, 0, self_tokens)
             filled.index_copy_(1, target_index, filled.index_select(1, source_index))
+
+
+def _bytes_of(cache: Tensor) -> np.ndarray:
+    """An array of the same memory."""
+    return cache.view(torch.uint8).numpy()

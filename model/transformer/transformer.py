@@ -54,6 +54,7 @@ class Transformer(nn.Module):
         self.num_parameters = sum(parameter.numel() for parameter in self.parameters())
         self.encoder_kernel: EncoderKernel | None = None
         self.decoder_kernel: DecoderKernel | None = None
+        self._greedy_end: GreedyEnd | None = None
 
     @property
     def device(self) -> torch.device:
@@ -74,6 +75,12 @@ class Transformer(nn.Module):
         if self.decoder_bias is not None:
             bias = self.decoder_bias.farthest_first(self.config.max_positions).detach()
         self.decoder_kernel = DecoderKernel(self.config, target, decoder_layers, self.decoder_norm, bias=bias)
+        assert isinstance(self.output_projection, Int8Linear), "the kernels project in int8"
+        self._greedy_end = GreedyEnd(
+            self.output_projection.product,
+            scale=self.config.output_scale,
+            end_token_id=self.config.eos_token_id,
+        )
 
     @property
     def kv_dtype(self) -> torch.dtype:
@@ -112,7 +119,10 @@ class Transformer(nn.Module):
         return output.to(self.encoder_dtype)
 
     def encode_unpadded(self, sources: Sequence[Sequence[int]]) -> list[Tensor]:
-        """Token ids of sources -> encoder_hidden_states [S, D] of each, as `encode`; only our own kernels can do it."""
+        """Token ids of sources -> encoder_hidden_states [S, D] of each, as `encode`; only our own kernels can do it.
+
+        Each is a copy: a view would keep those of all sources alive.
+        """
         assert self.encoder_kernel is not None, "only the kernels encode without padding"
         lengths = list(map(len, sources))
         bias = self._encoder_bias(max(lengths))
@@ -121,7 +131,8 @@ class Transformer(nn.Module):
             torch.tensor(lengths),
             None if bias is None else bias[0].contiguous(),
         )
-        return list(torch.split(encoded.to(self.encoder_dtype), lengths))
+        dtype = self.encoder_dtype
+        return [each.to(dtype, copy=True) for each in encoded.split_with_sizes(lengths)]
 
     def _encoder_bias(self, num_tokens: int) -> Tensor | None:
         """The relative bias [1, H, S, S], if the family has one."""
@@ -137,18 +148,18 @@ class Transformer(nn.Module):
         kv = kv.view(*kv.shape[:2], config.decoder_layers, 2, config.decoder_heads, config.decoder_head_dim)
         return kv.permute(2, 0, 1, 3, 4, 5)
 
-    @property
-    def writes_cross_kv(self) -> bool:
-        """Whether `write_cross_kv` can be called."""
-        return self.decoder_kernel is not None and isinstance(self.cross_kv_proj, Int8Linear)
-
     def write_cross_kv(self, sources: Sequence[Tensor], rows: Sequence[int], cross_kv: Tensor) -> None:
-        """Write K' and V' of encoder outputs [S, D] to one row each of the cache [L, B, S', 2, H, d], in one call."""
-        assert isinstance(self.cross_kv_proj, Int8Linear), "only the kernels write K' and V'"
-        places = [(row, place) for row, source in zip(rows, sources, strict=True) for place in range(len(source))]
-        row_ids, positions = torch.tensor(places).T.contiguous()
+        """Write K' and V' of encoder outputs [S, D] to one row each of the cache [L, B, S', 2, H, d], in one call.
+
+        Only our own kernels can do it.
+        """
+        projection = self.cross_kv_proj
+        assert isinstance(projection, Int8Linear), "only the kernels write K' and V'"
+        lengths = [source.shape[0] for source in sources]
+        row_ids = torch.tensor([row for row, length in zip(rows, lengths, strict=True) for _ in range(length)])
+        positions = torch.tensor(list(chain.from_iterable(map(range, lengths))))
         states = torch.cat(list(sources)).to(self.dtype)
-        write_cross_kv(self.cross_kv_proj.product, states, cross_kv, rows=row_ids, positions=positions)
+        write_cross_kv(projection.product, states, cross_kv, rows=row_ids, positions=positions)
 
     def decode(
         self,
@@ -196,7 +207,7 @@ class Transformer(nn.Module):
                 for row, prompt in enumerate(prompts)
                 for place, token_id in enumerate(prompt)
             ]
-            token_ids, positions, lengths_of_tokens, rows = torch.tensor(tokens).T.contiguous()
+            token_ids, positions, lengths_of_tokens, rows = map(torch.tensor, zip(*tokens, strict=True))
             self.decoder_kernel(token_ids, positions, lengths_of_tokens, kv, rows=rows)
             return
         padded = pad_sequence(
@@ -237,7 +248,7 @@ class Transformer(nn.Module):
     @property
     def decodes_ahead(self) -> bool:
         """Whether `decode_ahead` can be called."""
-        return self.decoder_kernel is not None and isinstance(self.output_projection, Int8Linear)
+        return self._greedy_end is not None
 
     def decode_ahead(
         self,
@@ -256,18 +267,13 @@ class Transformer(nn.Module):
         The view must include the last token.
         """
         assert self.decoder_kernel is not None, "only the kernels decode ahead"
-        assert isinstance(self.output_projection, Int8Linear), "only the kernels decode ahead"
-        end = GreedyEnd(
-            self.output_projection.product,
-            scale=self.config.output_scale,
-            end_token_id=self.config.eos_token_id,
-        )
+        assert self._greedy_end is not None, "only the kernels decode ahead"
         return self.decoder_kernel.decode_ahead(
             input_ids,
             positions,
             source_lengths,
             kv,
-            end=end,
+            end=self._greedy_end,
             rules=rules,
             num_steps=num_steps,
             max_ended=max_ended,

@@ -171,7 +171,8 @@ def run(
         )
         for name, runner in runners.items()
     }
-    serve(channel, Worker(loops))
+    with torch.inference_mode():
+        serve(channel, Worker(loops))
 
 
 def _info(main: Runner, express: Runner | None) -> CheckpointInfo:

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from model.transformer.kv_cache import KVCache, RowMove, RowsOfSource
+from model.transformer.kv_cache import KVCache, KVView, RowMove, RowsOfSource
 from tests.support.pairs import CPU, Pair, padded, prompts_of, random_sources
 
 
-def make_cache(pair: Pair, *, max_rows: int = 4) -> KVCache:
+def make_cache(pair: Pair, *, max_rows: int = 4, has_indirection: bool = False) -> KVCache:
     return KVCache(
         pair.checkpoint.config,
         max_rows=max_rows,
@@ -17,6 +17,7 @@ def make_cache(pair: Pair, *, max_rows: int = 4) -> KVCache:
         max_source_tokens=40,
         dtype=torch.float32,
         device=CPU,
+        has_indirection=has_indirection,
     )
 
 
@@ -94,3 +95,25 @@ def test_reordered_rows_are_read_before_any_is_written(m2m100: Pair) -> None:
 def test_reordering_beyond_the_cache_is_refused(m2m100: Pair) -> None:
     with pytest.raises((RuntimeError, IndexError)):
         make_cache(m2m100).reorder([0], [4], self_tokens=6)
+
+
+def test_slots_refer_to_themselves_again_once_the_rows_that_shared_them_have_left(m2m100: Pair) -> None:
+    cache = make_cache(m2m100, has_indirection=True)
+    cache.begin(0, [RowsOfSource(0, 3), RowsOfSource(1, 1)])
+    cache.share(0, 3, self_tokens=2)
+    view = cache.view(0, 4, self_tokens=2, source_tokens=1)
+    assert slots_of(view) == ([0, 0, 0, 3], [0, 0, 0, 3])
+    cache.move([RowMove(3, 0, self_tokens=2, source_tokens=1)])  # the beam has left
+    cache.begin(1, [RowsOfSource(0, 1)])
+    assert slots_of(view)[0][:2] == [0, 1]
+    assert slots_of(view)[1][:2] == [0, 1]
+    cache.begin(0, [RowsOfSource(0, 1)])
+    cache.begin(1, [RowsOfSource(index, 1) for index in range(3)])
+    assert slots_of(view) == ([0, 1, 2, 3], [0, 1, 2, 3])
+
+
+def slots_of(view: KVView) -> tuple[list[int], list[int]]:
+    """The slots with the first token and with the source of each row."""
+    assert view.indirection is not None
+    assert view.cross_slots is not None
+    return view.indirection[:, 0].tolist(), view.cross_slots.tolist()
