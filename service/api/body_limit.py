@@ -23,6 +23,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.api.eager import Eager
 from service.api.errors import refuse
 from service.api.inflation import InflatedBody, content_coding
 from service.api.record import record_of
@@ -118,9 +119,17 @@ class _Upload:
             raise self._over_limit()
         if self.has_ended:
             return await self._next()
+        following = Eager(self._next())
+        message = await (following if following.is_done else self._in_time(following))
+        if self._num_bytes > self._max_bytes and message["type"] == "http.request":
+            raise self._over_limit()
+        return message
+
+    async def _in_time(self, following: Eager[Message]) -> Message:
+        """Raises HTTPException if it comes too late."""
         try:
             async with asyncio.timeout_at(self._latest):
-                message = await self._next()
+                return await following
         except TimeoutError:
             self._is_late = True
             raise HTTPException(
@@ -128,9 +137,6 @@ class _Upload:
                 f"{self._num_bytes} bytes of the body came in time: it has {self._pace.arrival_seconds:g} s, "
                 f"and a second more for every {self._pace.min_bytes_per_second} bytes",
             ) from None
-        if self._num_bytes > self._max_bytes and message["type"] == "http.request":
-            raise self._over_limit()
-        return message
 
     async def send(self, message: Message) -> None:
         if self.is_cut_short:

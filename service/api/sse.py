@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from service.api.eager import Eager
 from service.api.errors import ClientGoneError
 from service.api.half_close import PROBE_PAUSES_SECONDS, half_closed_event
 
@@ -44,13 +45,16 @@ async def until_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
 
     Call it only after the request's body has been read, because it drops all messages.
     """
+    eager = Eager(work)
+    if eager.is_done:
+        return await eager
     try:
         # `work` runs in this task: a timeout that the hang-up triggers takes half the time of racing two tasks.
         async with asyncio.timeout(None) as gone:
             watch = asyncio.ensure_future(_hang_up(receive))
             watch.add_done_callback(lambda _: _set_off(gone))
             try:
-                return await work
+                return await eager
             finally:
                 watch.cancel()
     except TimeoutError:
