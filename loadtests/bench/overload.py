@@ -8,12 +8,14 @@
 3. One client sends a single sentence every now and then, alone and while another one floods the server from many
    connections, or with one long text. Each has its own API key.
 
-Every sentence is new to the server.
+Every sentence is new to the server. The generator has a core of its own where there are two or more: it takes as much
+from the server's cores as a third of a refusal, which clients elsewhere do not. `--shared` leaves it all cores.
 """
 
 import argparse
 import asyncio
 import gc
+import os
 import statistics
 import time
 from collections.abc import AsyncIterator, Callable
@@ -80,6 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--load", type=float, default=2.0, help="arrivals, as a multiple of the capacity")
     parser.add_argument("--seconds", type=float, default=10.0, help="duration of the closed loop and of the arrivals")
     parser.add_argument("--deadline", type=float, default=2.0, help="timeout_s of each arrival")
+    parser.add_argument("--shared", action="store_true", help="let the generator use the server's cores, too")
     parser.add_argument("--quick", action="store_true", help="a second each: only checks that it works")
     parser.add_argument("serve", nargs="*", metavar="-- FLAGS", help="flags of kakehashi serve")
 
@@ -87,7 +90,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Raises SystemExit if the server does not start."""
     seconds = 1.0 if arguments.quick else arguments.seconds
+    machine = Machine.read()
+    *of_server, of_generator = sorted(os.sched_getaffinity(0))
+    if is_apart := bool(of_server) and not arguments.shared:
+        os.sched_setaffinity(0, of_server)  # which the server inherits
     with running_server(["--api-keys", KEYS, *arguments.serve]) as server:
+        if is_apart:
+            os.sched_setaffinity(0, {of_generator})
         server.let_workers_yield()
         num_rows = int(server.metrics().sum("kakehashi_slots_free"))
         bench = Bench(server.port, num_busy=CLIENTS_PER_ROW * num_rows, num_flooding=arguments.clients)
@@ -95,7 +104,8 @@ def run(arguments: argparse.Namespace) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             overload = runner.run(bench.overload(arguments.load, seconds=seconds, deadline=arguments.deadline))
             floods = runner.run(bench.floods())
-    print(f"{Machine.read()}\n\n{overload_table(overload)}\n\n{flood_table(floods)}")
+    cores = f"{len(of_server)} for the server and one for the generator" if is_apart else "shared"
+    print(f"{machine}; cores: {cores}\n\n{overload_table(overload)}\n\n{flood_table(floods)}")
 
 
 class Bench:
