@@ -135,4 +135,4 @@ def _keep(writer: Writer, unit: _Unit) -> None:
     """Write tokens that stay as they are, as a single mark."""
     first = unit.tokens[0]
     stands_as_word = first.name not in _MARKS and any(token.text.strip() for token in unit.tokens)
-    writer.mark(unit.start, unit.end, Kind.NAME if stands_as_word else Kind.MARK, is_block=first.is_block)
+    writer.mark(unit.start, unit.end, Kind.NAME if stands_as_word else Kind.MARK, is_block=unit.stands_apart)

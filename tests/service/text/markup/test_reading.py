@@ -1,7 +1,7 @@
 """What of a text in markup is words, and that the rest comes back."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from service.errors import UnsupportedOptionError
@@ -107,6 +107,7 @@ def test_what_is_not_to_be_translated_is_untouched(kept: str) -> None:
 def test_a_part_of_what_is_kept_can_be_translated() -> None:
     source = "<div translate=no>dogs <b translate=yes>cats</b> birds</div> mice"
     assert shouted(source) == "<div translate=no>dogs <b translate=yes>CATS</b> birds</div> MICE"
+    assert lines("mice <span translate=no>dogs <b translate=yes>cats</b> birds</span> fish") == ["mice", "cats", "fish"]
 
 
 @pytest.mark.parametrize("name", ["alt", "title", "placeholder", "aria-label"])
@@ -163,6 +164,8 @@ def test_characters_are_counted_without_markup() -> None:
 ISLANDS = ["<span translate=no>", "</span>", "<i translate=yes>", "</i>", "<td title='A cell'>", "<pre>", "</pre>"]
 
 
+@example("dogs <span translate=no><i translate=yes>cats")
+@example("dogs <span translate=no><p>One</p></span> cats")
 @settings(deadline=None)
 @given(st.lists(st.sampled_from([*PIECES, *ISLANDS]), max_size=12).map("".join))
 def test_the_parts_of_a_source_have_its_lines(source: str) -> None:
