@@ -35,10 +35,14 @@ class RunningCluster(RunningServer):
 
     def replica_at_work(self) -> psutil.Process:
         """The one whose rows run; its log, which it has open, is named after it."""
-        samples = self.metric_families()["kakehashi_rows_running"].samples
-        (name,) = {sample.labels["replica"] for sample in samples if sample.value}
+        # At times all rows have just ended, and the next decodes have not entered yet.
+        (name,) = wait_until(self._names_at_work, "rows run")
         (found,) = (each for each in self.replicas() if any(name in file.path for file in each.open_files()))
         return found
+
+    def _names_at_work(self) -> set[str]:
+        samples = self.metric_families()["kakehashi_rows_running"].samples
+        return {sample.labels["replica"] for sample in samples if sample.value}
 
     def engine_processes(self) -> set[psutil.Process]:
         """The fork servers and workers of all replicas."""
