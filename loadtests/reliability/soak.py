@@ -16,6 +16,7 @@ The standard errors take the measurements as independent; memory that moves in s
 import argparse
 import asyncio
 import gc
+import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -178,14 +179,15 @@ class _Sampler:
 
 
 async def _measure_capacity(port: int, requests: Sequence[bytes], seconds: float) -> float:
-    """Rounds over all requests for this time. Returns the requests a second of the last round."""
+    """Rounds over all requests for this time. Returns the requests a second of the median round."""
     client = LeanClient(HOST, port, timeout_seconds=REQUEST_SECONDS)
-    began, rate = time.monotonic(), 0.0
-    while time.monotonic() - began < seconds:
+    began = time.monotonic()
+    rates: list[float] = []
+    while not rates or time.monotonic() - began < seconds:
         load = await closed_loop(client, requests, num_clients=NUM_CLIENTS, stream=False)
-        rate = len(load.answers) / load.seconds
+        rates.append(len(load.answers) / load.seconds)
     client.close()
-    return rate
+    return statistics.median(rates)
 
 
 def _burst(server: ServerProcess, requests: Sequence[bytes]) -> None:
