@@ -73,7 +73,7 @@ class Connection(asyncio.Protocol):
         self._is_stream = stream
         self._exchange = exchange = Exchange(time.perf_counter())
         self._over = loop.create_future()
-        timer = loop.call_later(timeout_seconds, self._give_up)  # a tenth of the cost of asyncio.timeout
+        timer = loop.call_later(timeout_seconds, self._give_up)  # cheaper than asyncio.timeout
         try:
             self._transport.write(request)
             await self._over

@@ -42,7 +42,7 @@ NUM_SINGLES = 60
 PAUSE_SECONDS = 0.02
 LONG_TEXT_SENTENCES = 600
 TICK_SECONDS = 0.002
-"""Arrivals within this time are sent together: to wake up for each takes as much from the server as its answer."""
+"""Arrivals within this time are sent together: to wake up for each would take more from shared cores."""
 MAX_SECONDS_APART = 1.0
 """Retry-After is in whole seconds, so a smaller difference is none."""
 
