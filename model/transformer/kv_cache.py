@@ -182,10 +182,8 @@ class KVCache:
             cross.index_copy_(1, torch.tensor(slots, device=cross.device), cross_kv.to(cross.dtype))
 
     def copy_cross(self, source: int, target: int, *, source_tokens: int) -> None:
-        """Copy K' and V' of a slot to another one. Needs indirection."""
-        assert self._bytes is not None, "without indirection K' and V' are written for each row"
-        _, cross_kv = self._bytes
-        cross_kv[:, target, :source_tokens] = cross_kv[:, source, :source_tokens]
+        """Copy K' and V' of a slot to another one."""
+        self._cross_kv[:, target, :source_tokens].copy_(self._cross_kv[:, source, :source_tokens])
 
     def share(self, start: int, stop: int, *, self_tokens: int) -> None:
         """Make slots start..stop-1 share the first `self_tokens` of slot `start`. Needs indirection."""
@@ -206,12 +204,12 @@ class KVCache:
         if self._bytes is None:
             self._move_all(moves)
             return
-        self_kv, _ = self._bytes
+        self_kv, cross_kv = self._bytes
         cross_slots = self._cross_slots.tolist()
         for source, target, self_tokens, source_tokens in moves:
             self_kv[:, target, :self_tokens] = self_kv[:, source, :self_tokens]
             if cross_slots[source] == source:
-                self.copy_cross(source, target, source_tokens=source_tokens)
+                cross_kv[:, target, :source_tokens] = cross_kv[:, source, :source_tokens]
         if self._has_shared:
             self._redirect(moves)
 
