@@ -86,6 +86,30 @@ void finish(const Stack& stack, float* hidden_states, long num_rows) {
     if (stack.final_norm.weight) normalize(stack.final_norm, hidden_states, num_rows, stack.d_model, hidden_states);
 }
 
+// All sources at once. The intermediate results take memory for all their tokens.
+void encode(const Stack& stack, const Embedding& embedding, const Sources& sources) {
+    Scratch& scratch = Scratch::of_thread();
+    const long width = stack.num_heads * stack.head_dim, num_rows = sources.num_tokens;
+    float* hidden_states = sources.hidden_states;
+    scratch.positions.resize(num_rows);
+    for (long source = 0, start = 0; source < sources.num_sources; start += sources.lengths[source++])
+        std::iota(scratch.positions.data() + start, scratch.positions.data() + start + sources.lengths[source], 0);
+    embed(embedding, sources.token_ids, scratch.positions.data(), num_rows, stack.d_model, hidden_states);
+    for (long index = 0; index < stack.num_layers; ++index) {
+        const EncoderLayer& layer = static_cast<const EncoderLayer*>(stack.layers)[index];
+        const Residual self{stack, layer.self_norm, hidden_states, num_rows};
+        float* qkv = at_least(scratch.projected, num_rows * 3 * width);
+        float* heads = at_least(scratch.heads, num_rows * width);
+        multiply(layer.qkv, self.enter(), num_rows, NONE, nullptr, qkv);
+        for (long source = 0, start = 0; source < sources.num_sources; start += sources.lengths[source++])
+            attend_source(stack, qkv + start * 3 * width, sources.lengths[source], sources.bias,
+                          sources.bias_row_stride, sources.bias_head_stride, heads + start * width);
+        self.leave(layer.out, heads);
+        feed_forward(stack, layer.fc1, layer.fc2, layer.ffn_norm, hidden_states, num_rows);
+    }
+    finish(stack, hidden_states, num_rows);
+}
+
 Spans spans_of(long num_rows, long num_tokens) {
     Scratch& scratch = Scratch::of_thread();
     const long size = num_rows * num_spans_of(num_tokens);
@@ -134,29 +158,22 @@ void linear_int8(const Linear* linear, const float* inputs, long num_rows, float
     multiply(*linear, inputs, num_rows, NONE, nullptr, outputs);
 }
 
-void encode_stack(const Stack* stack_pointer, const Embedding* embedding, const Sources* sources_pointer) {
-    const Stack& stack = *stack_pointer;
-    const Sources& sources = *sources_pointer;
-    Scratch& scratch = Scratch::of_thread();
-    const long width = stack.num_heads * stack.head_dim, num_rows = sources.num_tokens;
-    float* hidden_states = sources.hidden_states;
-    scratch.positions.resize(num_rows);
-    for (long source = 0, start = 0; source < sources.num_sources; start += sources.lengths[source++])
-        std::iota(scratch.positions.data() + start, scratch.positions.data() + start + sources.lengths[source], 0);
-    embed(*embedding, sources.token_ids, scratch.positions.data(), num_rows, stack.d_model, hidden_states);
-    for (long index = 0; index < stack.num_layers; ++index) {
-        const EncoderLayer& layer = static_cast<const EncoderLayer*>(stack.layers)[index];
-        const Residual self{stack, layer.self_norm, hidden_states, num_rows};
-        float* qkv = at_least(scratch.projected, num_rows * 3 * width);
-        float* heads = at_least(scratch.heads, num_rows * width);
-        multiply(layer.qkv, self.enter(), num_rows, NONE, nullptr, qkv);
-        for (long source = 0, start = 0; source < sources.num_sources; start += sources.lengths[source++])
-            attend_source(stack, qkv + start * 3 * width, sources.lengths[source], sources.bias,
-                          sources.bias_row_stride, sources.bias_head_stride, heads + start * width);
-        self.leave(layer.out, heads);
-        feed_forward(stack, layer.fc1, layer.fc2, layer.ffn_norm, hidden_states, num_rows);
+// A block of sources at a time, so that what is in between neither outgrows the processor's caches nor takes more
+// memory the more sources there are.
+void encode_stack(const Stack* stack, const Embedding* embedding, const Sources* sources) {
+    for (long first = 0, start = 0; first < sources->num_sources;) {
+        Sources part = *sources;
+        part.token_ids += start;
+        part.hidden_states += start * stack->d_model;
+        part.lengths += first;
+        part.num_tokens = part.num_sources = 0;
+        do part.num_tokens += part.lengths[part.num_sources++];
+        while (first + part.num_sources < sources->num_sources &&
+               part.num_tokens + part.lengths[part.num_sources] <= BLOCK_ROWS);
+        encode(*stack, *embedding, part);
+        first += part.num_sources;
+        start += part.num_tokens;
     }
-    finish(stack, hidden_states, num_rows);
 }
 
 // K' and V' of P source tokens, in every layer: hidden states [P, D] -> token p is written to row rows[p] of the cache.

@@ -6,6 +6,7 @@ between two bytes, or between two bfloat16 of the cache: the row then differs by
 
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -124,7 +125,7 @@ def assert_same_rows(ours: Tensor, theirs: Tensor, *, roundings: float = ROUNDIN
 def test_int8_encoder_kernel_equals_the_layers(int8: Int8) -> None:
     with torch.inference_mode():
         layers = int8.layers.encode(int8.input_ids, int8.lengths)
-    assert int8.lengths.sum() > 160, "one block of rows is not enough of a test"
+    assert int8.lengths.sum() > 160, "one block of sources is not enough of a test"
     assert_same_rows(int8.encoded[int8.is_token], layers[int8.is_token], roundings=ENCODER_ROUNDINGS)
 
 
@@ -138,6 +139,20 @@ def test_int8_encoder_kernel_does_not_depend_on_padding_and_neighbours(int8: Int
         with torch.inference_mode():
             alone = int8.kernels.encode(int8.input_ids[[row], :length], int8.lengths[[row]])
         assert torch.equal(alone[0], int8.encoded[row, :length])
+
+
+@pytest.mark.parametrize("int8", ["t5-odd", "bundled"], indirect=True)
+def test_int8_encoder_kernel_takes_sources_longer_than_a_block(int8: Int8) -> None:
+    """All rows of a source attend to each other, so it is computed at once; its neighbours are not."""
+    sources = random_sources(int8.pair, NUM_SOURCES, seed=4)
+    sources[5] = [*chain.from_iterable(sources)][:170]
+    with torch.inference_mode():
+        together = int8.kernels.encode_unpadded(sources)
+        alone = [int8.kernels.encode_unpadded([source])[0] for source in sources]
+        layers = int8.layers.encode(*padded(sources, int8.pair))
+    assert all(map(torch.equal, together, alone))
+    expected = [states[: len(source)] for source, states in zip(sources, layers, strict=True)]
+    assert_same_rows(torch.cat(together), torch.cat(expected), roundings=ENCODER_ROUNDINGS)
 
 
 @pytest.mark.usefixtures("rounded_caches")
