@@ -115,13 +115,14 @@ def run_chaos(plan: ChaosPlan) -> ChaosReport:
         asyncio.run(
             _clients_act(Scene(server.port, good, journal), acts, plan.calm_seconds, Random(f"{plan.seed} calm"))
         )
-        report = ChaosReport(plan, Condition.read(server), acts=acts)
+        num_rounds = plan.tolerance.num_rounds
+        report = ChaosReport(plan, Condition.read(server, num_rounds=num_rounds), acts=acts)
         saboteur = Saboteur(server, redis, Random(f"{plan.seed} faults"), done=report.done)
         with watched_event_loop(server.port, pid=server.process.pid) as watch:
             asyncio.run(_storm(Scene(server.port, good, journal), saboteur, report))
             with _timed(report):
                 server.wait_ready()
-                report.after = Condition.read(server)
+                report.after = Condition.read(server, num_rounds=num_rounds)
         report.standstill_seconds = watch.longest_seconds
         _settle(server, journal, report)
         return report

@@ -89,14 +89,15 @@ def run_fuzz(plan: FuzzPlan) -> FuzzReport:
         server.wait_ready()
         documented = _documented(server)
         asyncio.run(send_raw_cases(server.port, plan.num_warm_up_cases, seed=WARM_UP_SEED, documented=documented))
-        before = Condition.read(server)
+        before = Condition.read(server, num_rounds=plan.tolerance.num_rounds)
         with watched_event_loop(server.port, pid=server.process.pid) as watch:
             schema = run_schemathesis(
                 server.url, Path(name), seed=plan.seed, max_examples=plan.max_examples, phases=tuple(plan.phases)
             )
             num_raw = max(0, plan.num_cases - schema.num_cases)
             raw = asyncio.run(send_raw_cases(server.port, num_raw, seed=plan.seed, documented=documented))
-        report = FuzzReport(schema, raw, before, Condition.read(server), watch.longest_seconds, list(raw.faults))
+        after = Condition.read(server, num_rounds=plan.tolerance.num_rounds)
+        report = FuzzReport(schema, raw, before, after, watch.longest_seconds, list(raw.faults))
         if schema.has_failed:
             report.faults.append(f"schemathesis failed:\n{schema.output}")
         if num_errors := server.metrics().sum("kakehashi_requests_total", outcome="error"):

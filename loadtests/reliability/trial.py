@@ -16,7 +16,6 @@ from loadtests.reliability.journal import OWN_ID
 from loadtests.reliability.vitals import Vitals
 
 NUM_TIMED = 15
-NUM_ROUNDS = 7
 IDLE_SECONDS = 60.0
 MAX_SHOWN_FAULTS = 20
 
@@ -30,30 +29,31 @@ class Report(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tolerance:
-    """`max_slowdown` is the ratio of a request's time afterwards to that before, or None on a machine that is busy."""
+    """`max_slowdown` is the ratio of a request's time afterwards to that before, or None on a machine that is busy.
+
+    Each of the two is the best of `num_rounds`, since others may use the machine during some of them.
+    """
 
     max_standstill_seconds: float = 0.25
     max_slowdown: float | None = 1.5
+    num_rounds: int = 7
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """The state of an idle server. `request_seconds` is the median time of a request alone, past the cache.
-
-    The median is that of the best of NUM_ROUNDS rounds, since others may use the machine during some of them.
-    """
+    """The state of an idle server. `request_seconds` is the median time of a request alone, past the cache."""
 
     vitals: Vitals
     request_seconds: float
 
     @classmethod
-    def read(cls, server: ServerProcess) -> "Condition":
+    def read(cls, server: ServerProcess, *, num_rounds: int) -> "Condition":
         """Wait until the server is idle. Raises TimeoutError if it never is."""
         server.wait_idle(limit_seconds=IDLE_SECONDS)
         vitals = Vitals.read(server)
         lines = [line for line in read_sources() if line.source_lang == "en"][:NUM_TIMED]
         bodies = [line.body(stream=False) for line in lines]
-        rounds = [statistics.median(_time_of(server, body) for body in bodies) for _ in range(NUM_ROUNDS)]
+        rounds = [statistics.median(_time_of(server, body) for body in bodies) for _ in range(num_rounds)]
         server.wait_idle(limit_seconds=IDLE_SECONDS)
         return cls(vitals, min(rounds))
 

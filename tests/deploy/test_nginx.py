@@ -20,7 +20,7 @@ from tests.support.server import RunningServer
 
 DEFAULTS = Settings.model_construct()
 TEXT = "The cat is on the table. The dog is under it."
-LONG_TEXT = " ".join(f"The old man bought {number} loaves of bread." for number in range(300))
+LONG_TEXT = " ".join(f"The old man bought {number} loaves of bread." for number in range(20))
 
 
 @pytest.fixture(scope="module")
