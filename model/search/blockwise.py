@@ -41,6 +41,11 @@ class BlockwiseScores:
             maxima = torch.cat([maxima, scores[:, whole:].amax(dim=1, keepdim=True)], dim=1)
         return cls(scores, maxima)
 
+    def lowered(self, blocks: Tensor) -> "BlockwiseScores":
+        """After scores in these blocks [n] were lowered in place."""
+        values = self.scores[:, self._columns(blocks).clamp_(max=self.scores.shape[1] - 1)]
+        return BlockwiseScores(self.scores, self.maxima.index_copy(1, blocks, values.amax(dim=2)))
+
     def first_argmax(self) -> Tensor:
         """[B] int64: the first column with the row's maximum."""
         columns = self._columns(self.maxima.argmax(dim=1))
@@ -108,9 +113,20 @@ class Choices:
         normalizers = torch.zeros(len(logprobs), device=logprobs.device)
         return cls(blockwise, blockwise.first_argmax(), blockwise.maxima.amax(dim=1), normalizers)
 
+    def lowered(self, blocks: Tensor) -> "Choices":
+        """After scores in these blocks [n] were lowered in place. The normalizers stay."""
+        blockwise = self.blockwise.lowered(blocks)
+        return Choices(blockwise, blockwise.first_argmax(), blockwise.maxima.amax(dim=1), self.normalizers)
+
     def logprobs(self, rows: Tensor, token_ids: Tensor) -> Tensor:
         """The log-probabilities of tokens [...] in rows [...]."""
         return self.scores[rows, token_ids] - self.normalizers[rows]
+
+
+def blocks_of(columns: Tensor) -> Tensor:
+    """The blocks of these columns [n], each once."""
+    blocks: Tensor = torch.unique(columns // _BLOCK)
+    return blocks
 
 
 def has_kernels(scores: Tensor) -> bool:

@@ -69,6 +69,9 @@ class LogitsRules:
         self._forbidden = self._index(sorted(forbidden))
         self._forbidden_if_short = self._index(sorted(forbidden | {self._eos_token_id}))
         self._begin_suppressed = self._index(generation.begin_suppress_tokens)
+        ends = {self._eos_token_id} if generation.min_length else set()
+        self.forbidden_columns = self._index(sorted(forbidden | ends | {*generation.begin_suppress_tokens}))
+        """The tokens that rules without a history may forbid in some row."""
         self.needs_history = bool(
             generation.repetition_penalty != 1 or generation.no_repeat_ngram_size or self._bad_words
         )
@@ -76,10 +79,9 @@ class LogitsRules:
     def num_plain_steps(self, places: Sequence[Place], *, most: int) -> int:
         """The number of steps from now on, at most `most`, in which no rule acts except for those of `greedy`."""
         generation = self._generation
-        acts_always = self.needs_history or generation.renormalize_logits
         begins = len(self._begin_suppressed) > 0 and any(map(self._begins, places))
         is_first = generation.forced_bos_token_id is not None and any(map(_is_first, places))
-        if acts_always or begins or is_first:
+        if self.needs_history or begins or is_first:
             return 0
         if generation.forced_eos_token_id is None:
             return most
@@ -107,15 +109,12 @@ class LogitsRules:
         generation = self._generation
         return (
             generation.repetition_penalty != 1
-            or generation.renormalize_logits
             or (generation.forced_bos_token_id is not None and any(map(_is_first, places)))
             or (generation.forced_eos_token_id is not None and any(map(_is_last, places)))
         )
 
-    def apply(
-        self, scores: Tensor, places: Sequence[Place], history: History | None, *, beam_rows: Tensor | None
-    ) -> None:
-        """Change scores [B, N] in place. In `beam_rows`, the rows of beam searches, scores are log-probabilities."""
+    def apply(self, scores: Tensor, places: Sequence[Place], history: History | None) -> None:
+        """Change scores [B, N] in place. Renormalizing them is left to the caller."""
         generation = self._generation
         if history is not None:
             _penalize_repetition(scores, history, generation.repetition_penalty)
@@ -136,8 +135,6 @@ class LogitsRules:
             rows = self._rows(places, self._begins)
             if rows is not None:
                 scores[rows[:, None], self._begin_suppressed] = -torch.inf
-        if generation.renormalize_logits and beam_rows is not None:  # elsewhere this changes no choice
-            scores[beam_rows] = scores[beam_rows].log_softmax(dim=-1)
 
     def _end_not(self, scores: Tensor, rows: Tensor | None) -> None:
         if rows is not None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from model.checkpoint.config import Checkpoint
 from model.kernels.stacks import GreedyRules
 from model.search.beam_search import BeamSearch, Continuation, Copy, best_continuations
-from model.search.blockwise import Choices, first_argmax
+from model.search.blockwise import Choices, blocks_of, first_argmax
 from model.search.goal import Goal, Target
 from model.search.logits_rules import History, LogitsRules
 from model.search.results import Details, Progress, Token
@@ -86,6 +86,7 @@ class Search:
         self._device = device
         self._max_target_tokens = max_target_tokens
         self._rules = LogitsRules(checkpoint, device=device)
+        self._forbidden_blocks = blocks_of(self._rules.forbidden_columns)
         self._every_row = torch.arange(max_rows, device=device)
         size = (max_rows, max_target_tokens) if self._rules.needs_history else (0, 0)
         self._history = torch.zeros(size, dtype=torch.int64, device=device)
@@ -181,21 +182,28 @@ class Search:
         """The choices after the rules of this step.
 
         Rules that only forbid tokens write to the logits themselves, since a forbidden token is never looked up
-        afterwards. Rules that change other scores work on a copy; for beams, on log-probabilities.
+        afterwards. Rules that change other scores work on a copy; for beams, on log-probabilities. Renormalized scores
+        are logits with normalizers of their own. It changes no choice but those of beams.
         """
-        goals = [row.goal for row in rows]
-        if not self._rules.act(goals):
+        goals, rules, generation = [row.goal for row in rows], self._rules, self._checkpoint.generation
+        if not rules.act(goals):
             return choices
-        if not self._rules.rewrite(goals):
-            self._rules.apply(choices.scores, goals, self._history_of(rows), beam_rows=None)
-            return replace(Choices.of_logprobs(choices.scores), normalizers=choices.normalizers)
-        scores, beam_rows = choices.scores.clone(), None
         slots = [slot for slot, row in enumerate(rows) if isinstance(row, BeamSearch)]
-        if slots:
+        renormalizes = generation.renormalize_logits and bool(slots)
+        if not rules.rewrite(goals):
+            rules.apply(choices.scores, goals, self._history_of(rows))
+            if renormalizes:
+                return Choices.of(choices.scores)
+            if rules.needs_history:
+                return replace(Choices.of_logprobs(choices.scores), normalizers=choices.normalizers)
+            return choices.lowered(self._forbidden_blocks)
+        scores = choices.scores.clone()
+        # What renormalizes has to give a row the same bits in the steps in which another row is not forced.
+        if slots and not (renormalizes and generation.repetition_penalty == 1):
             beam_rows = self._index(slots)
             scores[beam_rows] -= choices.normalizers[beam_rows, None]
-        self._rules.apply(scores, goals, self._history_of(rows), beam_rows=beam_rows)
-        return Choices.of_logprobs(scores)
+        rules.apply(scores, goals, self._history_of(rows))
+        return Choices.of(scores) if renormalizes else Choices.of_logprobs(scores)
 
     def _top_tokens(self, choices: Choices, rows: Sequence[Running]) -> list[Tensor]:
         """Token ids and probabilities [n, k] of the n rows that want them; k is the largest number wanted."""
@@ -229,7 +237,7 @@ class Search:
                 else:
                     progress.append(row.advance([next_token_ids[slot]], [logprobs[slot]], [details.get(slot)]))
                 continue
-            if isnan(continuations[row][0].score):  # NaN sorts first
+            if any(isnan(each.score) or isnan(each.logprob) for each in continuations[row]):
                 progress.append(self._not_finite(row))
                 continue
             own = [details[slot] for slot in row.slots] if row.spec.wants_details else None

@@ -53,16 +53,22 @@ def add(batch: DecodingBatch, specs: dict[int, DecodeSpec]) -> None:
 
 
 def run_batch(
-    pair: Pair, specs: list[DecodeSpec], random: Random, *, max_tokens: int = 1, runtime: Runtime | None = None
+    pair: Pair,
+    specs: list[DecodeSpec],
+    random: Random,
+    *,
+    max_tokens: int = 1,
+    max_rows: int = 23,
+    runtime: Runtime | None = None,
 ) -> Outcome:
     """Outcomes by index. Decodes enter at random steps, beside others that are removed before their end.
 
-    `max_tokens` is passed on to the batch's `step`, `runtime` to the batch.
+    `max_tokens` is passed on to the batch's `step`, the others to the batch.
     """
     batch = DecodingBatch(
         pair.ours,
         pair.checkpoint,
-        max_rows=23,
+        max_rows=max_rows,
         max_source_tokens=32,
         max_target_tokens=MAX_NEW + 8,
         runtime=runtime,

@@ -69,6 +69,16 @@ def test_only_decodes_with_numbers_that_are_not_finite_fail(pair: Pair, value: f
     assert not any(progress.problem for progress in again.values()), "numbers were left in the caches"
 
 
+def test_a_forced_end_hides_nothing(pair: Pair) -> None:
+    ruled = pair.ruled(forced_eos_token_id=5)
+    (prompt,) = prompts_of(ruled, 1)
+    specs = {index: make_spec([40, DAMAGED, 5], prompt, 1, **options) for index, options in enumerate(KINDS.values())}
+    damage(ruled, float("nan"))
+    batch = DecodingBatch(ruled.ours, ruled.checkpoint, max_rows=8, max_source_tokens=20, max_target_tokens=20)
+    for progress in run(ruled, specs, batch).values():
+        assert "checkpoint test computes numbers that are not finite" in progress.problem
+
+
 def test_offline_decoding_raises_where_numbers_are_not_finite(pair: Pair) -> None:
     damage(pair, float("nan"))
     with pytest.raises(ArithmeticError, match="checkpoint test computes numbers that are not finite"):
