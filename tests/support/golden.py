@@ -80,7 +80,11 @@ def _marian() -> PreTrainedModel:
         eos_token_id=0,
         forced_eos_token_id=None,
     )
-    return MarianMTModel(config)
+    model = MarianMTModel(config)
+    # As in published OPUS-MT checkpoints.
+    rules = {"bad_words_ids": [[config.pad_token_id]], "forced_eos_token_id": 0, "renormalize_logits": True}
+    model.generation_config.update(**rules)
+    return model
 
 
 def save_checkpoint(name: str, directory: Path) -> Path:
