@@ -152,7 +152,7 @@ class CheckpointLoop:
             self._step(turn, lane)
         turn.encoded = read_encoded()  # a copy from a device may take as long as the step
         decode_seconds = self._clock() - encoded
-        self._lanes.took(lane, decode_seconds, num_steps=turn.num_steps)
+        self._lanes.took(lane, decode_seconds, num_rows=num_rows, num_steps=turn.num_steps)
         stats = StepStats(
             decode_seconds=decode_seconds if num_rows else 0.0,
             encode_seconds=encoded - began if turn.num_source_tokens else 0.0,

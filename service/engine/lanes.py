@@ -17,6 +17,7 @@ from service.engine.turns import SourceIds
 MAX_TURN_SECONDS = 0.002
 """The length of a turn that decodes several tokens at once: a request that arrives meanwhile waits for it."""
 EXPRESS_TURN_SECONDS = 0.004
+"""A turn of few rows in between those of many, of which one step takes about as long."""
 EXPRESS_LEAD_SECONDS = 0.01
 """How much more time than the main lane the express lane may have had and still get the next turn."""
 MAX_TOKENS_AHEAD = 16
@@ -60,11 +61,14 @@ class Lane:
     max_turn_seconds: float = MAX_TURN_SECONDS
     step_seconds: float = MAX_TURN_SECONDS
     """The time of one token for every row, in the last turn."""
+    num_measured_rows: int = 1
+    """The rows in that turn."""
 
     @property
     def num_tokens_ahead(self) -> int:
-        """The number of tokens that fit a turn."""
-        return max(1, min(MAX_TOKENS_AHEAD, int(self.max_turn_seconds / self.step_seconds)))
+        """The number of tokens that fit a turn, if a step takes at most longer by as much as there are more rows."""
+        growth = max(1.0, self.batch.num_rows / self.num_measured_rows)
+        return max(1, min(MAX_TOKENS_AHEAD, int(self.max_turn_seconds / (self.step_seconds * growth))))
 
 
 class Lanes:
@@ -98,11 +102,11 @@ class Lanes:
         is_ahead = self._lead_seconds > EXPRESS_LEAD_SECONDS
         return self.main if is_ahead and self.main.batch.num_rows else self.express
 
-    def took(self, lane: Lane, seconds: float, *, num_steps: int) -> None:
-        """A turn of this lane decoded `num_steps` tokens for every row."""
+    def took(self, lane: Lane, seconds: float, *, num_rows: int, num_steps: int) -> None:
+        """A turn of this lane decoded `num_steps` tokens for each of its rows."""
         self._lead_seconds += seconds if lane is self.express else -seconds
         if num_steps and seconds > 0:
-            lane.step_seconds = seconds / num_steps
+            lane.step_seconds, lane.num_measured_rows = seconds / num_steps, num_rows
 
     def encoded(self, seconds: float, *, is_express: bool) -> None:
         """The sources of decodes that enter one of the lanes were encoded."""

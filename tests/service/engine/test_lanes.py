@@ -29,16 +29,16 @@ def test_while_both_lanes_have_decodes_each_gets_half_of_the_time(main_step_seco
         lane = lanes.next()
         took = main_step_seconds if lane is lanes.main else EXPRESS_TURN_SECONDS
         seconds["main" if lane is lanes.main else "express"] += took
-        lanes.took(lane, took, num_steps=1)
+        lanes.took(lane, took, num_rows=1, num_steps=1)
     most_apart = EXPRESS_LEAD_SECONDS + main_step_seconds + EXPRESS_TURN_SECONDS
     assert seconds["main"] == pytest.approx(seconds["express"], abs=most_apart)
 
 
 def test_the_express_lane_has_every_turn_until_it_leads():
     lanes = make_lanes(num_main=8, num_express=1)
-    lanes.took(lanes.next(), EXPRESS_LEAD_SECONDS, num_steps=1)
+    lanes.took(lanes.next(), EXPRESS_LEAD_SECONDS, num_rows=1, num_steps=1)
     assert lanes.next() is lanes.express
-    lanes.took(lanes.next(), 0.001, num_steps=1)
+    lanes.took(lanes.next(), 0.001, num_rows=1, num_steps=1)
     assert lanes.next() is lanes.main
 
 
@@ -53,7 +53,7 @@ def test_encoding_is_time_of_the_lane_that_its_decodes_enter():
 def test_no_decode_enters_the_main_lane_in_a_turn_of_the_express_lane():
     lanes = make_lanes(num_main=6, num_express=1)
     assert lanes.num_free_main_rows == 0
-    lanes.took(lanes.next(), 1.0, num_steps=1)
+    lanes.took(lanes.next(), 1.0, num_rows=1, num_steps=1)
     assert lanes.num_free_main_rows == 2
 
 
@@ -66,7 +66,7 @@ def test_a_decode_that_comes_to_an_empty_express_lane_goes_first():
     express: Any = Rows(1)
     main: Any = Rows(8)
     lanes = Lanes(main, express)
-    lanes.took(lanes.next(), 1.0, num_steps=1)
+    lanes.took(lanes.next(), 1.0, num_rows=1, num_steps=1)
     express.num_rows = 0
     assert lanes.next() is lanes.main
     express.num_rows = 1
@@ -77,11 +77,18 @@ def test_without_decodes_in_the_main_lane_the_express_lane_has_every_turn():
     lanes = make_lanes(num_main=0, num_express=1)
     for _ in range(3):
         assert lanes.next() is lanes.express
-        lanes.took(lanes.next(), 1.0, num_steps=1)
+        lanes.took(lanes.next(), 1.0, num_rows=1, num_steps=1)
 
 
 def test_a_turn_decodes_as_many_tokens_as_fit_its_time():
-    lane = make_lanes(num_main=8, num_express=0).main
-    assert lane.num_tokens_ahead == 1
-    lane.step_seconds = MAX_TURN_SECONDS / 5.5
-    assert lane.num_tokens_ahead == 5
+    lanes = make_lanes(num_main=8, num_express=0)
+    assert lanes.main.num_tokens_ahead == 1
+    lanes.took(lanes.main, MAX_TURN_SECONDS / 5.5, num_rows=8, num_steps=1)
+    assert lanes.main.num_tokens_ahead == 5
+
+
+@pytest.mark.parametrize(("num_rows", "num_tokens"), [(1, 16), (2, 16), (4, 8), (8, 4), (64, 1)])
+def test_a_turn_stays_short_when_many_more_rows_have_joined(num_rows: int, num_tokens: int):
+    lanes = make_lanes(num_main=num_rows, num_express=0)
+    lanes.took(lanes.main, MAX_TURN_SECONDS / 2, num_rows=2, num_steps=8)
+    assert lanes.main.num_tokens_ahead == num_tokens
