@@ -4,12 +4,14 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from platform import machine as processor
 
 import pytest
 
 SCRIPT = Path(__file__).parent / "tools.sh"
 BROWSER = "chromium-headless-shell"
-PROGRAMS = ("redis-server", "prometheus", "promtool", "nginx", BROWSER, "aarch64-linux-gnu-g++", "qemu-aarch64")
+FOR_ARM = () if processor() == "aarch64" else ("aarch64-linux-gnu-g++", "qemu-aarch64")
+PROGRAMS = ("redis-server", "prometheus", "promtool", "nginx", BROWSER, *FOR_ARM)
 BASICS = ("sh", "cat", "chmod", "dirname", "find", "id", "mkdir", "mv", "paste", "rm", "uname")
 FAKE_APT = """#!/bin/sh
 echo apt-get "$@" >>"$LOG"

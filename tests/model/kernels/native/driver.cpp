@@ -2,6 +2,7 @@
 // name, how many of how many numbers are finite, and a hash of all bits. All instruction sets have to print the same. Everything made up consists
 // of integers and powers of two, so that it is the same on every machine.
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -230,7 +231,7 @@ struct Model {
     }
     Embedding embedding() {
         Embedding result{vector(NUM_TOKENS * shape.d_model, 1.0f), nullptr, 3.0f, {nullptr, nullptr, 0.0f}};
-        if (shape.has_positions) result.positions = vector(100 * shape.d_model, 1.0f);
+        if (shape.has_positions) result.positions = vector(200 * shape.d_model, 1.0f);
         if (shape.has_embedding_norm) result.norm = norm();
         return result;
     }
@@ -256,12 +257,13 @@ void encoder(const Shape& shape, Random& random) {
     const Embedding embedding = model.embedding();
     Hash hash;
     std::vector<int64_t> lengths, ids;
-    for (long length : {1, 5, 13, 29, 70}) {
+    // Blocks of several sources, and one that is longer than a block.
+    for (long length : {1, 5, 13, 165, 29, 70, 60, 9}) {
         lengths.push_back(length);
         for (long position = 0; position < length; ++position) ids.push_back(random.below(NUM_TOKENS));
     }
     std::vector<float> states(ids.size() * shape.d_model);
-    const long longest = lengths.back();
+    const long longest = *std::max_element(lengths.begin(), lengths.end());
     const float* bias = shape.has_bias ? model.vector(shape.num_heads * longest * longest, 2.0f) : nullptr;
     const Sources sources{ids.data(),
                           states.data(),
@@ -294,6 +296,30 @@ void greedy(const Model& model, const Stack& stack, const Embedding& embedding, 
     decode_ahead(&stack, &embedding, &step, &ahead);
     for (int64_t each : token_ids) hash.add(static_cast<uint32_t>(each));
     hash.add(log_probabilities);
+}
+
+// Several greedy steps, twice: once without an end, and then with a token as the end that a row chose in its second step.
+void ahead(const Model& model, const Stack& stack, const Embedding& embedding, const Step& first, Hash& hash) {
+    constexpr long NUM_STEPS = 4;
+    const Weights projection(model.random, model.shape.d_model, NUM_TOKENS, 8.0f);
+    const std::vector<int64_t> forbidden{3}, num_short_steps(first.num_tokens);
+    std::vector<int64_t> token_ids(NUM_STEPS * first.num_tokens);
+    std::vector<float> log_probabilities(token_ids.size());
+    std::vector<float> weights(token_ids.size() * first.cross_weights_stride);
+    Step step = first;
+    step.cross_weights = weights.data();
+    int64_t end_token_id = -1;
+    for (int run = 0; run < 2; ++run) {
+        const Ahead ahead{&projection.linear,     1.0f, NUM_STEPS,        3,
+                          end_token_id,           forbidden.data(), 1,
+                          forbidden.data(),       1,
+                          num_short_steps.data(), token_ids.data(), log_probabilities.data()};
+        hash.add(static_cast<uint32_t>(decode_ahead(&stack, &embedding, &step, &ahead)));
+        for (int64_t each : token_ids) hash.add(static_cast<uint32_t>(each));
+        hash.add(log_probabilities);
+        if (run == 0) hash.add(weights);  // afterwards those of ended rows are arbitrary
+        end_token_id = token_ids[first.num_tokens + 3];
+    }
 }
 
 // All tokens of some rows at once, then a step of every row.
@@ -354,7 +380,10 @@ void decoder(const Shape& shape, Random& random) {
         decode_stack(&stack, &embedding, &step);
         hash.add(states);
         hash.add(weights);
-        if (phase) greedy(model, stack, embedding, step, hash);
+        if (phase) {
+            greedy(model, stack, embedding, step, hash);
+            ahead(model, stack, embedding, step, hash);
+        }
     }
     for (uint16_t each : self_kv) hash.add(each);
     for (uint16_t each : cross_kv) hash.add(each);
