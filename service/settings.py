@@ -118,10 +118,13 @@ class Settings(BaseModel):
     max_queue_tokens: PositiveInt = Field(
         100_000,
         description="limit of the work that waits in the whole server, in tokens that it is expected to generate over "
-        "all rows of a beam; further requests are refused (429). Also the most source tokens of a request (413)",
+        "all rows of a beam; further requests are refused (429), unless nothing waits or their API key has not used "
+        "its share, the limit divided by the number of keys with work. Also the most source tokens of a request (413)",
     )
     max_requests: PositiveInt = Field(
-        1024, description="limit of requests in flight in the whole server; further requests are refused (429)"
+        1024,
+        description="limit of requests in flight in the whole server; further requests are refused (429), unless "
+        "their API key has not used its share",
     )
     max_encode_tokens: PositiveInt = Field(
         2048, description="source tokens a worker encodes between two decode steps, so that streams keep their pace"

@@ -3,8 +3,8 @@
 1. The gate refuses before the body is read: a page of another site (400), draining (503), not ready (503), the queue
    full or too many requests (429).
 2. The route reads and validates its body into `Work`.
-3. `Entry.prepare`: limits (413) and those of the key (429), a deadline that so many characters clearly miss (429), then
-   languages, options and sizes (400, 413), under the request's deadline (504).
+3. `Entry.prepare`: limits (413) and those of the key (429), so many characters that they clearly have no room or miss
+   the deadline (429), then languages, options and sizes (400, 413), under the request's deadline (504).
 4. `Entry.submitted`: the work is queued or refused (429, 503). Leaving the context cancels unfinished sentences.
 
 Every refusal therefore precedes the first byte of an answer. A request counts as in flight from step 1 to its answer.
@@ -12,6 +12,7 @@ Every refusal therefore precedes the first byte of an answer. A request counts a
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -46,7 +47,7 @@ from service.translation.translator import Translator
 class RoomCheck(Protocol):
     @property
     def retry_after_seconds(self) -> int: ...
-    def check_room(self) -> None:
+    def check_room(self, client: str) -> None:
         """Raises NotReadyError or QueueFullError."""
 
 
@@ -65,6 +66,7 @@ class RefusalObserver(Protocol):
 class Limits:
     """The limits of a request, and `max_requests`, the limit of requests in flight.
 
+    At that limit, a client still has its share: that of an equal division among the clients with requests in flight.
     After a hang-up, a repeatable request goes on for `retry_linger_seconds`.
     """
 
@@ -108,6 +110,8 @@ class Admission:
         self._engine = engine
         self._lifecycle = lifecycle
         self._observer = observer
+        self._num_requests: Counter[str] = Counter()
+        """In flight, by client: the name of the API key, or empty."""
         for error in (QueueFullError, DeadlineUnreachableError, RateSpentError, NotReadyError, DrainingError):
             observer.expect_refusals(PROBLEMS[error].slug)
 
@@ -119,19 +123,36 @@ class Admission:
         admitted even if no worker is ready or the queue is full.
         """
         check_site(scope, origins=self._origins)
+        client = record_of(scope).key or ""
         try:
-            with self._lifecycle.request():
+            with self._lifecycle.request(), self._counted(client):
                 if needs_engine:
-                    self._engine.check_room()
-                if self._lifecycle.num_requests > self.limits.max_requests:
-                    raise QueueFullError(
-                        f"{self.limits.max_requests} requests are being served, which is the limit",
-                        retry_after_seconds=self._engine.retry_after_seconds,
-                    )
+                    self._engine.check_room(client)
+                self._check_number(client)
                 yield Entry(self, scope)
         except RetryableError as error:
             self._observer.on_refused(problem_of(error).slug)
             raise
+
+
+    @contextmanager
+    def _counted(self, client: str) -> Iterator[None]:
+        self._num_requests[client] += 1
+        try:
+            yield
+        finally:
+            self._num_requests[client] -= 1
+            if not self._num_requests[client]:
+                del self._num_requests[client]
+
+    def _check_number(self, client: str) -> None:
+        """Raises QueueFullError at the limit, unless the client has less than its share of it."""
+        most = self.limits.max_requests
+        if self._lifecycle.num_requests > most and self._num_requests[client] > most // len(self._num_requests):
+            raise QueueFullError(
+                f"{self._lifecycle.num_requests - 1} requests are being served; the limit is {most}",
+                retry_after_seconds=self._engine.retry_after_seconds,
+            )
 
 
 class Entry:
@@ -149,7 +170,7 @@ class Entry:
         """Prepare a translation; cancellation stops it. Raises all refusals except that of a full queue."""
         request = work.request if self._is_cacheable else replace(work.request, is_cacheable=False)
         await self._check_limits(request.texts)
-        self._translator.check_deadline(request, client=self._record.key or "", deadline=self._deadline(work))
+        self._translator.check_size(request, client=self._record.key or "", deadline=self._deadline(work))
         return await self._translator.prepare(request, deadline=self._deadline(work))
 
     async def detect(self, texts: tuple[str, ...], *, model: str | None = None) -> list[list[DetectedLanguage]]:

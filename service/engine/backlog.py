@@ -4,6 +4,7 @@ Work is in tokens to generate over all rows, as in `decode_cost`.
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Set
 from typing import Generic, TypeVar
 
 from service.engine.owner import Owner, Priority
@@ -24,6 +25,10 @@ class _Shares(Generic[Holder]):
 
     def __getitem__(self, holder: Holder) -> int:
         return self._amounts[holder]
+
+    @property
+    def holders(self) -> Set[Holder]:
+        return self._amounts.keys()
 
     def add(self, holder: Holder, num_tokens: int) -> None:
         before = self._amounts.pop(holder, 0)
@@ -58,6 +63,13 @@ class _Clients:
         if not requests:
             del self._by_request[client]
 
+    @property
+    def clients(self) -> Set[str]:
+        return self._by_client.holders
+
+    def of(self, client: str) -> int:
+        return self._by_client[client]
+
     def ahead_of(self, client: str, num_tokens: int) -> int:
         """The work that is done before `num_tokens` of a new request, everyone taking turns."""
         requests = self._by_request.get(client)
@@ -80,6 +92,14 @@ class Backlog:
 
     def remove(self, owner: Owner, num_tokens: int) -> None:
         self._of(owner.priority).add(owner, -num_tokens)
+
+    def of(self, client: str) -> int:
+        """The work of one client."""
+        return self._interactive.of(client) + self._bulk.of(client)
+
+    def num_others(self, client: str) -> int:
+        """The number of other clients that have work."""
+        return len((self._interactive.clients | self._bulk.clients) - {client})
 
     def ahead_of(self, client: str, priority: Priority, num_tokens: int) -> int:
         """The work that is done before a new request of `num_tokens` is.

@@ -25,7 +25,7 @@ from service.engine.in_flight import InFlight
 from service.engine.observer import EngineObserver
 from service.engine.owner import Owner, Priority
 from service.engine.quarantine import Quarantine
-from service.engine.room import Room
+from service.engine.room import MARGIN, Room
 from service.engine.source_lookup import SourceLookup
 from service.engine.subscription import Subscription
 from service.engine.target_lengths import TargetLengths
@@ -167,13 +167,21 @@ class Engine:
         """The whole seconds in which the work so far will be done, at least 1."""
         return self._room.retry_after_seconds()
 
-    def check_room(self) -> None:
-        """Raises NotReadyError, or QueueFullError if the queue is full."""
+    def check_room(self, client: str) -> None:
+        """Raises NotReadyError, or QueueFullError if the queue is full for this client."""
         self._check_ready()
-        self._room.check_gate(num_waiting=self.queue_tokens)
+        self._room.check_gate(client, num_waiting=self.queue_tokens)
 
-    def check_deadline(self, num_tokens: int, *, client: str, priority: Priority, deadline: float) -> None:
-        """Raises DeadlineUnreachableError if `num_tokens` more would clearly take longer, in the event loop's time."""
+    def check_estimate(self, num_tokens: int, *, client: str, priority: Priority, deadline: float) -> None:
+        """Check work whose size is an estimate, before anything is done for it.
+
+        Raises QueueFullError or DeadlineUnreachableError if `num_tokens` more clearly have no room or would clearly
+        take longer, in the event loop's time.
+        """
+        self._room.check(int(num_tokens / MARGIN), client, num_waiting=self.queue_tokens)
+        self._check_deadline(num_tokens, client=client, priority=priority, deadline=deadline)
+
+    def _check_deadline(self, num_tokens: int, *, client: str, priority: Priority, deadline: float) -> None:
         self._room.check_deadline(
             num_tokens,
             client=client,
@@ -266,9 +274,9 @@ class Engine:
         """Raises QueueFullError or DeadlineUnreachableError."""
         find_equal = self._in_flight.find_equal
         num_tokens = self.expected_tokens([each for each in decodes if find_equal(each.spec) is None])
-        self._room.check(num_tokens, num_waiting=self.queue_tokens)
+        self._room.check(num_tokens, client, num_waiting=self.queue_tokens)
         if deadline is not None:
-            self.check_deadline(num_tokens, client=client, priority=priority, deadline=deadline)
+            self._check_deadline(num_tokens, client=client, priority=priority, deadline=deadline)
 
     def _check_quarantine(self, decodes: Sequence[PreparedDecode]) -> None:
         now = time.monotonic()

@@ -1,6 +1,8 @@
 """Decide whether work may enter, and when a refused client should come back. Pure policy over plain values.
 
-1. What waits is bounded, in expected tokens to generate. When nothing waits, any request may enter.
+1. What waits is bounded, in expected tokens to generate. When nothing waits, any request may enter. When the queue is
+   full, a client may still use its share of it, which is that of an equal division among the clients that have work.
+   So nobody is shut out by what others have sent.
 2. A request that cannot meet its deadline is refused: what its own work takes at least, and the work ahead of it at
    most, because later requests will take turns with it. Nothing is refused for its deadline before the speed is known.
 3. `Retry-After` is the time in which the work so far will be done.
@@ -39,17 +41,18 @@ class Room:
         speed = self._speed()
         return UNKNOWN_SECONDS if speed is None else max(1, ceil(self._backlog.num_tokens / speed))
 
-    def check_gate(self, *, num_waiting: int) -> None:
-        """Raises QueueFullError if no further work may enter."""
-        if num_waiting >= self.max_queue_tokens:
+    def check_gate(self, client: str, *, num_waiting: int) -> None:
+        """Raises QueueFullError if no further work of this client may enter."""
+        if num_waiting >= self.max_queue_tokens and self._exceeds_share(client, 1):
             raise QueueFullError(
                 f"{num_waiting} tokens are waiting to be generated; the limit is {self.max_queue_tokens}",
                 retry_after_seconds=self.retry_after_seconds(),
             )
 
-    def check(self, num_tokens: int, *, num_waiting: int) -> None:
-        """Raises QueueFullError if `num_tokens` may not wait behind the others."""
-        if num_waiting and num_waiting + num_tokens > self.max_queue_tokens:
+    def check(self, num_tokens: int, client: str, *, num_waiting: int) -> None:
+        """Raises QueueFullError if `num_tokens` of this client may not wait behind the others."""
+        is_full = num_waiting > 0 and num_waiting + num_tokens > self.max_queue_tokens
+        if is_full and num_tokens and self._exceeds_share(client, num_tokens):
             raise QueueFullError(
                 f"{num_waiting} tokens are waiting to be generated and this request has about {num_tokens} more; "
                 f"the limit is {self.max_queue_tokens}",
@@ -69,6 +72,10 @@ class Room:
                 "send less text, allow more time, or retry later",
                 retry_after_seconds=self.retry_after_seconds(),
             )
+
+    def _exceeds_share(self, client: str, num_tokens: int) -> bool:
+        share = self.max_queue_tokens // (1 + self._backlog.num_others(client))
+        return self._backlog.of(client) + num_tokens > share
 
     @staticmethod
     def _seconds(num_tokens: int, num_ahead: int, speed: float) -> float:

@@ -52,11 +52,11 @@ class Translator:
         self._expected_work = ExpectedWork()
         self._pool = ThreadPoolExecutor(NUM_THREADS, thread_name_prefix="prepare")
 
-    def check_deadline(self, request: TranslationRequest, *, client: str, deadline: float) -> None:
-        """Raises DeadlineUnreachableError if a request of so many characters would clearly end too late."""
+    def check_size(self, request: TranslationRequest, *, client: str, deadline: float) -> None:
+        """Raises QueueFullError or DeadlineUnreachableError if so many characters clearly have no room or no time."""
         num_tokens = self._expected_work.of(request)
         if num_tokens is not None:
-            self._engine.check_deadline(num_tokens, client=client, priority=request.priority, deadline=deadline)
+            self._engine.check_estimate(num_tokens, client=client, priority=request.priority, deadline=deadline)
 
     async def prepare(self, request: TranslationRequest, *, deadline: float = inf) -> PreparedTranslation:
         """Prepare a request: all refusals except for a full queue happen here. Cancelling stops the work.

@@ -99,13 +99,13 @@ class ScriptedEngine:
         self._is_held = False
         self._schedule()
 
-    def check_room(self) -> None:
+    def check_room(self, client: str) -> None:
         if not self.is_ready:
             raise NotReadyError("no worker is ready", retry_after_seconds=1)
         if self.queue_tokens >= self.max_queue_tokens:
             raise QueueFullError(f"{self.queue_tokens} tokens are waiting to be generated", retry_after_seconds=1)
 
-    def check_deadline(self, num_tokens: int, *, client: str, priority: Priority, deadline: float) -> None:
+    def check_estimate(self, num_tokens: int, *, client: str, priority: Priority, deadline: float) -> None:
         if self.tokens_in_time is not None and num_tokens > self.tokens_in_time:
             raise DeadlineUnreachableError(f"{num_tokens} tokens would take too long", retry_after_seconds=1)
 
@@ -124,7 +124,7 @@ class ScriptedEngine:
         is_streamed: bool,
         deadline: float | None,
     ) -> RecordedSubscription:
-        self.check_room()
+        self.check_room(client)
         if self.queue_tokens + sum(len(each.spec.source_ids) for each in decodes) > self.max_queue_tokens:
             raise QueueFullError("the queue is full", retry_after_seconds=1)
         subscription = RecordedSubscription(

@@ -1,6 +1,7 @@
 """Laws of admission: the order of checks, the cost of a refusal, and the effect of a hang-up."""
 
 import asyncio
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -66,6 +67,27 @@ async def test_requests_past_the_limit_are_refused_and_those_before_it_go_on(
         assert (await exchange.wait()).status == 200
     page = (await call(scripted.app, "GET", "/metrics")).body.decode()
     assert 'kakehashi_refused_total{reason="queue-full"} 1.0' in page
+
+
+async def test_a_key_has_its_share_of_the_requests_however_many_another_one_sends():
+    scripted = scripted_app(api_keys="alice:first,bob:second")
+    scripted.translator.hold()
+
+    def send(key: str) -> Exchange:
+        seed = next(seeds)
+        headers = {"Authorization": f"Bearer {key}"}
+        return Exchange(scripted.app, "GET", STREAM, query=QUERY + b"&seed=%d" % seed, headers=headers)
+
+    seeds, most = itertools.count(), LIMITS.max_requests
+    served = [send("first") for _ in range(most)]
+    await until_preparing(scripted, most)
+    served += [send("second") for _ in range(most // 2)]
+    await until_preparing(scripted, most + most // 2)
+    for key in ("first", "second"):
+        check_problem(await send(key).wait(), 429, "queue-full")
+    scripted.translator.release()
+    for exchange in served:
+        assert (await exchange.wait()).status == 200
 
 
 async def test_health_and_listings_answer_while_work_is_refused(scripted: ScriptedApp):

@@ -189,11 +189,11 @@ async def test_a_full_queue_refuses_and_a_hang_up_makes_room(running):
 
 async def test_the_gate_is_closed_while_the_queue_is_full(running):
     async with running(max_queue_tokens=24) as engine:
-        engine.check_room()
+        engine.check_room("")
         os.kill(pid := worker_pids(engine)[0], signal.SIGSTOP)
         subscription = submit(engine, *SOURCES[:2])
         with pytest.raises(QueueFullError, match="24 tokens are waiting to be generated; the limit is 24"):
-            engine.check_room()
+            engine.check_room("")
         os.kill(pid, signal.SIGCONT)
         subscription.close()
 

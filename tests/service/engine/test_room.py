@@ -31,16 +31,36 @@ def is_reachable(room: Room, num_tokens: int, *, seconds_left: float, priority: 
 
 
 def test_what_waits_is_bounded():
-    room = make_room(Backlog())
-    room.check(40, num_waiting=60)
+    room = make_room(backlog_of(("a", 1, "interactive", 60)))
+    room.check(40, "a", num_waiting=60)
     with pytest.raises(QueueFullError, match="about 41 more; the limit is 100"):
-        room.check(41, num_waiting=60)
+        room.check(41, "a", num_waiting=60)
+    room = make_room(backlog_of(("a", 1, "interactive", 100)))
     with pytest.raises(QueueFullError, match="100 tokens are waiting"):
-        room.check_gate(num_waiting=100)
+        room.check_gate("a", num_waiting=100)
 
 
 def test_a_request_of_any_size_may_enter_when_nothing_waits():
-    make_room(Backlog()).check(1_000, num_waiting=0)
+    make_room(Backlog()).check(1_000, "a", num_waiting=0)
+
+
+def test_a_request_that_joins_all_of_its_work_needs_no_room():
+    make_room(backlog_of(("a", 1, "interactive", 100))).check(0, "a", num_waiting=100)
+
+
+@pytest.mark.parametrize("num_tokens", [100, 5_000])
+def test_a_client_has_its_share_however_much_others_have_sent(num_tokens: int):
+    room = make_room(backlog_of(("a", 1, "interactive", num_tokens)))
+    room.check_gate("b", num_waiting=num_tokens)
+    room.check(50, "b", num_waiting=num_tokens)
+    with pytest.raises(QueueFullError):
+        room.check(51, "b", num_waiting=num_tokens)
+    room = make_room(backlog_of(("a", 1, "interactive", num_tokens), ("b", 2, "bulk", 50)))
+    with pytest.raises(QueueFullError):
+        room.check_gate("b", num_waiting=num_tokens + 50)
+    room.check(33, "c", num_waiting=num_tokens + 50)
+    with pytest.raises(QueueFullError):
+        room.check(34, "c", num_waiting=num_tokens + 50)
 
 
 @pytest.mark.parametrize(("num_tokens", "num_workers", "seconds"), [(0, 1, 1), (3_500, 1, 4), (3_500, 2, 2)])
