@@ -134,7 +134,6 @@ class Admission:
             self._observer.on_refused(problem_of(error).slug)
             raise
 
-
     @contextmanager
     def _counted(self, client: str) -> Iterator[None]:
         self._num_requests[client] += 1

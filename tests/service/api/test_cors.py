@@ -55,7 +55,7 @@ async def test_overload_and_its_retry_after_can_be_read(shared: ScriptedApp):
 
 
 async def test_an_unexpected_error_carries_the_headers(shared: ScriptedApp, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(shared.engine, "check_room", lambda client: 1 / 0)
+    monkeypatch.setattr(shared.engine, "check_room", lambda _: 1 / 0)
 
     async def app(scope, receive, send):
         with pytest.raises(ZeroDivisionError):  # for the server's log
