@@ -130,6 +130,7 @@ def build_service(
         cache=cache,
         max_queue_tokens=settings.max_queue_tokens,
         max_silence_seconds=settings.worker_timeout_seconds,
+        max_load_seconds=settings.max_load_seconds,
         observer=engine_telemetry,
         on_loaded=describe,
         on_fatal=on_fatal,

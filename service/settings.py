@@ -168,6 +168,12 @@ class Settings(BaseModel):
         description="how long a plain request goes on after its client hung up, so that a retry can join it; "
         "0 ends it at once",
     )
+    max_load_seconds: float = Field(
+        600.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="time that a worker has to load its checkpoints; a first start that takes longer ends the server",
+    )
     worker_timeout_seconds: float = Field(
         10.0,
         gt=0,

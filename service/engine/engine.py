@@ -51,20 +51,29 @@ class Engine:
         cache: EncoderCache,
         max_queue_tokens: int,
         max_silence_seconds: float,
+        max_load_seconds: float,
         observer: EngineObserver,
         on_loaded: Callable[[Sequence[CheckpointInfo]], None],
         on_fatal: Callable[[WorkerStartError], None],
     ) -> None:
-        """Runs a worker for each spec. A worker that has work but does not report for `max_silence_seconds` is killed.
+        """Runs a worker for each spec, and ends one that is not ready after `max_load_seconds`, or is silent too long.
 
-        `aclose` closes `fork_server`.
+        That is, one that has work but does not report for `max_silence_seconds`. `aclose` closes `fork_server`.
         `on_loaded` is called whenever a worker has loaded its checkpoints. `on_fatal` is called with the cause if the
-        first start fails: a checkpoint cannot be loaded, or workers die MAX_FAILED_STARTS times while they load.
+        first start fails: a checkpoint cannot be loaded, or not in time, or workers die MAX_FAILED_STARTS times while
+        they load.
         """
         self.max_queue_tokens = max_queue_tokens
         self._fork_server = fork_server
         self._workers = [
-            WorkerHandle(str(index), spec, self, fork_server, max_silence_seconds=max_silence_seconds)
+            WorkerHandle(
+                str(index),
+                spec,
+                self,
+                fork_server,
+                max_silence_seconds=max_silence_seconds,
+                max_load_seconds=max_load_seconds,
+            )
             for index, spec in enumerate(specs)
         ]
         self._in_flight = InFlight()
@@ -286,7 +295,7 @@ class Engine:
     # Reports of the workers.
 
     def on_ready(self, worker: WorkerHandle) -> None:
-        logger.info("worker %s is ready: %s", worker.name, worker.checkpoints)
+        logger.info("worker %s is ready: %s", worker.name, ", ".join(map(str, worker.checkpoints)))
         self._on_loaded(worker.checkpoints)
         self._observer.on_worker_ready(worker.name, worker.checkpoints)
         if all(each.is_ready for each in self._workers):

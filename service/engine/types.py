@@ -125,6 +125,10 @@ class CheckpointInfo(msgspec.Struct, frozen=True):
     decoder_bias_by_distance: list[list[float]] | None = None
     """[H][distance]: the relative bias in M; None without relative positions."""
 
+    def __str__(self) -> str:
+        kernels = "torch" if self.isa == "none" else f"{self.isa} kernels"
+        return f"{self.name} in {self.compute_type} on {self.device} by {kernels}, {self.max_rows} rows"
+
 
 class Loaded(msgspec.Struct, frozen=True, tag=True):
     """Worker to service: all checkpoints are in memory and have decoded a sentence.

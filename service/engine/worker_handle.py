@@ -42,6 +42,7 @@ class WorkerHandle:
         fork_server: ForkServerProcess,
         *,
         max_silence_seconds: float,
+        max_load_seconds: float,
     ) -> None:
         self.name = name
         self.checkpoints: list[CheckpointInfo] = []
@@ -51,6 +52,8 @@ class WorkerHandle:
         self._owner = owner
         self._fork_server = fork_server
         self._max_silence_seconds = max_silence_seconds
+        self._max_load_seconds = max_load_seconds
+        self._load_limit = asyncio.Timeout(None)
         self._process: WorkerProcess | None = None
         self._watchdog = Watchdog(limit_seconds=max_silence_seconds)
         self._has_loaded = False
@@ -100,7 +103,16 @@ class WorkerHandle:
             pause_seconds = min(2 * pause_seconds + 1, MAX_RESTART_PAUSE_SECONDS)
 
     async def _run(self) -> None:
-        """The life of one process. Raises WorkerStartError if it ends before it is ready."""
+        """The life of one process. Raises WorkerStartError if it is not ready in time or ends before."""
+        try:
+            async with asyncio.timeout(self._max_load_seconds) as self._load_limit:
+                await self._live()
+        except TimeoutError:
+            if not self._load_limit.expired():
+                raise
+            raise LoadFailedError(f"the worker was not ready within {self._max_load_seconds:g} s") from None
+
+    async def _live(self) -> None:
         async with WorkerProcess.start(self._spec, self._fork_server) as process:
             self._process = process
             self._watchdog = Watchdog(limit_seconds=self._max_silence_seconds)
@@ -139,6 +151,7 @@ class WorkerHandle:
                 self.checkpoints = checkpoints
                 self._watchdog.expect(longest_turn_seconds=longest_turn_seconds)
                 self._has_loaded = True
+                self._load_limit.reschedule(None)
                 self._owner.on_ready(self)
             case LoadFailed(detail):
                 raise LoadFailedError(detail)

@@ -52,6 +52,7 @@ def test_what_cannot_be_loaded_stops_the_start_and_is_named(
             ({"MODEL": second}, 1, [f"cannot serve {second}: ", "computes numbers that are not finite"]),
             ({"MODEL": random_checkpoint, "DEVICE": "cuda:63"}, 1, ["cannot serve"]),
             ({"MODEL": random_checkpoint, "COMPUTE_TYPE": "int8", "ISA": "none"}, 1, [NO_KERNELS]),
+            ({"MODEL": random_checkpoint, "MAX_LOAD_SECONDS": 0.1}, 1, ["the worker was not ready within 0.1 s"]),
             ({"MODEL": random_checkpoint, "MAX_ROW": 4}, 2, ["KAKEHASHI_MAX_ROW is not a setting"]),
             ({"MODEL": random_checkpoint, "PORT": port}, 3, ["address already in use", port]),
         ]

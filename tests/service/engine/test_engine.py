@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncIterator
 from pathlib import Path, PurePosixPath
 
+import msgspec
 import psutil
 import pytest
 
@@ -26,6 +27,7 @@ from service.errors import (
     QueueFullError,
 )
 from tests.service.engine.engines import (
+    CHECKPOINT,
     SOURCES,
     EngineLog,
     drained,
@@ -114,6 +116,14 @@ async def test_a_worker_in_doubt_gets_nothing_new_and_does_not_count_as_ready(ru
         assert stopped.num_decodes == before
         os.kill(stopped.pid, signal.SIGCONT)
         assert await drained(silent) == [expected[0]]
+
+
+async def test_the_log_names_what_computes_each_checkpoint(running, caplog: pytest.LogCaptureFixture):
+    caplog.set_level("INFO")
+    async with running() as engine:
+        (info,) = engine.checkpoints.values()
+        assert f"worker 0 is ready: {CHECKPOINT} in float32 on cpu by torch, {info.max_rows} rows" in caplog.text
+        assert "avx2 kernels" in str(msgspec.structs.replace(info, isa="avx2"))
 
 
 async def test_an_idle_worker_that_is_stopped_is_left_alone_until_it_has_work(running):
