@@ -9,6 +9,7 @@ from ctypes import CDLL, c_char_p, c_int64, c_long, c_void_p
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from sysconfig import get_config_var
 from types import MappingProxyType
 from typing import get_args
 
@@ -74,7 +75,7 @@ def find_kernels() -> Kernels:
     """
     isa = wanted_isa()
     if isa == "none":
-        return Kernels(None, f"{ISA_VARIABLE}=none switches them off")
+        return Kernels(None, f"{ISA_VARIABLE}=none switches our kernels off")
     if isa != "auto":
         forced = load_kernels(isa)
         if forced.library is None:
@@ -127,10 +128,10 @@ def _problem_of_cpu() -> str:
 
 def _load(name: str) -> CDLL | str:
     """Load a library of this directory, or return the reason why it cannot be loaded."""
-    paths = sorted(Path(__file__).parent.glob(f"{name}.*.so"))
-    if not paths:
+    path = Path(__file__).with_name(f"{name}{get_config_var('EXT_SUFFIX')}")
+    if not path.exists():
         return f"{name} was not built, because the installation found no C++ compiler that supports it"
     try:
-        return CDLL(str(paths[0]))
+        return CDLL(str(path))
     except OSError as error:
-        return f"{paths[0].name} cannot be loaded: {error}"
+        return f"{path.name} cannot be loaded: {error}"

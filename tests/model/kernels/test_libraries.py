@@ -52,7 +52,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
 
 def test_kernels_that_are_switched_off_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ISA_VARIABLE, "none")
-    assert libraries.find_kernels() == Kernels(None, "KAKEHASHI_ISA=none switches them off")
+    assert libraries.find_kernels() == Kernels(None, "KAKEHASHI_ISA=none switches our kernels off")
 
 
 def test_an_unknown_set_of_kernels_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
