@@ -14,6 +14,14 @@ COMPILERS = ("cc", "gcc", "clang")
 """Triton compiles a launcher in C for each kernel with one of these."""
 
 
+def use_device(device: torch.device) -> None:
+    """Prepare this process to compute on a GPU."""
+    torch.cuda.set_device(device.index or 0)  # Triton and graphs use the current one
+    # Where torch prefers cuDNN's attention, it makes a plan for each new shape, on the host and while rows wait.
+    # Sources and prompts have new shapes all the time. The other kinds of attention need no plan.
+    torch.backends.cuda.enable_cudnn_sdp(False)
+
+
 def device_runtime(device: torch.device) -> Runtime | None:
     """None where steps are called, not replayed."""
     return CudaRuntime(device) if device.type == "cuda" else None

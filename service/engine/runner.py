@@ -12,6 +12,7 @@ import msgspec
 import torch
 
 from model.checkpoint.config import CheckpointError
+from model.cuda.device import use_device
 from model.decoding.batch import DecodingBatch, NewDecode
 from model.search.results import Progress
 from model.search.spec import DecodeSpec
@@ -147,7 +148,7 @@ def run(
     for checkpoint in spec.checkpoints:
         with _failures_reported(channel, checkpoint, spec):
             if spec.device != "cpu":
-                torch.cuda.set_device(spec.device)  # Triton and graphs use the current one
+                use_device(torch.device(spec.device))
             ready[checkpoint] = loaded.get(checkpoint) or load(checkpoint, spec, num_threads=spec.num_threads)
     kv_bytes = _kv_bytes(spec) // len(spec.checkpoints)
     for checkpoint in spec.checkpoints:

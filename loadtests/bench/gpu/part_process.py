@@ -92,10 +92,10 @@ def kill_with_children(pid: int | None) -> None:
 
 def serve(connection: Connection, device: str) -> None:
     """Run parts until the other side closes the connection."""
-    from loadtests.bench.gpu.setting import use_device  # only here: it imports torch
+    from loadtests.bench.gpu.setting import prepare_device  # only here: it imports torch
 
     logging.basicConfig(level=logging.WARNING)
-    connection.send(use_device(device))
+    connection.send(prepare_device(device))
     while True:
         try:
             name, max_seconds = connection.recv()

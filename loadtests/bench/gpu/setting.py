@@ -7,16 +7,17 @@ from dataclasses import dataclass
 import torch
 
 from loadtests.bench.gpu.report import OutOfTimeError
+from model.cuda.device import use_device
 from model.cuda.runtime import CudaRuntime, EagerRuntime, Runtime
 
 
-def use_device(name: str) -> str:
+def prepare_device(name: str) -> str:
     """Prepare this process as a worker's is, and return the device's full name."""
     torch.set_num_threads(1)
     if name == "cpu":
         return "CPU"
     device = torch.device(name)
-    torch.cuda.set_device(device.index or 0)  # Triton and graphs use the current one
+    use_device(device)
     return torch.cuda.get_device_name(device)
 
 
