@@ -50,7 +50,7 @@ class StepState:
     logprobs: Tensor
     """[C, R] float32"""
     last_position: int
-    """Where positions stop: rows past the end of the batch step along, within their own caches."""
+    """Where positions stop: rows that have ended or left step along to the end of a turn, within their own caches."""
 
 
 class StepKernels(Protocol):

@@ -8,8 +8,8 @@ A greedy step reads the state, writes K and V, chooses, notes its choice in the 
 that of the next step, so that several replays in a row need nothing from the host. Other searches replay the part up
 to the logits and write the next state themselves.
 
-A batch uses the smallest recorded number of rows that holds it. The rows beyond it are free slots: they step along
-within their own caches, nothing reads them, and a new row overwrites them.
+A batch uses the smallest recorded number of rows that holds it. The rows beyond it are free slots: they start each
+turn as rows of one token, step along within their own caches, nothing reads them, and a new row overwrites them.
 Shapes: B rows, R slots, N vocabulary.
 """
 
@@ -46,6 +46,8 @@ class DeviceStep:
         self._state = torch.zeros((4, cache.max_rows), dtype=torch.int64, device=device)
         self._state[2] = 1  # attention over no source tokens would be NaN
         self._results = torch.zeros((NUM_TURNS * MAX_STEPS, 2, cache.max_rows), dtype=torch.int32, device=device)
+        # Of a row that has not begun: attention over it reads next to nothing.
+        self._free = torch.tensor([[0], [0], [1]]).to(device)
         # Static, because a recording that owned its logits would keep them beside those of all others.
         self._logits = torch.empty((cache.max_rows, len(rules.flags)), dtype=transformer.dtype, device=device)
         self._next_turn = 0
@@ -70,7 +72,10 @@ class DeviceStep:
 
     def logits(self, num_rows: int) -> Tensor:
         """The logits [B, N] of the first rows, overwritten by the next step. The state stays as it is."""
-        self._forward_replay(self._num_recorded(num_rows))()
+        size = self._num_recorded(num_rows)
+        replay = self._forward_replay(size)
+        self._reset_free(num_rows, size)
+        replay()
         return self._logits[:num_rows]
 
     def start_turn(self, num_rows: int, num_steps: int) -> Callable[[], tuple[Tensor, Tensor]]:
@@ -83,7 +88,9 @@ class DeviceStep:
         first = self._next_turn * MAX_STEPS
         self._next_turn = (self._next_turn + 1) % NUM_TURNS
         self._state[3].fill_(first)
-        replay = self._greedy_replay(self._num_recorded(num_rows))
+        size = self._num_recorded(num_rows)
+        replay = self._greedy_replay(size)
+        self._reset_free(num_rows, size)
         for _ in range(num_steps):
             replay()
         wait = self._runtime.fetch(self._results[first : first + num_steps])
@@ -93,6 +100,11 @@ class DeviceStep:
             return results[:, 0], results[:, 1].view(torch.float32)
 
         return read
+
+    def _reset_free(self, num_rows: int, size: int) -> None:
+        """Let no free slot of a recorded size go on from where its last row, or the turn before, has left it."""
+        if num_rows < size:
+            self._state[:3, num_rows:size] = self._free
 
     def _num_recorded(self, num_rows: int) -> int:
         """The smallest recorded number of rows that is at least `num_rows`."""

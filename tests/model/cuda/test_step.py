@@ -8,10 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from model.cuda.kernels import StepRules, TorchKernels
 from model.cuda.runtime import EagerRuntime
+from model.cuda.step import DeviceStep
 from model.decoding.batch import DecodingBatch
+from model.transformer.kv_cache import KVCache
 from tests.support.mixed_batch import RULES, Outcome, add, random_spec, run_batch
-from tests.support.pairs import Pair, make_spec, prompts_of, random_sources
+from tests.support.pairs import CPU, Pair, make_spec, prompts_of, random_sources
 from tests.support.recording import NotRecordableError, RecordingRuntime
 
 NUM_DECODES = 24
@@ -75,6 +78,52 @@ def test_turn_is_read_while_the_next_one_runs(m2m100: Pair) -> None:
     while batch.num_rows:
         counts.append(sum(len(each.tokens) for each in batch.step(max_tokens=5)))
     assert counts == [0, 5, 5, 2]
+
+
+class WatchedKernels(TorchKernels):
+    """Note the longest row of each attention, by slot."""
+
+    def __init__(self, num_slots: int) -> None:
+        self.positions = torch.zeros(num_slots, dtype=torch.int64)
+        self.source_lengths = torch.zeros(num_slots, dtype=torch.int64)
+
+    def self_attention(
+        self, qkv: Tensor, kv: Tensor, positions: Tensor, bias: Tensor | None, *, scale: float
+    ) -> Tensor:
+        note_longest(self.positions, positions)
+        return super().self_attention(qkv, kv, positions, bias, scale=scale)
+
+    def cross_attention(self, q: Tensor, kv: Tensor, source_lengths: Tensor, *, scale: float) -> Tensor:
+        note_longest(self.source_lengths, source_lengths)
+        return super().cross_attention(q, kv, source_lengths, scale=scale)
+
+
+def note_longest(longest: Tensor, lengths: Tensor) -> None:
+    longest[: len(lengths)] = torch.maximum(longest[: len(lengths)], lengths)
+
+
+@torch.inference_mode()
+def test_free_slots_stay_short_while_others_run(m2m100: Pair) -> None:
+    num_rows, num_slots, source_tokens, num_turns, num_steps = 5, 8, 30, 10, 4
+    config = m2m100.checkpoint.config
+    cache = KVCache(
+        config,
+        max_rows=num_slots,
+        max_target_tokens=64,
+        max_source_tokens=source_tokens,
+        dtype=torch.float32,
+        device=CPU,
+    )
+    no_token = torch.zeros(0, dtype=torch.int64)
+    rules = StepRules.of(no_token, no_token, vocab_size=config.decoder_vocab_size, min_length=0)
+    kernels = WatchedKernels(num_slots)
+    step = DeviceStep(m2m100.ours, cache, rules, kernels=kernels, runtime=EagerRuntime())
+    step.write(0, torch.tensor([[9], [20], [source_tokens]]).expand(3, num_slots))  # three rows leave at once
+    for _ in range(num_turns):
+        step.start_turn(num_rows, num_steps)()
+        step.logits(num_rows)
+    assert kernels.positions.tolist() == [20 + num_turns * num_steps] * num_rows + [num_steps - 1] * 3
+    assert kernels.source_lengths.tolist() == [source_tokens] * num_rows + [1] * 3
 
 
 def test_all_sizes_are_recorded_ahead(m2m100: Pair) -> None:
