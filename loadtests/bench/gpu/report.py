@@ -44,7 +44,7 @@ class Part:
     def check(self, law: str, *, holds: bool, detail: str = "") -> None:
         self.checks.append(Check(law, holds, detail))
 
-    def end(self, error: Exception) -> None:
+    def end(self, error: BaseException) -> None:
         """Note that the part ended with an error, which may be that its time was up."""
         if not isinstance(error, OutOfTimeError):
             self._note_failure(self.name, error)
@@ -61,7 +61,7 @@ class Part:
         except Exception as error:
             self._note_failure(name, error)
 
-    def _note_failure(self, name: str, error: Exception) -> None:
+    def _note_failure(self, name: str, error: BaseException) -> None:
         self.failures.append(f"{name}\n{''.join(traceback.format_exception(error))}")
 
 

@@ -2,6 +2,7 @@
 
 import gc
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -31,11 +32,14 @@ class Setting:
     is_tiny: bool
     """Whether the run only checks that it works: a few sentences, tiny weights."""
 
+    save: Callable[[], None]
+    """Called between measurements: what was measured so far outlives the process."""
+
     @classmethod
-    def of(cls, device: str, *, max_seconds: float) -> "Setting":
+    def of(cls, device: str, *, max_seconds: float, save: Callable[[], None] = lambda: None) -> "Setting":
         is_tiny = device == "cpu"
         half = torch.float32 if is_tiny else torch.float16
-        return cls(torch.device(device), half, time.monotonic() + max_seconds, is_tiny)
+        return cls(torch.device(device), half, time.monotonic() + max_seconds, is_tiny, save)
 
     @property
     def runtime(self) -> Runtime:
@@ -82,6 +86,7 @@ class Setting:
         return self.deadline - time.monotonic()
 
     def check_time(self, needed_seconds: float = 0.0) -> None:
-        """Raises OutOfTimeError."""
+        """Call it before each measurement, which may end the process. Raises OutOfTimeError."""
+        self.save()
         if self.seconds_left() < needed_seconds:
             raise OutOfTimeError(f"{self.seconds_left():.0f} s are left, {needed_seconds:.0f} s are needed")

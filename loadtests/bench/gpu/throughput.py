@@ -40,11 +40,11 @@ def measure(setting: Setting, part: Part) -> None:
     transformers = ctranslate2 = None
     with part.attempt("transformers"):
         transformers = transformers_speed(setting, specs, table)
-    reason = missing_ctranslate2(setting)
-    if reason:
-        part.notes.append(f"CTranslate2 was not measured: {reason}.")
-    else:
-        with part.attempt("CTranslate2"):
+    with part.attempt("CTranslate2"):  # its libraries may not load
+        reason = missing_ctranslate2(setting)
+        if reason:
+            part.notes.append(f"CTranslate2 was not measured: {reason}.")
+        else:
             ctranslate2 = ctranslate2_speed(setting, specs, table)
     if setting.is_tiny:
         return

@@ -1,18 +1,21 @@
 """The benchmark for GPUs runs end to end in its tiny form on a CPU, with no more packages than a GPU's image has."""
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-from loadtests.bench.gpu import throughput
+import pytest
+
+from loadtests.bench.gpu import served, throughput
 from loadtests.bench.gpu.part_process import PartProcess, run_part
 from loadtests.bench.gpu.parts import PARTS
 from loadtests.bench.gpu.report import Part, Table, as_markdown
 from loadtests.bench.gpu.setting import Setting
 from loadtests.bench.gpu.subjects import bundled_specs
-from tests.support.failing_parts import fail_in_many_ways
+from tests.support.failing_parts import STARTED, fail_in_many_ways, refuse_to_start_again
 
 ROOT = Path(__file__).parents[3]
 MISSING = (
@@ -75,11 +78,54 @@ def test_failed_attempt_is_reported_with_its_traceback_and_the_part_goes_on() ->
     assert part.checks == []
 
 
-def test_part_that_crashes_or_hangs_is_reported_and_the_others_run() -> None:
+def test_server_that_does_not_start_ends_its_part_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def measure(setting: Setting, part: Part) -> None:
+        raise SystemExit("the server ended with status 1")
+
+    monkeypatch.setattr(served, "measure", measure)
+    part, is_usable = run_part("served", "cpu", max_seconds=60)
+    assert (part.problem, is_usable) == ("SystemExit: the server ended with status 1", True)
+
+
+def test_peer_whose_libraries_do_not_load_leaves_the_other_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(setting: Setting) -> str:
+        raise OSError("libcublas.so.12: cannot open shared object file")
+
+    monkeypatch.setattr(throughput, "our_speeds", lambda *_: [2.0])
+    monkeypatch.setattr(throughput, "transformers_speed", lambda *_: 1.0)
+    monkeypatch.setattr(throughput, "missing_ctranslate2", fail)
+    part, _ = run_part("throughput", "cpu", max_seconds=60)
+    assert part.problem == ""
+    assert "libcublas.so.12" in part.failures[0]
+
+
+def test_measured_figures_are_saved_before_the_next_measurement() -> None:
+    num_rows: list[int] = []
+
+    def save(part: Part) -> None:
+        num_rows.append(sum(len(table.body) for table in part.tables))
+
+    run_part("steps", "cpu", max_seconds=60, save=save)
+    assert num_rows == [0, 0, 0, 1]
+
+
+def test_part_that_crashes_or_hangs_is_reported_with_its_figures_and_the_others_run() -> None:
     with PartProcess("cpu", target=fail_in_many_ways, more_seconds=0) as process:
         crashed = process.measure("parity", max_seconds=60)
-        hung = process.measure("steps", max_seconds=0.1)
+        hung = process.measure("steps", max_seconds=2)
+        ending = process.measure("memory", max_seconds=60)
+        for child in multiprocessing.active_children():
+            child.join()
         good = process.measure("pace", max_seconds=60)
     assert crashed.problem == "RuntimeError: the process of the part died"
     assert hung.problem == "TimeoutError: the part hung"
-    assert (good.name, good.problem) == ("pace", "")
+    assert [(part.name, part.problem) for part in (ending, good)] == [("memory", ""), ("pace", "")]
+    assert all(part.notes == ["measured before"] for part in (crashed, hung, ending, good))
+
+
+def test_device_that_is_lost_is_reported_for_each_part_that_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with PartProcess("cpu", target=refuse_to_start_again) as process:
+        monkeypatch.setenv(STARTED, "1")
+        crashed, lost = (process.measure(name, max_seconds=60) for name in ("parity", "steps"))
+    assert crashed.problem == "RuntimeError: the process of the part died"
+    assert lost.problem == "NotReadyError: cpu cannot be used: see above"
