@@ -43,8 +43,10 @@ ALIGNMENT_LAYER = -1
 MAX_AUTO_ROWS = 64
 """On a CPU, more rows make a step longer without making tokens cheaper."""
 MAX_AUTO_ROWS_ON_CUDA = 1024
+"""A guess: not measured."""
 MAX_TOKENS_AHEAD = 32
 TOKENS_AHEAD_ON_CUDA = 8
+"""A guess: not measured."""
 
 ENCODER_DTYPES: Mapping[torch.dtype, EncoderDtype] = MappingProxyType(
     {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
@@ -116,7 +118,7 @@ class DecodingBatch:
     def choose_max_rows(
         transformer: Transformer, *, max_source_tokens: int, max_target_tokens: int, kv_bytes: int
     ) -> int:
-        """The number of rows whose caches fit into `kv_bytes`: at least 1, and at most as many as pay on the device."""
+        """The number of rows whose caches fit into `kv_bytes`: from 1 to the device's `MAX_AUTO_ROWS`."""
         bytes_per_row = KVCache.bytes_per_row(
             transformer.config,
             max_target_tokens=max_target_tokens,

@@ -99,7 +99,7 @@ def _nucleus_floor(scores: Tensor, ps: list[float]) -> Tensor:
     """The score [S, 1] of the last token in each nucleus, the most probable tokens with a total probability of p.
 
     A token stays if the ones before it total less than p; the first one always stays. On CPU the most probable few are
-    tried before all are sorted; on CUDA the check whether they suffice would take longer.
+    tried before all are sorted; on CUDA the check whether they suffice would wait for the device.
     """
     p = _column(ps, torch.float32, scores.device)
     normalizer = scores.logsumexp(dim=1, keepdim=True)

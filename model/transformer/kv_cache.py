@@ -225,7 +225,7 @@ class KVCache:
                 flat.copy_(slot_after.to(table.device).index_select(0, flat))
 
     def _move_all(self, moves: Sequence[RowMove]) -> None:
-        """Move all rows at once: on a GPU two copies a row would take longer than a step."""
+        """Move all rows at once: on a GPU each copy is a launch, and a row would take two."""
         indices = upload(torch.tensor([(move.source, move.target) for move in moves]), self._self_kv.device)
         for cache, num_tokens in (
             (self._self_kv, max(move.self_tokens for move in moves)),

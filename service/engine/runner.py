@@ -182,7 +182,7 @@ def _info(main: Runner, express: Runner | None) -> CheckpointInfo:
 
 
 def _num_express_rows(info: CheckpointInfo) -> int:
-    """On a GPU a step takes about as long for one row as for all."""
+    """None on a GPU, where a step is expected to take not much longer for all rows than for one; not measured."""
     return 0 if info.device.startswith("cuda") else info.max_rows // ROWS_PER_EXPRESS_ROW
 
 
