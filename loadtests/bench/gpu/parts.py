@@ -16,7 +16,7 @@ PARTS: Mapping[str, PartPlan] = MappingProxyType(
     {
         "parity": PartPlan("Parity and guarantees", "loadtests.bench.gpu.parity", 60),
         "steps": PartPlan("Step times", "loadtests.bench.gpu.steps", 60),
-        "pace": PartPlan("Pace and waits", "loadtests.bench.gpu.pace", 25),
+        "pace": PartPlan("Pace and waits", "loadtests.bench.gpu.pace", 30),
         "throughput": PartPlan("Throughput", "loadtests.bench.gpu.throughput", 80),
         "memory": PartPlan("Memory", "loadtests.bench.gpu.memory", 40),
         "served": PartPlan("A served load", "loadtests.bench.gpu.served", 75),

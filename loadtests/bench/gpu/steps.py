@@ -85,7 +85,14 @@ def step_seconds(setting: Setting, size: Size, transformer: Transformer, num_row
 
 
 def filled_batch(
-    setting: Setting, size: Size, transformer: Transformer, num_rows: int, *, prompt_tokens: int, new_tokens: int
+    setting: Setting,
+    size: Size,
+    transformer: Transformer,
+    num_rows: int,
+    *,
+    prompt_tokens: int,
+    new_tokens: int,
+    least_source_tokens: int = SOURCE_TOKENS,
 ) -> DecodingBatch:
     """A batch of greedy rows of one length, none of which ends by itself."""
     max_length = prompt_tokens + new_tokens
@@ -98,7 +105,12 @@ def filled_batch(
         runtime=setting.runtime,
     )
     specs = random_specs(
-        size.config, num_rows, source_tokens=SOURCE_TOKENS, prompt_tokens=prompt_tokens, new_tokens=new_tokens
+        size.config,
+        num_rows,
+        source_tokens=SOURCE_TOKENS,
+        prompt_tokens=prompt_tokens,
+        new_tokens=new_tokens,
+        least_source_tokens=least_source_tokens,
     )
     encoded = batch.encode([spec.source_ids for spec in specs]).hidden_states
     batch.add([NewDecode(index, *new) for index, new in enumerate(zip(specs, encoded, strict=True))])

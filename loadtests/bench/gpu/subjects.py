@@ -81,19 +81,29 @@ def random_transformer(config: ModelConfig, *, dtype: torch.dtype, device: torch
 
 
 def random_specs(
-    config: ModelConfig, count: int, *, source_tokens: int, prompt_tokens: int, new_tokens: int
+    config: ModelConfig,
+    count: int,
+    *,
+    source_tokens: int,
+    prompt_tokens: int,
+    new_tokens: int,
+    least_source_tokens: int | None = None,
 ) -> list[DecodeSpec]:
+    """Sources have from `least_source_tokens`, by default all of them, to `source_tokens` tokens."""
+    generator = torch.Generator().manual_seed(2)
     shape = (count, source_tokens - 1 + prompt_tokens - 1)
-    ids = torch.randint(FIRST_ORDINARY_ID, config.vocab_size - 1, shape, generator=torch.Generator().manual_seed(2))
+    ids = torch.randint(FIRST_ORDINARY_ID, config.vocab_size - 1, shape, generator=generator).tolist()
+    least = source_tokens if least_source_tokens is None else least_source_tokens
+    lengths = torch.randint(least, source_tokens + 1, (count,), generator=generator).tolist()
     return [
         DecodeSpec(
             "random",
-            (*row[: source_tokens - 1], config.eos_token_id),
+            (*row[: length - 1], config.eos_token_id),
             (config.decoder_start_token_id, *row[source_tokens - 1 :]),
             new_tokens,
             repetition_guard=False,
         )
-        for row in ids.tolist()
+        for row, length in zip(ids, lengths, strict=True)
     ]
 
 

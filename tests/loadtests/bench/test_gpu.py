@@ -15,6 +15,7 @@ from loadtests.bench.gpu.parts import PARTS
 from loadtests.bench.gpu.report import Part, Table, as_markdown
 from loadtests.bench.gpu.setting import Setting
 from loadtests.bench.gpu.subjects import bundled_specs
+from loadtests.bench.gpu.waits import TURN, Call, judge
 from tests.support.failing_parts import STARTED, fail_in_many_ways, refuse_to_start_again
 
 ROOT = Path(__file__).parents[3]
@@ -58,6 +59,30 @@ def test_ctranslate2_is_measured_beside_ours_where_it_is_installed() -> None:
     table = Table("", [], [])
     assert throughput.ctranslate2_speed(setting, specs, table) > 0
     assert [row[0] for row in table.body] == ["CTranslate2"]
+
+
+def calls(*names: str) -> list[Call]:
+    """A turn from 10 to 20 with these calls inside, and a wait after it."""
+    inside = [Call(name, 11.0 + index, 11.5 + index) for index, name in enumerate(names)]
+    return [Call(TURN, 10.0, 20.0), *inside, Call("cudaDeviceSynchronize", 21.0, 22.0)]
+
+
+@pytest.mark.parametrize(
+    ("names", "holds", "detail"),
+    [
+        (["cudaGraphLaunch", "cudaMemcpyAsync", "cudaEventSynchronize"], True, "1 turns"),
+        (["cudaGraphLaunch", "cudaEventSynchronize", "cudaEventSynchronize"], False, "2 cudaEventSynchronize"),
+        (["cudaLaunchKernel", "cudaMalloc_v3020", "cudaMemcpy"], False, "1 cudaMalloc, 1 cudaMemcpy"),
+        (["cuLaunchKernelEx", "cudaStreamSynchronize"], False, "1 cudaStreamSynchronize"),
+        ([], False, "the trace has no calls of CUDA"),
+    ],
+)
+def test_trace_of_turns_shows_waits_of_the_driver(names: list[str], holds: bool, detail: str) -> None:
+    assert judge(calls(*names), num_turns=1, on_cuda=True) == (holds, detail)
+
+
+def test_trace_without_a_turn_shows_nothing() -> None:
+    assert judge(calls(), num_turns=2, on_cuda=False) == (False, "the trace has 1 of 2 turns")
 
 
 def test_part_without_time_is_reported() -> None:
