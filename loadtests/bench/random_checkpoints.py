@@ -4,7 +4,15 @@ import shutil
 from pathlib import Path
 
 import torch
-from transformers import M2M100Config, M2M100ForConditionalGeneration, MarianConfig, MarianMTModel, PreTrainedModel
+from transformers import (
+    M2M100Config,
+    M2M100ForConditionalGeneration,
+    MarianConfig,
+    MarianMTModel,
+    PreTrainedModel,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 from transformers.utils import logging
 
 from model.checkpoint.bundled import BUNDLED_MODEL
@@ -12,6 +20,8 @@ from model.checkpoint.bundled import BUNDLED_MODEL
 SEED = 20
 SUBLAYER_GAIN = 0.3
 """The factor of the random weights at the end of each sublayer."""
+END_GAIN = 1.8
+"""The factor of the end token's embedding, so that some targets end."""
 
 
 def save_random_marian(directory: Path) -> None:
@@ -71,6 +81,67 @@ def save_random_m2m100(directory: Path) -> None:
     model.save_pretrained(directory)
 
 
+def save_small_marian(directory: Path) -> None:
+    """2+2 layers, D 64, 500 tokens, no tokenizer; with the rules of published ones, and a minimum length."""
+    logging.disable_progress_bar()
+    vocab_size = 500
+    config = MarianConfig(
+        vocab_size=vocab_size,
+        d_model=64,
+        encoder_layers=2,
+        decoder_layers=2,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        encoder_ffn_dim=128,
+        decoder_ffn_dim=128,
+        max_position_embeddings=128,
+        activation_function="swish",
+        scale_embedding=True,
+        static_position_embeddings=True,
+        share_encoder_decoder_embeddings=True,
+        tie_word_embeddings=True,
+        pad_token_id=vocab_size - 1,
+        decoder_start_token_id=vocab_size - 1,
+        eos_token_id=0,
+        init_std=64**-0.5,
+    )
+    torch.manual_seed(SEED)
+    model = MarianMTModel(config)
+    _enliven(model)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[config.eos_token_id] *= END_GAIN
+    model.generation_config.update(bad_words_ids=[[config.pad_token_id]], forced_eos_token_id=0, min_length=8)
+    model.save_pretrained(directory)
+
+
+def save_small_t5(directory: Path) -> None:
+    """2+2 layers, D 64, a head size that is no power of two, 500 tokens, no tokenizer."""
+    logging.disable_progress_bar()
+    config = T5Config(
+        vocab_size=500,
+        d_model=64,
+        d_kv=24,
+        d_ff=128,
+        num_layers=2,
+        num_decoder_layers=2,
+        num_heads=4,
+        relative_attention_num_buckets=8,
+        relative_attention_max_distance=20,
+        n_positions=128,
+        tie_word_embeddings=True,
+        decoder_start_token_id=0,
+    )
+    torch.manual_seed(SEED)
+    model = T5ForConditionalGeneration(config)
+    _enliven(model)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[config.eos_token_id] *= END_GAIN
+        for name, parameter in model.named_parameters():
+            if "relative_attention_bias" in name:
+                parameter.copy_(torch.randn_like(parameter))
+    model.save_pretrained(directory)
+
+
 def _enliven(model: PreTrainedModel) -> None:
     """Keep targets from repeating one token for ever, because engines that agree on that prove little.
 
@@ -81,5 +152,5 @@ def _enliven(model: PreTrainedModel) -> None:
         for name, parameter in model.named_parameters():
             if "layer_norm.weight" in name:
                 parameter.copy_(torch.randn_like(parameter).sign())
-            elif "out_proj.weight" in name or "fc2.weight" in name:
+            elif name.endswith(("out_proj.weight", "fc2.weight", ".o.weight", ".wo.weight")):
                 parameter.mul_(SUBLAYER_GAIN)

@@ -14,7 +14,7 @@ class PartPlan(NamedTuple):
 
 PARTS: Mapping[str, PartPlan] = MappingProxyType(
     {
-        "parity": PartPlan("Parity and guarantees", "loadtests.bench.gpu.parity", 60),
+        "parity": PartPlan("Parity and guarantees", "loadtests.bench.gpu.parity", 70),
         "steps": PartPlan("Step times", "loadtests.bench.gpu.steps", 60),
         "pace": PartPlan("Pace and waits", "loadtests.bench.gpu.pace", 30),
         "throughput": PartPlan("Throughput", "loadtests.bench.gpu.throughput", 80),

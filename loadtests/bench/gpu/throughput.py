@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from loadtests.bench.gpu.parity import Decoder, Targets, search
+from loadtests.bench.gpu.decoder import Decoder, Targets, search
 from loadtests.bench.gpu.report import Part, Table
 from loadtests.bench.gpu.setting import Setting
 from loadtests.bench.gpu.subjects import bundled_specs

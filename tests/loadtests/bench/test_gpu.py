@@ -8,14 +8,18 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from loadtests.bench.gpu import served, throughput
+from loadtests.bench.gpu.decoder import Decoder
 from loadtests.bench.gpu.part_process import PartProcess, run_part
 from loadtests.bench.gpu.parts import PARTS
 from loadtests.bench.gpu.report import Part, Table, as_markdown
 from loadtests.bench.gpu.setting import Setting
-from loadtests.bench.gpu.subjects import bundled_specs
+from loadtests.bench.gpu.subjects import bundled_specs, random_specs
 from loadtests.bench.gpu.waits import TURN, Call, judge
+from loadtests.bench.random_checkpoints import save_small_marian
+from model.checkpoint.config import read_checkpoint
 from tests.support.failing_parts import STARTED, fail_in_many_ways, refuse_to_start_again
 
 ROOT = Path(__file__).parents[3]
@@ -83,6 +87,18 @@ def test_trace_of_turns_shows_waits_of_the_driver(names: list[str], holds: bool,
 
 def test_trace_without_a_turn_shows_nothing() -> None:
     assert judge(calls(), num_turns=2, on_cuda=False) == (False, "the trace has 1 of 2 turns")
+
+
+def test_rules_of_the_random_marian_act_on_its_targets(tmp_path: Path) -> None:
+    save_small_marian(tmp_path)
+    checkpoint = read_checkpoint(tmp_path, name="random")
+    specs = random_specs(checkpoint.config, 32, source_tokens=20, prompt_tokens=1, new_tokens=12)
+    targets = Decoder(Setting.of("cpu", max_seconds=60), torch.float32, checkpoint=checkpoint).decode(specs)
+    assert {target[-1] for target in targets} == {checkpoint.config.eos_token_id}
+    lengths = [1 + len(target) for target in targets]  # with the prompt
+    assert min(lengths) > checkpoint.generation.min_length > 1
+    assert max(lengths) == 1 + 12
+    assert len({tuple(target) for target in targets}) > 16
 
 
 def test_part_without_time_is_reported() -> None:
