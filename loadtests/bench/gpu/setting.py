@@ -8,18 +8,19 @@ from dataclasses import dataclass
 import torch
 
 from loadtests.bench.gpu.report import OutOfTimeError
-from model.cuda.device import use_device
+from model.cuda.device import triton_problem, use_device
 from model.cuda.runtime import CudaRuntime, EagerRuntime, Runtime
 
 
 def prepare_device(name: str) -> str:
-    """Prepare this process as a worker's is, and return the device's full name."""
+    """Prepare this process as a worker's is, and return the device's full name, and why Triton is not used on it."""
     torch.set_num_threads(1)
     if name == "cpu":
         return "CPU"
     device = torch.device(name)
     use_device(device)
-    return torch.cuda.get_device_name(device)
+    full_name, problem = torch.cuda.get_device_name(device), triton_problem()
+    return f"{full_name} with torch's kernels ({problem})" if problem else full_name
 
 
 @dataclass(frozen=True, slots=True)

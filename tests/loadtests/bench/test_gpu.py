@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from loadtests.bench.gpu import served, throughput
+from loadtests.bench.gpu import served, setting, throughput
 from loadtests.bench.gpu.decoder import Decoder
 from loadtests.bench.gpu.part_process import PartProcess, run_part
 from loadtests.bench.gpu.parts import PARTS
@@ -99,6 +99,16 @@ def test_rules_of_the_random_marian_act_on_its_targets(tmp_path: Path) -> None:
     assert min(lengths) > checkpoint.generation.min_length > 1
     assert max(lengths) == 1 + 12
     assert len({tuple(target) for target in targets}) > 16
+
+
+@pytest.mark.parametrize(("problem", "name"), [("", "H100"), ("no headers", "H100 with torch's kernels (no headers)")])
+def test_report_names_the_device_and_why_triton_is_not_used(
+    problem: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setting, "use_device", lambda _: None)
+    monkeypatch.setattr(setting, "triton_problem", lambda: problem)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "H100")
+    assert setting.prepare_device("cuda") == name
 
 
 def test_part_without_time_is_reported() -> None:
