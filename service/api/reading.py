@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope
 
 from service.api.answers import FieldError
 from service.api.errors import MAX_LISTED_ERRORS, ClientGoneError, MalformedError
+from service.api.long_lists import num_errors_of
 from service.errors import quoted, shown
 
 MAX_QUERY_FIELDS = 4096
@@ -84,20 +85,21 @@ def collected(pairs: Iterable[tuple[str, str]], *, lists: Container[str]) -> dic
 
 
 def _validate(model: type[M], fields: Mapping[str, Any], *, place: str) -> M:
-    """Lists in the models fail at their first error, so only unknown fields, and terms of a glossary, can be many."""
     names = _names_of(model)
     unknown = [name for name in fields if name not in names]
     found: list[FieldError] = []
+    num_errors = len(unknown)
     validated = None
     try:
         validated = model.model_validate({name: fields[name] for name in names if name in fields})
     except ValidationError as error:
-        details = error.errors(include_url=False, include_context=False, include_input=False)
-        found = [_field_error(place, each["loc"], each["msg"]) for each in details]
+        details = error.errors(include_url=False, include_input=False)
+        found = [_field_error(place, each["loc"], each["msg"]) for each in details[:MAX_LISTED_ERRORS]]
+        num_errors += sum(num_errors_of(each) for each in details)
     if validated is None or unknown:
         listed = unknown[:MAX_LISTED_ERRORS]
         extra = [_field_error(place, (name,), "Extra inputs are not permitted") for name in listed]
-        raise MalformedError([*found, *extra], num_errors=len(found) + len(unknown))
+        raise MalformedError([*found, *extra], num_errors=num_errors)
     return validated
 
 

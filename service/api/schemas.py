@@ -1,15 +1,16 @@
-"""Bodies and queries, named as in the contract. Numbers are finite and bounded; lists fail at the first error."""
+"""Bodies and queries, named as in the contract. Numbers are finite and bounded."""
 
 import re
 from collections.abc import Mapping, Sequence
 from secrets import randbits
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, FailFast, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from model.checkpoint.generation_config import MAX_LENGTH_PENALTY
 from model.search.spec import MAX_TEMPERATURE, MIN_TEMPERATURE, Sampling
 from service.api.admission import Work
+from service.api.long_lists import VALIDATE_IN_CHUNKS
 from service.engine.owner import Priority
 from service.errors import UnsupportedOptionError
 from service.text.glossary import MAX_TERM_CHARACTERS, MAX_TERMS, Glossary
@@ -70,12 +71,12 @@ def one_or_many_schema(*, max_items: int | None = None, item_types: Sequence[str
 
 
 Texts = Annotated[
-    list[UnicodeText], FailFast(), Field(min_length=1), BeforeValidator(_one_or_many), one_or_many_schema()
+    list[UnicodeText], Field(min_length=1), VALIDATE_IN_CHUNKS, BeforeValidator(_one_or_many), one_or_many_schema()
 ]
 NullableTexts = Annotated[
     list[UnicodeText | None],
-    FailFast(),
     Field(min_length=1),
+    VALIDATE_IN_CHUNKS,
     BeforeValidator(_one_or_many),
     one_or_many_schema(item_types=("string", "null")),
 ]
@@ -100,16 +101,13 @@ class TranslationQuery(BaseModel):
     repetition_guard: bool = True
     split_sentences: SplitSentences = "newlines"
     prefix: Text | None = None
-    extras: Annotated[list[Extra], FailFast(), Field(max_length=MAX_EXTRAS)] = Field(
-        default_factory=list, alias="return"
-    )
+    extras: Annotated[list[Extra], Field(max_length=MAX_EXTRAS)] = Field(default_factory=list, alias="return")
     priority: Priority = "interactive"
     timeout_s: Seconds | None = None
 
     text: NullableTexts = Field(examples=["I saw a dog."])
     target_lang: Annotated[
         list[LanguageCode],
-        FailFast(),
         Field(min_length=1, max_length=MAX_TARGETS),
         BeforeValidator(_one_or_many),
         one_or_many_schema(max_items=MAX_TARGETS),

@@ -207,6 +207,26 @@ async def test_only_the_first_errors_are_listed_and_the_others_counted(scripted:
     assert len(answer.body) < SMALL_BYTES
 
 
+@pytest.mark.parametrize("good", [0, 3, 300])
+async def test_errors_in_lists_are_listed_and_counted_like_others(scripted: ScriptedApp, good: int):
+    texts = ["Hello"] * good + list(range(30))
+    answer = await post(scripted.app, TRANSLATE, {"text": texts, "target_lang": ["de", 1, 2], "zz": 0})
+    errors = [error["field"] for error in answer.json["errors"]]
+    assert answer.status == 422
+    assert len(errors) == 20
+    assert {f"body.text.{good + number}" for number in range(18)} <= {*errors}
+    assert answer.json["errors_omitted"] == 30 + 2 + 1 - 20
+
+
+@pytest.mark.parametrize("path", [TRANSLATE, "/v1/detect"])
+async def test_all_errors_of_a_long_list_are_counted(scripted: ScriptedApp, path: str):
+    answer = await post(scripted.app, path, {"text": [*["Hello", 1] * 20_000, "\ud800"], "target_lang": "de"})
+    fields = [error["field"] for error in answer.json["errors"] if error["field"] != "body.target_lang"]
+    assert fields[:19] == [f"body.text.{number}" for number in range(1, 39, 2)]
+    assert answer.json["errors_omitted"] == 20_001 + (path != TRANSLATE) - 20
+    assert len(answer.body) < SMALL_BYTES
+
+
 LONG = "x" * 20_000
 SHOWN = [
     (TRANSLATE, GOOD | {LONG: 1}),
