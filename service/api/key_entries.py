@@ -13,7 +13,8 @@ from service.rates.allowance import Allowance
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 """The names of keys, which are safe to log."""
-HASHED = re.compile(r"sha256:([0-9a-fA-F]{64})")
+HASH_PREFIX = "sha256:"
+HASH = re.compile(r"[0-9a-fA-F]{64}")
 LIMIT = re.compile(r"(requests|characters)=([1-9][0-9]{0,14})")
 NUM_KEY_BYTES = 32
 FORM = (
@@ -74,9 +75,16 @@ def _parse_entry(place: str, entry: str) -> ApiKey:
     given = {limit[1]: int(limit[2]) for limit in limits if limit is not None}
     if len(given) < len(limits):
         raise ApiKeysError(f"{place} has a limit twice")
-    hashed = HASHED.fullmatch(key)
-    digest = digest_of(key) if hashed is None else bytes.fromhex(hashed[1])
-    return ApiKey(name, digest, Allowance(given.get("requests"), given.get("characters")))
+    return ApiKey(name, _digest(place, key), Allowance(given.get("requests"), given.get("characters")))
+
+
+def _digest(place: str, key: str) -> bytes:
+    if not key.lower().startswith(HASH_PREFIX):
+        return digest_of(key)
+    digits = key[len(HASH_PREFIX) :]
+    if not HASH.fullmatch(digits):  # a mistyped hash is not taken for a key
+        raise ApiKeysError(f"{place} has {HASH_PREFIX} without the 64 hexadecimal digits of a hash behind it")
+    return bytes.fromhex(digits)
 
 
 def _is_key(text: str) -> bool:

@@ -86,6 +86,10 @@ def test_limits_stand_behind_a_key(limits: str, allowance: Allowance):
         ("carol:s3cret requests=many", "entry 2 is not name:key"),
         ("carol:s3cret requests=1 requests=2", "entry 2 has a limit twice"),
         ("carol:sha256:a7937b64b8caa58f03721bb6bacf5c78cb235febe0e70b1b84cd99541461a08e", "entry 2 has the key"),
+        ("carol:sha256:s3cret", "entry 2 has sha256: without the 64"),
+        ("carol:sha256:", "entry 2 has sha256: without the 64"),
+        (f"carol:sha256:{'a7' * 31}a", "entry 2 has sha256: without the 64"),
+        (f"carol:SHA256:{'a7' * 33}", "entry 2 has sha256: without the 64"),
         ("alice:s3cret", "entry 2 has the name"),
         ("carol:first", "entry 2 has the key"),
     ],
@@ -97,8 +101,9 @@ def test_a_wrong_entry_is_refused_by_its_place_without_its_key(entry: str, probl
 
 
 def test_a_wrong_line_is_named_by_its_number():
-    with pytest.raises(ApiKeysError, match=r"^line 3 "):
-        parse_lines("# comment\nalice:first\ns3cret\n")
+    for wrong in ("s3cret", "bob:sha256:s3cret"):
+        with pytest.raises(ApiKeysError, match=r"^line 3 "):
+            parse_lines(f"# comment\nalice:first\n{wrong}\n")
 
 
 @pytest.mark.parametrize("text", ["", " ", " , ", "\n"])
