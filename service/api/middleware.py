@@ -17,12 +17,13 @@ from service.api.delivery import wait_delivered
 from service.api.dialect import Dialect
 from service.api.errors import NATIVE
 from service.api.record import RequestRecord, set_record
+from service.errors import MAX_SHOWN_CHARACTERS
 from service.observability.log import set_request_ids
 
 if TYPE_CHECKING:
     from service.observability.spans import Attributes, RequestTrace, Tracing
 
-SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+SANE_REQUEST_ID = re.compile(rf"[A-Za-z0-9._:-]{{1,{MAX_SHOWN_CHARACTERS}}}")
 UNMATCHED = "unmatched"
 SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),

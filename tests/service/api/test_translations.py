@@ -206,3 +206,9 @@ async def test_a_body_over_the_limit_is_refused_in_every_route(scripted: Scripte
 async def test_the_clients_request_id_is_the_answers(scripted: ScriptedApp):
     for body in (BODY, {}):
         assert (await post(scripted.app, TRANSLATE, body, **{"x-request-id": "mine"})).headers["x-request-id"] == "mine"
+
+
+@pytest.mark.parametrize("sent", ["x" * 101, "not sane", ""])
+async def test_a_request_id_that_is_long_or_not_sane_is_replaced(scripted: ScriptedApp, sent: str):
+    answer = await post(scripted.app, TRANSLATE, {}, **{"x-request-id": sent})
+    assert answer.headers["x-request-id"] == answer.json["request_id"] != sent
