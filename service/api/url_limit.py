@@ -11,6 +11,6 @@ URL_DETAIL = f"the URL is longer than {MAX_URL_BYTES} bytes: use POST, with the 
 
 
 def check_url(scope: Scope) -> None:
-    """Raises HTTPException."""
+    """Raises HTTPException. Like any head over a limit, the request ends its connection."""
     if URL_TOO_LONG in scope.get("extensions", ()):
-        raise HTTPException(431, URL_DETAIL)
+        raise HTTPException(431, URL_DETAIL, {"Connection": "close"})

@@ -106,6 +106,7 @@ def test_a_url_that_is_too_long_is_refused_with_what_to_do(server: HttpServer, n
     for method in ("GET", "HEAD"):
         status, headers, content = ask(server, method, f"{STREAM}&text=".ljust(num_bytes, "x"))
         assert (status, headers["content-type"]) == (431, "application/problem+json")
+        assert headers["connection"] == "close"
         if method == "GET":
             problem = json.loads(content)
             assert problem["type"] == "urn:kakehashi:problem:head-too-large"
