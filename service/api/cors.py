@@ -7,7 +7,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-METHODS = ("GET", "HEAD", "POST")
+METHODS = ("DELETE", "GET", "HEAD", "POST")
 REQUEST_HEADERS = ("Authorization", "Cache-Control", "Content-Type", "X-Request-ID")
 EXPOSED_HEADERS = ("Retry-After", "X-Request-ID")
 

@@ -64,7 +64,7 @@ async def test_an_unexpected_error_carries_the_headers(shared: ScriptedApp, monk
     check_shared(await translate(app), 500)
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE"])
 async def test_a_preflight_needs_no_key_and_allows_what_clients_send(shared: ScriptedApp, method: str):
     names = ", ".join(REQUEST_HEADERS).lower()
     headers = {"access-control-request-method": method, "access-control-request-headers": names}
