@@ -261,9 +261,13 @@ def load_settings(
             raise SettingsError(f"{name} is not a setting" + (f"; is {close[0]} meant?" if close else ""))
         values[known[name]] = value
     try:
-        return Settings.model_validate({**values, **(flags or {})})
+        settings = Settings.model_validate({**values, **(flags or {})})
     except ValidationError as error:
         raise SettingsError("; ".join(_describe(details) for details in _first_of_each_field(error))) from error
+    if settings.port and settings.operation_port == settings.port:
+        name, other = variable_name("port"), variable_name("operation_port")
+        raise SettingsError(f"{name} and {other} are both {settings.port}: choose another port for one of them")
+    return settings
 
 
 def _first_of_each_field(error: ValidationError) -> list[Mapping[str, object]]:

@@ -50,6 +50,13 @@ def test_a_wrong_value_is_named(field: str, value: str, tmp_path: Path):
         load_settings({variable_name(field): value}, env_file=tmp_path / ".env")
 
 
+def test_one_port_for_both_settings_names_both(tmp_path: Path):
+    ports = {"KAKEHASHI_OPERATION_PORT": "8000"}
+    with pytest.raises(SettingsError, match="KAKEHASHI_PORT and KAKEHASHI_OPERATION_PORT are both 8000"):
+        load_settings(ports, env_file=tmp_path / ".env")
+    assert load_settings(ports, flags={"port": "8001"}, env_file=tmp_path / ".env").operation_port == 8000
+
+
 @pytest.mark.parametrize("in_file", [True, False])
 def test_an_unknown_variable_is_named_with_what_may_be_meant(in_file: bool, tmp_path: Path):
     file = tmp_path / ".env"
