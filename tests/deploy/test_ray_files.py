@@ -12,7 +12,7 @@ import yaml
 from deploy.ray.arguments import Arguments
 from service.settings import Settings
 from tests.deploy.files import DEPLOY, PROJECT, ROOT, VERSION_TAG, read_yaml
-from tests.deploy.test_kubernetes import SCHEMAS, container_of, pod_of
+from tests.deploy.test_kubernetes import BASE, SCHEMAS, container_of, pod_of
 
 RAY = DEPLOY / "ray"
 (RAY_VERSION,) = (each.partition("==")[2] for each in PROJECT["optional-dependencies"]["ray"] if "==" in each)
@@ -64,10 +64,12 @@ def test_replicas_fit_their_nodes() -> None:
     assert arguments.max_replicas <= workers["maxReplicas"]
 
 
-def test_nothing_but_the_http_port_is_open_to_all() -> None:
-    open_to_all = [rule["ports"] for rule in POLICY["spec"]["ingress"] if "from" not in rule]
+def test_the_http_port_is_open_to_those_to_whom_the_base_is() -> None:
+    outside, inside = POLICY["spec"]["ingress"]
     http = CONFIGURATIONS["rayservice.yaml"]["http_options"]["port"]
-    assert open_to_all == [[{"port": http, "protocol": "TCP"}]]
+    (base,) = BASE["NetworkPolicy"]["spec"]["ingress"]
+    assert outside == {"from": base["from"], "ports": [{"port": http, "protocol": "TCP"}]}
+    assert all(peer.keys() == {"podSelector"} for peer in inside["from"]), "pods of the same namespace"
     assert POLICY["spec"]["policyTypes"] == ["Ingress", "Egress"]
     assert all("to" in rule for rule in POLICY["spec"]["egress"])
 
