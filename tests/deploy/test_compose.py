@@ -48,9 +48,15 @@ def test_every_variable_is_a_setting() -> None:
     assert (settings.host, settings.redis_url) == ("0.0.0.0", "redis://redis:6379/0")
 
 
+def test_a_file_of_keys_can_be_given() -> None:
+    service = read_yaml(COMPOSE)["services"]["kakehashi"]
+    assert {"KAKEHASHI_API_KEYS", "KAKEHASHI_API_KEYS_FILE"} <= service["environment"].keys()
+    assert "${KEYS_DIRECTORY:-keys}:/keys:ro" in service["volumes"], "the directory, so that its file can be replaced"
+
+
 def test_every_variable_of_the_file_itself_is_documented_and_no_setting() -> None:
     names = {name for name, _ in VARIABLE.findall(COMPOSE.read_text())}
-    assert names == {"BIND_ADDRESS", "GRAFANA_PASSWORD"}
+    assert names == {"BIND_ADDRESS", "GRAFANA_PASSWORD", "KEYS_DIRECTORY"}
     page = (ROOT / "docs" / "deploy.md").read_text()
     assert all(f"`{name}" in page for name in names)
 
