@@ -13,6 +13,7 @@ import uvicorn
 
 from service.api.connection import Connection
 from service.api.connections import Connections
+from service.api.delivery import cut_off
 from service.app import build_service
 from service.descriptors import fit_connections
 from service.engine.fork_server_process import LoadFailedError, WorkerStartError
@@ -23,8 +24,8 @@ logger = logging.getLogger(__name__)
 
 EXIT_SECONDS = 4.0
 """The part of the grace period reserved for ending the workers, sending the last errors and closing."""
-
-
+CLOSING_SECONDS = 1.0
+"""The time for clients to take what they were sent before their connections are cut off."""
 LAST_WORDS_SECONDS = 0.5
 """The time for sending errors to clients after a second signal."""
 CANNOT_LOAD = 1
@@ -62,7 +63,7 @@ class Server(uvicorn.Server):
                 http=connection,
                 timeout_keep_alive=settings.keep_alive_seconds,
                 ws="none",  # WebSocket support would log handshakes with their query, which may contain texts
-                timeout_graceful_shutdown=1,
+                timeout_graceful_shutdown=2,  # seconds; all connections are cut off earlier
             )
         )
 
@@ -76,6 +77,16 @@ class Server(uvicorn.Server):
         for listener in sockets or ():
             host, port = listener.getsockname()[:2]
             logger.info("listening on %s port %d", host, port)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Requests whose client neither reads nor sends end like after a hang-up: uvicorn would log a traceback."""
+        cutting = asyncio.get_running_loop().call_later(CLOSING_SECONDS, self._cut_off_clients)
+        await super().shutdown(sockets)
+        cutting.cancel()
+
+    def _cut_off_clients(self) -> None:
+        for connection in list(self.server_state.connections):
+            cut_off(connection.transport)
 
     def handle_exit(self, _sig: int, _frame: FrameType | None) -> None:
         """Drain at the first signal, and end the server at once at the second. Signals are not raised again."""

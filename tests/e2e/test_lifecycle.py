@@ -228,15 +228,26 @@ def test_the_end_of_the_grace_period_is_an_error_event_and_a_problem(take: Take)
 @pytest.mark.stops_servers
 def test_a_client_that_never_reads_does_not_hold_up_the_end(take: Take, long_text: str) -> None:
     server = take("while a client does not read")
-    body = httpx.Request("POST", server.url, json=request_body(long_text, "en", ["de", "fr"], stream=True)).read()
-    with socket.socket() as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.connect((HOST, server.port))
-        head = f"POST /v1/translations HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"
-        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        wait_until(lambda: server.metric("kakehashi_generated_tokens_total"), "the request is at work")
+    with ExitStack() as stack:
+        send_slowly(stack, server, long_text)
+        send_slowly(stack, server, "\n" * 40_000)  # all of its events wait for the client at once
+        send_slowly(stack, server, "Hello.", num_missing=10)
+        wait_until(lambda: server.metric("kakehashi_generated_tokens_total"), "the first request is at work")
         server.signal(signal.SIGTERM)
         assert server.wait_exit() == 0
+    assert "Traceback" not in server.log
+    assert "running task" not in server.log
+
+
+def send_slowly(stack: ExitStack, server: RunningServer, text: str, *, num_missing: int = 0) -> None:
+    """Send a request, but for its last bytes, on a connection that reads nothing and stays open."""
+    body = httpx.Request("POST", server.url, json=request_body(text, "en", ["de", "fr"], stream=True)).read()
+    connection = stack.enter_context(socket.socket())
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect((HOST, server.port))
+    head = f"POST /v1/translations HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"
+    sent = body[: len(body) - num_missing]
+    connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + sent)
 
 
 @pytest.mark.stops_servers
