@@ -116,10 +116,11 @@ class Server(uvicorn.Server):
         self.should_exit = self.force_exit = True
 
     async def _drain(self) -> None:
-        logger.info("draining: finishing running requests, for at most %g s", self._grace_seconds)
+        seconds = max(0.0, self._grace_seconds - EXIT_SECONDS)
+        logger.info("draining: finishing running requests, for at most %g s", seconds)
         lifecycle = self._service.lifecycle
-        if not await lifecycle.wait_idle(max(0.0, self._grace_seconds - EXIT_SECONDS)):
-            logger.warning("the grace period is over: the remaining requests fail")
+        if not await lifecycle.wait_idle(seconds):
+            logger.warning("the time to finish is over: the remaining requests fail")
             await self._service.engine.aclose()
             await lifecycle.wait_idle(1.0)
         self.should_exit = True

@@ -196,7 +196,12 @@ class Settings(BaseModel):
     default_target_lang: str = Field(
         "auto", min_length=1, description="target language of such requests; auto: the first that is not the source"
     )
-    grace_seconds: float = Field(30.0, gt=0, description="time to finish running requests after SIGTERM")
+    grace_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="time from SIGTERM to the end. Its last 4 s are for closing: with 4 or less, running requests fail "
+        "at once",
+    )
     cache_bytes: int = Field(
         128 << 20, ge=0, description="encoder outputs kept in the memory of the service process; 0: none"
     )

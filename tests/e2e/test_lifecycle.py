@@ -198,6 +198,7 @@ def test_a_drain_finishes_what_runs_and_refuses_and_counts_what_comes(take: Take
         assert is_whole(events)
         assert [deltas(events), plain.result()] == expected
     assert server.wait_exit() == 0
+    assert "finishing running requests, for at most 96 s" in server.log, "the last 4 are for closing"
 
 
 def submit_plain(pool: ThreadPoolExecutor, server: RunningServer, text: str) -> "Future[str]":
