@@ -135,7 +135,10 @@ class Settings(BaseModel):
     max_text_characters: PositiveInt = Field(50_000, description="characters in all texts of a request together")
     max_texts: PositiveInt = Field(128, description="texts in a request")
     max_body_bytes: PositiveInt = Field(1 << 20, description="bytes in a request's body")
-    max_head_bytes: PositiveInt = Field(128 << 10, description="bytes in a request's URL and headers together")
+    max_head_bytes: PositiveInt = Field(
+        128 << 10,
+        description="bytes in a request's URL and headers together, and in chunk extensions or trailers of its body",
+    )
     max_headers: PositiveInt = Field(100, description="headers of a request")
     arrival_seconds: float = Field(
         20.0, gt=0, allow_inf_nan=False, description="time for a request's head, and for a body before its pace counts"

@@ -5,6 +5,8 @@ The contract for routes and for middleware that answers in their place:
 - A body over the limit raises an HTTPException (413) while the route reads it, at once if its length was announced.
   GET and HEAD routes do not read, so their bodies are read here, before the route is called and checks a key.
 - A body that arrives too slowly raises an HTTPException (408) in the same way.
+- So does one that the connection gives up, because its framing is broken (400) or too large (431). If the answer has
+  begun, the rest is no longer awaited.
 - Compressed bodies reach the route inflated, except those of GET and HEAD, which no route reads. See `inflation.py`.
 - A route may answer before it has read the body (429, 503, 401, ...). Before such an answer ends, the rest of the body
   is read and dropped, up to MAX_DRAINED_BYTES and MAX_DRAIN_SECONDS: closing earlier would reset the connection, and a
@@ -18,6 +20,7 @@ The contract for routes and for middleware that answers in their place:
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -28,6 +31,8 @@ from service.api.errors import refuse
 from service.api.inflation import InflatedBody, content_coding
 from service.api.record import record_of
 
+REFUSED_BODY = "kakehashi.refused_body"
+"""The key, in the ASGI scope's extensions, of the HTTPException with which the connection gave up the body."""
 MAX_DRAINED_BYTES = 16 << 20
 MAX_DRAIN_SECONDS = 10.0
 METHODS_READ_FIRST = frozenset({"GET", "HEAD"})
@@ -58,7 +63,8 @@ class BodyLimit:
         if scope["type"] != "http" or not _has_body(headers := Headers(scope=scope)):
             await self._app(scope, receive, send)
             return
-        upload = _Upload(receive, send, headers, max_bytes=self._max_bytes, pace=self._pace)
+        extensions = scope.get("extensions", {})
+        upload = _Upload(receive, send, headers, extensions, max_bytes=self._max_bytes, pace=self._pace)
         if scope["method"] in METHODS_READ_FIRST:
             await self._read_first(scope, upload)
         elif coding := content_coding(headers):
@@ -96,13 +102,24 @@ def _has_body(headers: Headers) -> bool:
 class _Upload:
     """The body of a request while it arrives, and the answer, which may have to wait for it."""
 
-    def __init__(self, receive: Receive, send: Send, headers: Headers, *, max_bytes: int, pace: BodyPace) -> None:
+    def __init__(
+        self,
+        receive: Receive,
+        send: Send,
+        headers: Headers,
+        extensions: dict[str, Any],
+        *,
+        max_bytes: int,
+        pace: BodyPace,
+    ) -> None:
         self._receive = receive
         self._send = send
+        self._extensions = extensions
         self._max_bytes = max_bytes
         self._pace = pace
         self._began = asyncio.get_running_loop().time()
-        self._is_late = False
+        self._is_given_up = False
+        """The rest of the body is not awaited."""
         self._is_invited = headers.get("expect", "").lower() != "100-continue"
         announced = headers.get("content-length", "")
         self._is_announced_too_long = announced.isdecimal() and int(announced) > max_bytes
@@ -114,7 +131,7 @@ class _Upload:
         """The client hung up before the end of the body and before an answer."""
 
     async def receive(self) -> Message:
-        """Raises HTTPException if the body is over the limit or too slow."""
+        """Raises HTTPException if the body is over the limit, too slow or given up by the connection."""
         if self._is_announced_too_long:
             raise self._over_limit()
         if self.has_ended:
@@ -131,7 +148,7 @@ class _Upload:
             async with asyncio.timeout_at(self._latest):
                 return await following
         except TimeoutError:
-            self._is_late = True
+            self._is_given_up = True
             raise HTTPException(
                 408,
                 f"{self._num_bytes} bytes of the body came in time: it has {self._pace.arrival_seconds:g} s, "
@@ -163,8 +180,12 @@ class _Upload:
         return HTTPException(413, f"the body is longer than {self._max_bytes} bytes")
 
     async def _next(self) -> Message:
+        """Raises HTTPException if the connection gave up the body."""
         self._is_invited = True
         message = await self._receive()
+        if REFUSED_BODY in self._extensions:
+            self._is_given_up = True
+            raise self._extensions.pop(REFUSED_BODY)  # the scope must not refer to its own traceback
         if message["type"] == "http.disconnect":
             self.is_cut_short |= not (self.has_ended or self._has_answer)
             self.has_ended = True
@@ -175,10 +196,10 @@ class _Upload:
 
     async def _drain(self, max_seconds: float) -> None:
         """Read and drop the rest of the body; with 0 seconds, only the part that has arrived."""
-        if not self._is_invited or self._is_late:
+        if not self._is_invited or self._is_given_up:
             return
         end = self._num_bytes + MAX_DRAINED_BYTES
-        with suppress(TimeoutError):
+        with suppress(TimeoutError, HTTPException):
             async with asyncio.timeout(max_seconds):
                 while not self.has_ended and self._num_bytes < end:
                     await self._next()

@@ -13,6 +13,9 @@ end of a request until its answer is complete:
    interim responses, so a FIN of such a client before the answer is a hang-up.
 
 A FIN in the middle of a request, or when no answer is due, closes the connection.
+
+A head is limited in size, and so are the bytes of a request between two pieces of its body: chunk extensions and
+trailers. The parser keeps an incomplete trailer, and no count of the body includes it.
 """
 
 import asyncio
@@ -23,6 +26,7 @@ from starlette.exceptions import HTTPException
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from service.api.body_limit import REFUSED_BODY
 from service.api.connections import Connections
 from service.api.delivery import Delivery, cut_off, limit_buffer, limit_stall, limit_unsent
 from service.api.errors import TooManyConnectionsError
@@ -37,7 +41,7 @@ MAX_HELD_BYTES = 64 << 10
 """The limit of bytes read while a request is being answered, not counting those that arrived with its end."""
 MAX_HELD_REQUESTS = 32
 SENDING_SECONDS = 0.5
-"""How long the rest of a head that is too large is read and dropped before it is refused."""
+"""How long the rest of a head or trailer that is too large is read and dropped before it is refused."""
 UNKNOWN_PATH = b"/unknown"
 PROBE_URLS = frozenset(path.encode() for path in PROBES)
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -61,8 +65,10 @@ class Connection(HttpToolsProtocol):
         self.has_lost_bytes = False
         self._idle_since = self.loop.time()
         self._head_began: float | None = None
-        self._num_head_bytes = 0
         self._num_read_bytes = 0
+        self._num_head_bytes = 0
+        """Bytes of the current head, or those read since the last piece of a body."""
+        self._is_read_counted = False
         self._is_over_limit = False
         self._refused: RefusedHead | None = None
 
@@ -100,13 +106,13 @@ class Connection(HttpToolsProtocol):
             if self._num_held_bytes > MAX_HELD_BYTES:
                 self._end_after_answer()
                 return
-        was_idle = self._head_began is not None or self.cycle is None or self.cycle.response_complete
         self._num_read_bytes = len(data)
+        self._is_read_counted = True
         super().data_received(data)
-        if self._head_began is not None and was_idle:
+        if self._is_read_counted:
             self._num_head_bytes += len(data)
             if self._num_head_bytes > self._all.limits.max_head_bytes:
-                self._refuse_when_sent(self._head_too_large)
+                self._refuse_when_sent(self._too_large)
         # uvicorn pauses for a pipelined request and for a body that the application has not read yet.
         if self._is_answering and not self.transport.is_closing():
             self.flow.resume_reading()
@@ -148,17 +154,28 @@ class Connection(HttpToolsProtocol):
             super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if len(self.headers) <= self._all.limits.max_headers:  # as above
+        is_trailer = self._head_began is None  # RFC 9110, section 6.5.1, forbids adding it to the headers
+        if not is_trailer and len(self.headers) <= self._all.limits.max_headers:  # as above
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        refused = self._refused or self._check_head()
         self._head_began = None
-        if (refused := self._refused or self._check_head()) is not None:
+        self._restart_count()
+        if refused is not None:
             self.scope["extensions"][REFUSED_HEAD] = refused  # type: ignore[assignment]
         if len(self.url) > MAX_URL_BYTES:
             self.url = self.url.partition(b"?")[0][:MAX_URL_BYTES]
             self.scope["extensions"][URL_TOO_LONG] = {}
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._restart_count()
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._restart_count()
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         self._idle_since = self.loop.time()
@@ -180,6 +197,10 @@ class Connection(HttpToolsProtocol):
         answered = self._answered
         return answered is not None and not answered.more_body and not answered.response_complete
 
+    def _restart_count(self) -> None:
+        """Count from the next read on: how much of this one came after the parser's event is not known."""
+        self._num_head_bytes, self._is_read_counted = 0, False
+
     def _check_head(self) -> RefusedHead | None:
         limits = self._all.limits
         if self._num_head_bytes + self._num_read_bytes > limits.max_head_bytes and len(self.url) <= MAX_URL_BYTES:
@@ -195,12 +216,20 @@ class Connection(HttpToolsProtocol):
         return None
 
     @property
-    def _head_too_large(self) -> RefusedHead:
+    def _too_large(self) -> HTTPException:
+        if self._head_began is None:
+            return HTTPException(
+                431, f"chunk extensions or trailers of the body are longer than {self._all.limits.max_head_bytes} bytes"
+            )
+        return self._head_too_large
+
+    @property
+    def _head_too_large(self) -> HTTPException:
         if len(self.url) > MAX_URL_BYTES:
             return HTTPException(431, URL_DETAIL)
         return HTTPException(431, f"the URL and the headers are longer than {self._all.limits.max_head_bytes} bytes")
 
-    def _refuse_when_sent(self, refused: RefusedHead) -> None:
+    def _refuse_when_sent(self, refused: HTTPException) -> None:
         """Refuse after SENDING_SECONDS.
 
         Closing while the client still sends would reset the connection, and the client would lose the answer.
@@ -208,12 +237,15 @@ class Connection(HttpToolsProtocol):
         self._is_discarding = True
         self.loop.call_later(SENDING_SECONDS, self._refuse, refused)
 
-    def _refuse(self, refused: RefusedHead) -> None:
+    def _refuse(self, refused: HTTPException) -> None:
         """Refuse an incomplete request and end the connection; during an earlier answer, only end it afterwards."""
         if self.transport.is_closing():
             return
         if self._is_answering:
             self._end_after_answer()
+            return
+        if (answered := self._answered) is not None and not answered.response_complete:
+            self._refuse_body(answered, refused)
             return
         is_known = self._head_began is not None and self.headers and len(self.url) <= MAX_URL_BYTES
         path = self.url.partition(b"?")[0] if is_known else UNKNOWN_PATH
@@ -222,6 +254,13 @@ class Connection(HttpToolsProtocol):
         self.parser = httptools.HttpRequestParser(self)
         self.parser.feed_data(b"GET %b HTTP/1.1\r\nConnection: close\r\n\r\n" % path)
         self._is_discarding = True
+
+    def _refuse_body(self, cycle: RequestResponseCycle, refused: HTTPException) -> None:
+        """End the body of a request that is with the application already. `BodyLimit` raises the refusal there."""
+        self._is_discarding = True
+        cycle.keep_alive = False
+        cycle.scope["extensions"][REFUSED_BODY] = refused  # type: ignore[assignment]
+        cycle.message_event.set()
 
     def _look_at_arrival(self, now: float) -> None:
         """Refuse a head that takes too long, and close a connection on which no head begins."""

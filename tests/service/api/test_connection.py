@@ -37,7 +37,7 @@ def work() -> Work:
 
 @pytest.fixture(params=["asyncio", "uvloop"])
 def server(request: pytest.FixtureRequest, work: Work) -> Iterator[HttpServer]:
-    """`/plain` and `/stream` take until `work` is released, `/quick` answers at once."""
+    """`/plain` and `/stream` take until `work` is released, `/quick` and `/told`, with the headers, answer at once."""
 
     async def quick(_: Request) -> Response:
         return PlainTextResponse("quick")
@@ -63,7 +63,16 @@ def server(request: pytest.FixtureRequest, work: Work) -> Iterator[HttpServer]:
         async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
             await stream(scope, receive, send)
 
-    routes = [Route("/quick", quick), Route("/plain", plain, methods=["POST"]), Route("/stream", Stream())]
+    async def told(request: Request) -> Response:
+        await request.body()
+        return PlainTextResponse(" ".join(request.headers))
+
+    routes = [
+        Route("/quick", quick),
+        Route("/told", told, methods=["POST"]),
+        Route("/plain", plain, methods=["POST"]),
+        Route("/stream", Stream()),
+    ]
     with serving(Starlette(routes=routes), loop=request.param) as server:
         yield server
 
@@ -207,3 +216,9 @@ def test_too_much_behind_a_request_hides_no_hang_up(server: HttpServer, work: Wo
     connection.sendall(post("/quick", length=10**7, body=bytes(10**6)))
     connection.close()
     assert work.was_cancelled.wait(HANG_UP_SECONDS)
+
+
+def test_trailers_are_not_headers(server: HttpServer):
+    head = b"POST /told HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with server.connect(head, b"2\r\n{}\r\n0\r\nAuthorization: y\r\nX-T: z\r\n\r\n") as connection:
+        assert read_all(connection).endswith(b"\r\n\r\nhost connection transfer-encoding")

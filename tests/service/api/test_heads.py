@@ -2,12 +2,13 @@
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
-from service.api.body_limit import BodyPace
+from service.api.body_limit import MAX_DRAIN_SECONDS, BodyPace
 from service.api.connections import NUM_RESERVED, ConnectionLimits
 from tests.support.http_server import HttpServer, read_all, serving
 from tests.support.scripted_app import ScriptedApp, scripted_app
@@ -15,6 +16,14 @@ from tests.support.scripted_app import ScriptedApp, scripted_app
 LIMITS = ConnectionLimits(max_connections=4, max_head_bytes=10_000, max_headers=20, arrival_seconds=0.3)
 GET = b"GET /v1/languages HTTP/1.1\r\nHost: x\r\n"
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+MORE_THAN_A_READ = 1 << 20
+
+
+def post(path: str, body: bytes) -> bytes:
+    return b"POST %b HTTP/1.1\r\nHost: x\r\n" % path.encode() + CHUNKED + body
 
 
 @pytest.fixture
@@ -25,6 +34,13 @@ def scripted() -> ScriptedApp:
 @pytest.fixture(params=["asyncio", "uvloop"])
 def server(request: pytest.FixtureRequest, scripted: ScriptedApp) -> Iterator[HttpServer]:
     with serving(scripted.app, loop=request.param, limits=LIMITS) as server:
+        yield server
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def patient_server(request: pytest.FixtureRequest) -> Iterator[HttpServer]:
+    """A server that gives a body the usual time."""
+    with serving(scripted_app().app, loop=request.param, limits=LIMITS) as server:
         yield server
 
 
@@ -53,6 +69,37 @@ def problem(connection: socket.socket, status: int) -> str:
 def test_a_bad_head_is_a_problem_and_the_end(server: HttpServer, sent: bytes, status: int, detail: str) -> None:
     with server.connect(sent) as connection:
         assert detail in problem(connection, status)
+
+
+@pytest.mark.parametrize(
+    ("begin", "status"),
+    [
+        (post("/v1/translations", b"2\r\n{}\r\n0\r\nX-T: "), 431),
+        (post("/v1/translations", b"2;"), 431),
+        (GET + CHUNKED + b"2\r\n{}\r\n0\r\nX-T: ", 431),
+        (post("/nowhere", b"2\r\n{}\r\n0\r\nX-T: "), 404),
+    ],
+    ids=["trailer", "extension", "unread", "answered"],
+)
+def test_what_is_endless_between_chunks_is_the_end(patient_server: HttpServer, begin: bytes, status: int) -> None:
+    with patient_server.connect(begin, b"x" * MORE_THAN_A_READ) as connection:
+        began = time.monotonic()
+        detail = problem(connection, status)
+        assert time.monotonic() - began < MAX_DRAIN_SECONDS / 2
+    if status == 431:
+        assert "chunk extensions or trailers of the body are longer than 10000 bytes" in detail
+
+
+def test_a_body_in_the_smallest_chunks_is_read(patient_server: HttpServer) -> None:
+    body = json.dumps({"text": "Good morning. " * 120}).encode()
+    chunks = b"".join(b"1;a=b\r\n%c\r\n" % byte for byte in body)
+    with patient_server.connect(post("/v1/detect", chunks + b"0\r\nX-T: 1\r\n\r\n")) as connection:
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_broken_chunk_is_refused_at_once(patient_server: HttpServer) -> None:
+    with patient_server.connect(post("/v1/translations", b"zz\r\n")) as connection:
+        assert "not HTTP/1.1" in problem(connection, 400)
 
 
 def test_a_refused_head_is_counted(server: HttpServer, scripted: ScriptedApp) -> None:
