@@ -7,6 +7,7 @@ follow, and one way of ending the connection.
 import gzip
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from random import Random
 from typing import Literal
 
@@ -83,6 +84,21 @@ BODIES = (
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     b"y" * (2 << 20),
 )
+EXTENSIONS = (b"", b"", b"; a=b", b';a="b;c"', b";" + b"e" * 3_000, b";" + b"e" * 300_000, b";\x00", b" ;;")
+TRAILERS = (
+    b"",
+    b"X-T: 1\r\n",
+    b"Content-Length: 5\r\nAuthorization: Bearer x\r\n",
+    b"X-T: " + b"t" * 3_000 + b"\r\n",
+    b"X-T: " + b"t" * 300_000 + b"\r\n",
+    b"".join(b"X-%d: 1\r\n" % number for number in range(150)),
+    b" folded\r\n",
+    b"no colon\r\n",
+)
+CHUNK_BYTES = (1, 7, 1_000, 100_000)
+MAX_CHUNKS = 8
+ENDLESS_BYTES = 2 << 20
+"""More than the server's limits on anything between two pieces of a body; the end of the request never comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +165,22 @@ def _change_body(draft: _Draft, random: Random) -> _Draft:
     return _Draft(b"\r\n".join(lines), body)
 
 
+def _change_chunks(draft: _Draft, random: Random) -> _Draft:
+    """Chunks with extensions, and trailers; sometimes one of them has no end."""
+    lines = [line for line in draft.head.split(b"\r\n") if not line.startswith((b"Content-Length", b"Transfer-"))]
+    head = b"\r\n".join([lines[0], b"Transfer-Encoding: chunked", *lines[1:]])
+    size, extension = random.choice(CHUNK_BYTES), random.choice(EXTENSIONS)
+    cuts = range(size, min(len(draft.body), MAX_CHUNKS * size), size)
+    pieces = [draft.body[begin:end] for begin, end in pairwise([0, *cuts, len(draft.body)])]
+    chunks = b"".join(b"%x%b\r\n%b\r\n" % (len(piece), extension, piece) for piece in pieces if piece)
+    match random.randrange(4):
+        case 0:
+            return _Draft(head, chunks + b"1;" + b"e" * ENDLESS_BYTES)
+        case 1:
+            return _Draft(head, chunks + b"0\r\n" + random.choice(TRAILERS) + b"X-T: " + b"t" * ENDLESS_BYTES)
+    return _Draft(head, chunks + b"0%b\r\n%b\r\n" % (extension, random.choice(TRAILERS)))
+
+
 def _change_bytes(draft: _Draft, random: Random) -> _Draft:
     data = bytearray(draft.head + draft.body)
     for _ in range(random.randint(1, 5)):
@@ -170,6 +202,7 @@ DISTORTIONS: tuple[Callable[[_Draft, Random], _Draft], ...] = (
     _change_line_ends,
     _change_body,
     _change_body,
+    _change_chunks,
     _change_bytes,
     _add_bytes,
 )
