@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 
 from service.api.connection import Connection
-from service.api.connections import Connections
+from service.api.connections import MAX_OPERATION_CONNECTIONS, Connections
 from service.api.delivery import cut_off
 from service.app import build_service
 from service.descriptors import fit_connections
@@ -50,8 +50,14 @@ class Server(uvicorn.Server):
         self._ending: asyncio.Task[None] | None = None
         self.exit_code = 0
         limits = self._service.connection_limits
-        limits = replace(limits, max_connections=fit_connections(limits.max_connections))
-        connection: Any = partial(Connection, connections=Connections(limits))
+        port = settings.operation_port
+        limits = replace(limits, max_connections=fit_connections(limits.max_connections, has_operation_port=port != 0))
+        at_operation = replace(limits, max_connections=MAX_OPERATION_CONNECTIONS)
+        connection: Any = partial(
+            Connection,
+            connections=Connections(limits),
+            connections_at={port: Connections(at_operation)} if port else {},
+        )
         super().__init__(
             uvicorn.Config(
                 self._service.app,

@@ -148,8 +148,7 @@ class Settings(BaseModel):
     )
     max_connections: PositiveInt = Field(
         2048,
-        description="connections to the whole server, past which requests other than for health and metrics are "
-        "refused (503)",
+        description="connections to `PORT`, past which requests other than for health and metrics are refused (503)",
     )
     stall_seconds: float = Field(
         30.0,

@@ -19,6 +19,7 @@ trailers. The parser keeps an incomplete trailer, and no count of the body inclu
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import httptools
@@ -52,9 +53,17 @@ class TooManyHeldError(Exception):
 
 
 class Connection(HttpToolsProtocol):
-    def __init__(self, *args: Any, connections: Connections, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        connections: Connections,
+        connections_at: Mapping[int | None, Connections] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """`connections_at` has the ports that count their connections apart."""
         super().__init__(*args, **kwargs)
         self._all = connections
+        self._connections_at = connections_at or {}
         self._answered: RequestResponseCycle | None = None
         """The current request, or the last one; `cycle` is the newest parsed request."""
         self._half_closed = asyncio.Event()
@@ -77,6 +86,7 @@ class Connection(HttpToolsProtocol):
         limit_buffer(transport)
         limit_unsent(transport)
         limit_stall(transport, seconds=self._all.limits.stall_seconds)
+        self._all = self._connections_at.get(self.server[1] if self.server else None, self._all)
         self._all.add(self)
         self._is_over_limit = self._all.is_over_limit
         if self._all.is_reserve_spent:
@@ -89,6 +99,12 @@ class Connection(HttpToolsProtocol):
             return
         elif self.cycle is None or self.cycle.response_complete or self._head_began is not None:
             self._look_at_arrival(now)
+
+    def give_way(self) -> None:
+        if self.transport.get_write_buffer_size():
+            cut_off(self.transport)
+        else:
+            self.transport.close()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -175,11 +191,14 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._restart_count()
+        self._all.end_wait(self)
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
         self._idle_since = self.loop.time()
         super().on_response_complete()
+        if not self._is_answering:
+            self._all.wait(self)
 
     def send_400_response(self, _msg: str) -> None:
         self._refuse(HTTPException(400, "this is not HTTP/1.1"))

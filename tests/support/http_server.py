@@ -34,15 +34,16 @@ class _Server(uvicorn.Server):
 @dataclass(frozen=True, slots=True)
 class HttpServer:
     port: int
+    operation_port: int | None = None
 
-    def connect(self, *data: bytes, receive_buffer: int | None = None) -> socket.socket:
+    def connect(self, *data: bytes, receive_buffer: int | None = None, port: int | None = None) -> socket.socket:
         """Open a connection and send `data` piece by piece, without reading."""
         connection = socket.socket()
         connection.settimeout(LIMIT_SECONDS)
         if receive_buffer is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         try:
-            connection.connect(("127.0.0.1", self.port))
+            connection.connect(("127.0.0.1", port or self.port))
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for piece in data:
                 connection.sendall(piece)
@@ -56,9 +57,16 @@ class HttpServer:
 def serving(
     app: ASGIApp, *, loop: LoopName = "uvloop", limits: ConnectionLimits | None = None, port: int = 0
 ) -> Iterator[HttpServer]:
-    """Serve `app` on `port`, or on a free port if it is 0."""
-    connection: Any = partial(Connection, connections=Connections(limits or ConnectionLimits()))
-    with socket.create_server(("127.0.0.1", port)) as listener:
+    """Serve `app` on `port`, or on a free port if it is 0, and on a second one that counts its connections apart."""
+    limits = limits or ConnectionLimits()
+    with (
+        socket.create_server(("127.0.0.1", port)) as listener,
+        socket.create_server(("127.0.0.1", 0)) as operation_listener,
+    ):
+        operation_port = operation_listener.getsockname()[1]
+        connection: Any = partial(
+            Connection, connections=Connections(limits), connections_at={operation_port: Connections(limits)}
+        )
         config = uvicorn.Config(
             app,
             loop=loop,
@@ -69,11 +77,11 @@ def serving(
             timeout_graceful_shutdown=1,
         )
         server = _Server(config)
-        thread = threading.Thread(target=server.run, args=([listener],))
+        thread = threading.Thread(target=server.run, args=([listener, operation_listener],))
         thread.start()
         try:
             assert server.is_up.wait(LIMIT_SECONDS)
-            yield HttpServer(listener.getsockname()[1])
+            yield HttpServer(listener.getsockname()[1], operation_port)
         finally:
             server.should_exit = True
             thread.join()

@@ -4,13 +4,19 @@ import json
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from threading import Semaphore
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from service.api.body_limit import MAX_DRAIN_SECONDS, BodyPace
 from service.api.connections import NUM_RESERVED, ConnectionLimits
-from tests.support.http_server import HttpServer, read_all, serving
+from tests.support.http_server import LIMIT_SECONDS, HttpServer, read_all, serving
 from tests.support.scripted_app import ScriptedApp, scripted_app
 
 LIMITS = ConnectionLimits(max_connections=4, max_head_bytes=10_000, max_headers=20, arrival_seconds=0.3)
@@ -20,6 +26,7 @@ LIVE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
 
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 MORE_THAN_A_READ = 1 << 20
+NUM_OPEN = LIMITS.max_connections + NUM_RESERVED
 
 
 def post(path: str, body: bytes) -> bytes:
@@ -39,8 +46,9 @@ def server(request: pytest.FixtureRequest, scripted: ScriptedApp) -> Iterator[Ht
 
 @pytest.fixture(params=["asyncio", "uvloop"])
 def patient_server(request: pytest.FixtureRequest) -> Iterator[HttpServer]:
-    """A server that gives a body the usual time."""
-    with serving(scripted_app().app, loop=request.param, limits=LIMITS) as server:
+    """A server that gives heads and bodies the usual time."""
+    limits = replace(LIMITS, arrival_seconds=20.0)
+    with serving(scripted_app().app, loop=request.param, limits=limits) as server:
         yield server
 
 
@@ -132,10 +140,51 @@ def test_beyond_the_limit_only_health_and_metrics_are_served(server: HttpServer,
     assert b'kakehashi_refused_total{reason="too-many-connections"} 1.0' in scripted.metrics.render()
 
 
-def test_beyond_the_reserve_connections_are_closed_at_once(server: HttpServer) -> None:
+@pytest.mark.parametrize(
+    "sent",
+    [b"", GET, LIVE[:-2] + CHUNKED + b"2\r\n{", LIVE],
+    ids=["nothing", "a part of a head", "a part of a body", "an earlier request"],
+)
+def test_connections_that_wait_for_a_request_give_way_to_a_health_check(
+    patient_server: HttpServer, sent: bytes
+) -> None:
     with ExitStack() as stack:
-        for _ in range(LIMITS.max_connections + NUM_RESERVED):
-            stack.enter_context(server.connect())
+        waiting = []
+        for _ in range(NUM_OPEN + 5):
+            waiting.append(stack.enter_context(patient_server.connect(sent)))
+            if sent == LIVE:
+                assert waiting[-1].recv(1)
+        probe = stack.enter_context(patient_server.connect(LIVE))
+        assert probe.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+        began = time.monotonic()
+        for connection in waiting[:5]:
+            with suppress(ConnectionResetError):  # what it sent may not have been read
+                read_all(connection)
+        assert time.monotonic() - began < LIMIT_SECONDS / 2
+
+
+def test_a_connection_that_is_being_answered_does_not_give_way() -> None:
+    num_started = Semaphore(0)
+
+    async def wait(request: Request) -> Response:
+        await request.body()
+        num_started.release()
+        await request.receive()
+        return Response()
+
+    app = Starlette(routes=[Route("/health/live", wait)])
+    with serving(app, limits=LIMITS) as server, ExitStack() as stack:
+        for _ in range(NUM_OPEN):
+            stack.enter_context(server.connect(LIVE))
+            assert num_started.acquire(timeout=LIMIT_SECONDS)
         # The reset may come before the connection is handed out.
         with pytest.raises(ConnectionResetError), server.connect() as one_more:
             read_all(one_more)
+
+
+def test_connections_to_one_port_take_no_place_at_the_other(patient_server: HttpServer) -> None:
+    with ExitStack() as stack:
+        for _ in range(NUM_OPEN):
+            stack.enter_context(patient_server.connect())
+        other = stack.enter_context(patient_server.connect(GET + b"\r\n", port=patient_server.operation_port))
+        assert other.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
