@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import socket
+import time
 from dataclasses import replace
 from functools import partial
 from types import FrameType
@@ -15,7 +16,7 @@ from service.api.connection import Connection
 from service.api.connections import MAX_OPERATION_CONNECTIONS, Connections
 from service.api.delivery import cut_off
 from service.app import build_service
-from service.descriptors import fit_connections
+from service.descriptors import DescriptorWatch, fit_connections
 from service.engine.fork_server_process import LoadFailedError, WorkerStartError
 from service.observability.log_writer import LogWriter
 from service.settings import Settings
@@ -48,6 +49,7 @@ class Server(uvicorn.Server):
         self._event_loop: asyncio.AbstractEventLoop | None = None
         self._draining: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
+        self._descriptors = DescriptorWatch()
         self.exit_code = 0
         limits = self._service.connection_limits
         port = settings.operation_port
@@ -93,6 +95,10 @@ class Server(uvicorn.Server):
     def _cut_off_clients(self) -> None:
         for connection in list(self.server_state.connections):
             cut_off(connection.transport)
+
+    async def on_tick(self, counter: int) -> bool:
+        self._descriptors.look(time.monotonic())
+        return await super().on_tick(counter)
 
     def handle_exit(self, _sig: int, _frame: FrameType | None) -> None:
         """Drain at the first signal, and end the server at once at the second. Signals are not raised again."""

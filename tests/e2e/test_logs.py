@@ -4,11 +4,13 @@ import asyncio
 import json
 import os
 import pty
+import resource
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -137,6 +139,23 @@ async def test_a_hang_up_in_a_body_is_no_failure_of_the_server(server: RunningSe
     await writer.wait_closed()
     (line,) = await asyncio.to_thread(lines_of, server, f"half-{server.port}")
     assert (line["level"], line["outcome"], line["status"]) == ("info", "cancelled", 499)
+
+
+def test_running_out_of_descriptors_is_logged_and_survived(server: RunningServer) -> None:
+    pid = server.process.pid
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    limit = max(int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir()) + 1
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, limits[1]))
+    try:
+        with ExitStack() as stack:
+            for _ in range(limit):
+                stack.enter_context(socket.create_connection((HOST, server.port)))
+            wait_until(lambda: "no descriptor is free" in server.log, "the lack of descriptors is logged")
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    (line,) = [line for line in lines(server) if "no descriptor is free" in line["message"]]
+    assert (line["level"], line["logger"]) == ("warning", "service.descriptors")
+    assert server.text("Hello.", "en", "de")
 
 
 @pytest.mark.stops_servers
