@@ -213,7 +213,7 @@ def test_options_that_ask_for_nothing_are_served(server: RunningServer) -> None:
     assert server.text("I saw a dog.", "en", "de", **nothing, **more) == server.text("I saw a dog.", "en", "de")
 
 
-@pytest.mark.parametrize("given", ["abc", "3f1c.A_b-c:9", "x" * 128])
+@pytest.mark.parametrize("given", ["abc", "3f1c.A_b-c:9", "x" * 100])
 def test_sane_request_id_is_echoed(server: RunningServer, given: str) -> None:
     headers = {"X-Request-ID": given}
     body = {"text": "Hello.", "source_lang": "en", "target_lang": "de"}
@@ -225,7 +225,7 @@ def test_sane_request_id_is_echoed(server: RunningServer, given: str) -> None:
     assert server.client.get("/nowhere", headers=headers).headers["x-request-id"] == given
 
 
-@pytest.mark.parametrize("given", [b"", b"two words", b"x" * 129, "é".encode(), b'"<script>', b"a\tb"])
+@pytest.mark.parametrize("given", [b"", b"two words", b"x" * 101, "é".encode(), b'"<script>', b"a\tb"])
 def test_other_request_ids_are_replaced(server: RunningServer, given: bytes) -> None:
     answers = [server.client.get(path, headers={b"X-Request-ID": given}) for path in ("/health/live", "/nowhere")]
     ids = [answer.headers.get_list("x-request-id") for answer in answers]
