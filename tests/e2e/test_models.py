@@ -39,7 +39,7 @@ def server_of_several(directory: Path) -> Iterator[RunningServer]:
     fr_en = random_marian(directory / "fr-en", seed=4, source_lang="fr", target_lang="en")
     en_de = random_marian(directory / "en-de", seed=3)
     with running_server(
-        directory, {"MODEL": f"{fr_en}, {en_de},{BUNDLED}", "WORKERS": 1, "MAX_NEW_TOKENS": 64}
+        directory, {"MODEL": f"{fr_en}, {en_de},{BUNDLED}", "WORKERS": 1, "MAX_NEW_TOKENS": 40}
     ) as server:
         yield server
 

@@ -90,9 +90,9 @@ def test_another_checkpoint_is_served_as_the_oracle_translates(
 ) -> None:
     for checkpoint in others:
         oracle = Oracle(checkpoint, compute_type)
-        texts = [text for text in oracle.sentences("en", most=60) if oracle.tokenizer.count_tokens(text) < 30][:16]
+        texts = [text for text in oracle.sentences("en", most=60) if oracle.tokenizer.count_tokens(text) < 30][:10]
         expected = [oracle.translate(text, "en", "de", max_new_tokens=40) for text in texts]
-        assert len(set(expected)) > 10
+        assert len(set(expected)) > 6
         options: dict[str, Any] = {"max_new_tokens": 40, "repetition_guard": False, "model": str(checkpoint)}
         answer = server_of_others.translate(texts, "en", "de", **options)
         assert [each["text"] for each in answer["translations"]] == expected
