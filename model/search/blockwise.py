@@ -98,25 +98,26 @@ class Choices:
         return self.blockwise.scores
 
     @classmethod
+    def among(cls, blockwise: BlockwiseScores, normalizers: Tensor) -> "Choices":
+        """The choices of these scores, with given normalizers."""
+        return cls(blockwise, blockwise.first_argmax(), blockwise.maxima.amax(dim=1), normalizers)
+
+    @classmethod
     def of(cls, logits: Tensor) -> "Choices":
         """The choices of logits [B, N] float32."""
         if has_kernels(logits):
             token_ids, largest, normalizers, maxima = bindings.choose(logits)
             return cls(BlockwiseScores(logits, maxima), token_ids, largest, normalizers)
-        blockwise = BlockwiseScores.of(logits)
-        return cls(blockwise, blockwise.first_argmax(), blockwise.maxima.amax(dim=1), logits.logsumexp(dim=1))
+        return cls.among(BlockwiseScores.of(logits), logits.logsumexp(dim=1))
 
     @classmethod
     def of_logprobs(cls, logprobs: Tensor) -> "Choices":
         """The choices of log-probabilities [B, N], or of numbers that stand in for them."""
-        blockwise = BlockwiseScores.of(logprobs)
-        normalizers = torch.zeros(len(logprobs), device=logprobs.device)
-        return cls(blockwise, blockwise.first_argmax(), blockwise.maxima.amax(dim=1), normalizers)
+        return cls.among(BlockwiseScores.of(logprobs), torch.zeros(len(logprobs), device=logprobs.device))
 
     def lowered(self, blocks: Tensor) -> "Choices":
         """After scores in these blocks [n] were lowered in place. The normalizers stay."""
-        blockwise = self.blockwise.lowered(blocks)
-        return Choices(blockwise, blockwise.first_argmax(), blockwise.maxima.amax(dim=1), self.normalizers)
+        return Choices.among(self.blockwise.lowered(blocks), self.normalizers)
 
     def logprobs(self, rows: Tensor, token_ids: Tensor) -> Tensor:
         """The log-probabilities of tokens [...] in rows [...]."""

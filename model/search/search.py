@@ -7,7 +7,7 @@ Shapes: B rows, N vocabulary, S sampled rows, R slots, T decoder tokens.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isnan
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 from model.checkpoint.config import Checkpoint
 from model.kernels.stacks import GreedyRules
 from model.search.beam_search import BeamSearch, Continuation, Copy, best_continuations
-from model.search.blockwise import Choices, blocks_of, first_argmax
+from model.search.blockwise import BlockwiseScores, Choices, blocks_of, first_argmax
 from model.search.goal import Goal, Target
 from model.search.logits_rules import History, LogitsRules
 from model.search.results import Details, Progress, Token
@@ -195,7 +195,7 @@ class Search:
             if renormalizes:
                 return Choices.of(choices.scores)
             if rules.needs_history:
-                return replace(Choices.of_logprobs(choices.scores), normalizers=choices.normalizers)
+                return Choices.among(BlockwiseScores.of(choices.scores), choices.normalizers)
             return choices.lowered(self._forbidden_blocks)
         scores = choices.scores.clone()
         # What renormalizes has to give a row the same bits in the steps in which another row is not forced.
