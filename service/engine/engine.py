@@ -25,7 +25,7 @@ from service.engine.in_flight import InFlight
 from service.engine.observer import EngineObserver
 from service.engine.owner import Owner, Priority
 from service.engine.quarantine import Quarantine
-from service.engine.room import MARGIN, Room
+from service.engine.room import Room
 from service.engine.source_lookup import SourceLookup
 from service.engine.subscription import Subscription
 from service.engine.target_lengths import TargetLengths
@@ -187,7 +187,7 @@ class Engine:
         Raises QueueFullError or DeadlineUnreachableError if `num_tokens` more clearly have no room or would clearly
         take longer, in the event loop's time.
         """
-        self._room.check(int(num_tokens / MARGIN), client, num_waiting=self.queue_tokens)
+        self._room.check_estimate(num_tokens, client, num_waiting=self.queue_tokens)
         self._check_deadline(num_tokens, client=client, priority=priority, deadline=deadline)
 
     def _check_deadline(self, num_tokens: int, *, client: str, priority: Priority, deadline: float) -> None:

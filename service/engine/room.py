@@ -59,6 +59,10 @@ class Room:
                 retry_after_seconds=self.retry_after_seconds(),
             )
 
+    def check_estimate(self, num_tokens: int, client: str, *, num_waiting: int) -> None:
+        """`check` work whose size is uncertain: only what clearly has no room is refused."""
+        self.check(int(num_tokens / MARGIN), client, num_waiting=num_waiting)
+
     def check_deadline(self, num_tokens: int, *, client: str, priority: Priority, seconds_left: float) -> None:
         """Raises DeadlineUnreachableError if a request of `num_tokens` would clearly end too late."""
         speed = self._speed()

@@ -40,6 +40,13 @@ def test_what_waits_is_bounded():
         room.check_gate("a", num_waiting=100)
 
 
+def test_an_estimate_is_refused_only_if_there_is_clearly_no_room():
+    room = make_room(backlog_of(("a", 1, "interactive", 60)))
+    room.check_estimate(61, "a", num_waiting=60)
+    with pytest.raises(QueueFullError):
+        room.check_estimate(62, "a", num_waiting=60)
+
+
 def test_a_request_of_any_size_may_enter_when_nothing_waits():
     make_room(Backlog()).check(1_000, "a", num_waiting=0)
 
