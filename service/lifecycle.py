@@ -1,6 +1,7 @@
-"""Tracks whether the server accepts requests, and how many are in flight."""
+"""Tracks whether the server accepts requests, and how many of each client are in flight."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,7 +10,8 @@ from service.errors import DrainingError
 
 class Lifecycle:
     def __init__(self) -> None:
-        self._num_requests = 0
+        self._in_flight: Counter[str] = Counter()
+        """By client."""
         self._is_draining = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -21,7 +23,15 @@ class Lifecycle:
     @property
     def num_requests(self) -> int:
         """The number of requests in flight."""
-        return self._num_requests
+        return self._in_flight.total()
+
+    @property
+    def num_clients(self) -> int:
+        """The number of clients with requests in flight."""
+        return len(self._in_flight)
+
+    def num_requests_of(self, client: str) -> int:
+        return self._in_flight[client]
 
     def check_open(self) -> None:
         """Raises DrainingError once the server drains."""
@@ -29,16 +39,21 @@ class Lifecycle:
             raise DrainingError("the server is shutting down", retry_after_seconds=5)
 
     @contextmanager
-    def request(self) -> Iterator[None]:
-        """A context around the handling of a request. Raises DrainingError once the server drains."""
+    def request(self, client: str = "") -> Iterator[None]:
+        """A context around the handling of a request. Raises DrainingError once the server drains.
+
+        `client` is the name of an API key, or empty.
+        """
         self.check_open()
-        self._num_requests += 1
+        self._in_flight[client] += 1
         self._idle.clear()
         try:
             yield
         finally:
-            self._num_requests -= 1
-            if self._num_requests == 0:
+            self._in_flight[client] -= 1
+            if not self._in_flight[client]:
+                del self._in_flight[client]
+            if not self._in_flight:
                 self._idle.set()
 
     def start_draining(self) -> None:

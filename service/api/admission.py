@@ -12,7 +12,6 @@ Every refusal therefore precedes the first byte of an answer. A request counts a
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -110,8 +109,6 @@ class Admission:
         self._engine = engine
         self._lifecycle = lifecycle
         self._observer = observer
-        self._num_requests: Counter[str] = Counter()
-        """In flight, by client: the name of the API key, or empty."""
         for error in (QueueFullError, DeadlineUnreachableError, RateSpentError, NotReadyError, DrainingError):
             observer.expect_refusals(PROBLEMS[error].slug)
 
@@ -125,7 +122,7 @@ class Admission:
         check_site(scope, origins=self._origins)
         client = record_of(scope).key or ""
         try:
-            with self._lifecycle.request(), self._counted(client):
+            with self._lifecycle.request(client):
                 if needs_engine:
                     self._engine.check_room(client)
                 self._check_number(client)
@@ -134,22 +131,12 @@ class Admission:
             self._observer.on_refused(problem_of(error).slug)
             raise
 
-    @contextmanager
-    def _counted(self, client: str) -> Iterator[None]:
-        self._num_requests[client] += 1
-        try:
-            yield
-        finally:
-            self._num_requests[client] -= 1
-            if not self._num_requests[client]:
-                del self._num_requests[client]
-
     def _check_number(self, client: str) -> None:
         """Raises QueueFullError at the limit, unless the client has less than its share of it."""
-        most = self.limits.max_requests
-        if self._lifecycle.num_requests > most and self._num_requests[client] > most // len(self._num_requests):
+        most, lifecycle = self.limits.max_requests, self._lifecycle
+        if lifecycle.num_requests > most and lifecycle.num_requests_of(client) > most // lifecycle.num_clients:
             raise QueueFullError(
-                f"{self._lifecycle.num_requests - 1} requests are being served; the limit is {most}",
+                f"{lifecycle.num_requests - 1} requests are being served; the limit is {most}",
                 retry_after_seconds=self._engine.retry_after_seconds,
             )
 
